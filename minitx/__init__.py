@@ -1,0 +1,47 @@
+"""minitx: a transformer framework in pure NumPy, to read, to check and to use.
+
+Letters, the same in every file:
+
+    B  batch        T  tokens       D  model width      F  feed-forward width
+    H  heads        K  = D // H     V  vocabulary       C  classes      N  rows
+
+    dy comes into a backward function, dx dw db go out; (B, T, D) is a shape, in this order of axes.
+    attention_mask is 1 or True for a real token, and means nothing else anywhere.
+
+Reading order, each file resting on those before it:
+
+    autograd/engine.py  tensor.py  functional.py      what is a derivative?
+    nn/module.py  layers.py  position.py  attention.py  transformer.py  pooling.py      what is a layer?
+    text/tokenizer.py  bpe.py       how does a string become ids?
+    data/reviews.py  batches.py     where do batches come from?
+    models/encoder.py  multitask.py       the whole path
+    training/optim.py  trainer.py  experiment.py      how does it learn?
+"""
+
+from minitx.autograd.engine import no_grad
+from minitx.autograd.tensor import Tensor, cat, stack, where
+from minitx.errors import InputError
+from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.multitask import MultiTaskModel
+from minitx.nn.module import Module, Parameter
+from minitx.text.bpe import BPETokenizer
+from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "BPETokenizer",
+    "EncoderConfig",
+    "InputError",
+    "Module",
+    "MultiTaskModel",
+    "Parameter",
+    "SentenceEncoder",
+    "Tensor",
+    "cat",
+    "clip_grad_norm_",
+    "no_grad",
+    "stack",
+    "where",
+]

@@ -1,0 +1,1 @@
+"""What is a derivative? engine (order and bookkeeping), tensor (primitive ops), functional (fused ops)."""

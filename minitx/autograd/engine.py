@@ -1,0 +1,148 @@
+"""Reverse-mode automatic differentiation: order, accumulation, un-broadcasting. It names no op.
+
+A tensor made by an op remembers its `parents` and a function `backward_fn(dy)` that turns the derivative of
+the loss by the op's output, `dy`, into one derivative per parent. That is all the calculus there is, and it
+lives with the ops. What is left is bookkeeping, and it lives here, once:
+
+* **Order.** A node may pass its `dy` on only when every consumer has added its share. In
+
+      b = a + a ;  c = b + b
+
+  walking back through `c` reaches `b` twice. Recursing at the first visit would send half of `db` to `a`, and
+  then all of it again. Visiting nodes in reverse topological order makes `db` complete before it is used.
+* **Accumulation.** Shares are added. Leaves (what the user created) keep the sum in `.grad`, over several
+  `backward()` calls too, as in torch; what lies between is forgotten as soon as it has been passed on.
+* **Un-broadcasting.** Where the forward pass stretched an axis, the backward pass sums over it.
+* **Not working for nothing.** A parent that needs no gradient gets none, and an op may hand over a function in
+  place of an array, which is called only if the gradient is wanted: a frozen weight then costs no matmul.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
+
+import numpy as np
+
+# One derivative per parent: an array, or a function that computes it if it is wanted.
+Gradients = Sequence[np.ndarray | Callable[[], np.ndarray]]
+
+
+class _Mode(threading.local):
+    """Per thread, so that one thread may evaluate while another trains."""
+
+    grad_enabled = True
+
+
+_mode = _Mode()
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Record no graph inside: `with no_grad():` or `@no_grad()`. Restored on exceptions; as `torch.no_grad`."""
+    previous, _mode.grad_enabled = _mode.grad_enabled, False
+    try:
+        yield
+    finally:
+        _mode.grad_enabled = previous
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops record a graph in this thread."""
+    return _mode.grad_enabled
+
+
+class Node:
+    """What the engine knows of a tensor: its value, its derivative and where it came from."""
+
+    __slots__ = ("backward_fn", "data", "grad", "parents", "requires_grad")
+
+    data: np.ndarray
+    grad: np.ndarray | None  # d loss / d data, the same shape and dtype; leaves only
+    requires_grad: bool
+    parents: tuple["Node", ...]  # () for a leaf
+    backward_fn: Callable[[np.ndarray], Gradients] | None  # None for a leaf
+
+    @property
+    def is_leaf(self) -> bool:
+        """Made by the user, or by ops that recorded nothing; not the result of a recorded op."""
+        return self.backward_fn is None
+
+    @property
+    def op(self) -> str:
+        """The name of the op that made this node, read off its backward function; "leaf" without one."""
+        return "leaf" if self.backward_fn is None else self.backward_fn.__qualname__.split(".<locals>")[0]
+
+
+def topological_order(root: Node) -> list[Node]:
+    """The inner nodes below `root`, every node before its parents. Iterative: a graph may be 50,000 deep."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = [(root, False)]
+    while stack:
+        node, parents_done = stack.pop()
+        if parents_done:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((parent, False) for parent in node.parents if parent.backward_fn is not None)
+    return order[::-1]
+
+
+def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sum `gradient` down to `shape`: over axes NumPy put in front, and over axes it stretched from 1.
+
+    >>> unbroadcast(np.ones((4, 3, 2)), (3, 1)).tolist()
+    [[8.0], [8.0], [8.0]]
+    """
+    added = gradient.ndim - len(shape)
+    pairs = zip(gradient.shape[max(added, 0) :], shape, strict=False)
+    if added < 0 or any(have not in (want, 1) and want != 1 for have, want in pairs):
+        raise ValueError(f"a gradient of shape {gradient.shape} cannot belong to an input of shape {shape}")
+    stretched = (added + i for i, size in enumerate(shape) if size == 1)
+    return gradient.sum(axis=(*range(added), *stretched)).reshape(shape)
+
+
+def backward(root: Node, gradient: np.ndarray, *, retain_graph: bool = False) -> None:
+    """Add d(sum(root * gradient)) / d(leaf) to the `.grad` of every leaf below `root`.
+
+    The graph is taken apart on the way, so that activations are released as soon as they have been used;
+    with `retain_graph` it is left whole. `RuntimeError` on a graph that was already taken apart.
+    """
+    if root.is_leaf:
+        _add_to_leaf(root, gradient, shared=True)
+        return
+    gradients = {root: gradient}
+    for node in topological_order(root):
+        dy = gradients.pop(node)
+        assert node.backward_fn is not None  # only leaves have none
+        for parent, dx in zip(node.parents, node.backward_fn(dy), strict=True):
+            if not parent.requires_grad:
+                continue
+            dx = np.asarray(dx() if callable(dx) else dx, dtype=parent.data.dtype)
+            if dx.shape != parent.data.shape:
+                dx = unbroadcast(dx, parent.data.shape)
+            if parent.is_leaf:
+                # dy itself and views of it may be on their way to another parent too: x + y gives it to both.
+                _add_to_leaf(parent, dx, shared=dx is dy or dx.base is not None)
+            else:
+                # Out of place, for the same reason.
+                gradients[parent] = gradients[parent] + dx if parent in gradients else dx
+        if not retain_graph:
+            node.parents, node.backward_fn = (), _freed
+
+
+def _add_to_leaf(leaf: Node, gradient: np.ndarray, *, shared: bool) -> None:
+    """A leaf's `.grad` is an array of its own: clipping and optimisers write into it."""
+    if leaf.grad is None:
+        leaf.grad = gradient.copy() if shared else gradient
+    else:
+        leaf.grad += gradient
+
+
+def _freed(dy: np.ndarray) -> NoReturn:
+    raise RuntimeError(
+        "backward() has already been through this graph and released it: compute the loss again, "
+        "or pass retain_graph=True to the first backward()"
+    )

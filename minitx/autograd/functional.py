@@ -1,0 +1,366 @@
+"""Fused ops: one derived gradient in place of a chain of primitive ones.
+
+An op is fused for a reason, which its docstring gives: *stability* (the composed form overflows or divides 0 by
+0), *cost* (fewer passes over memory: every large temporary array is paid for in page faults) or *scatter* (the
+gradient adds into rows). The composed forms live in the tests, where they are the oracle for these.
+
+Letters: B batch, T tokens, D model width, H heads, K = D // H, V vocabulary, C classes; `x w b` in, `y` out,
+`dy` in, `dx dw db` out. Every op returns the dtype it was given.
+"""
+
+import math
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from minitx.autograd.engine import Gradients
+from minitx.autograd.tensor import Tensor
+
+# Attention works on as many samples at a time as keep their (H, T, T) scores within a core's L2 cache: elements.
+SCORES_IN_CACHE = 64 * 1024
+
+
+def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    """y = x wᵀ + b, with x (..., D), w (F, D), b (F,) -> (..., F). Torch: `functional.linear`.
+
+    Fused for cost: all leading axes become one, so that dw is a single product. Composed from `@`, the weight
+    gradient of a (B, T, D) input would be (B, D, F) before it is summed.
+    """
+    # dx = dy w ;  dw = dyᵀ x ;  db = 1ᵀ dy
+    x2 = x.data.reshape(-1, x.shape[-1])
+    y = x2 @ w.data.T
+    if b is not None:
+        y += b.data
+
+    def backward(dy: np.ndarray) -> Gradients:
+        dy2 = dy.reshape(-1, dy.shape[-1])
+        gradients = (lambda: (dy2 @ w.data).reshape(x.shape)), (lambda: dy2.T @ x2)
+        return gradients if b is None else (*gradients, lambda: _sum_rows(dy2))
+
+    parents = (x, w) if b is None else (x, w, b)
+    return Tensor.from_op(y.reshape(*x.shape[:-1], -1), parents, backward)
+
+
+def relu(x: Tensor) -> Tensor:
+    """y = max(x, 0); dx = dy where x > 0, and 0 at the kink. Torch: `functional.relu`."""
+    y = np.maximum(x.data, 0)
+    return Tensor.from_op(y, (x,), lambda dy: (dy * (y > 0),))
+
+
+def gelu(x: Tensor) -> Tensor:
+    """y = x Φ(x), Φ the normal distribution function: the exact (erf) form, as BERT's and torch's default.
+
+    Hendrycks & Gimpel 2016, "Gaussian Error Linear Units". Fused for cost. Φ is within 1e-7 (float32) or
+    1e-13 (float64) of the true one. Torch: `functional.gelu(x, approximate="none")`.
+    """
+    # Φ(x) = (1 + erf(x / √2)) / 2 ;  dx = (Φ(x) + x φ(x)) dy  with φ(x) = exp(-x²/2) / √(2π)
+    cdf = _erf(x.data * math.sqrt(0.5))
+    cdf += 1
+    cdf *= 0.5
+
+    def backward(dy: np.ndarray) -> Gradients:
+        dx = np.square(x.data)
+        dx *= -0.5
+        np.exp(dx, out=dx)
+        dx *= x.data
+        dx *= 1 / math.sqrt(2 * math.pi)
+        dx += cdf
+        dx *= dy
+        return (dx,)
+
+    return Tensor.from_op(x.data * cdf, (x,), backward)
+
+
+def softmax(x: Tensor) -> Tensor:
+    """y = exp(x) / sum(exp(x)) over the last axis. Torch: `functional.softmax(x, dim=-1)`.
+
+    Fused for stability: shifted by the row's maximum, which changes nothing but cannot overflow.
+    """
+    # dx = y (dy - sum(dy y))      from the Jacobian diag(y) - y yᵀ
+    y = np.exp(x.data - x.data.max(axis=-1, keepdims=True))
+    y /= y.sum(axis=-1, keepdims=True)
+    return Tensor.from_op(y, (x,), lambda dy: (y * (dy - (dy * y).sum(axis=-1, keepdims=True)),))
+
+
+def log_softmax(x: Tensor) -> Tensor:
+    """y = x - log(sum(exp(x))) over the last axis. Torch: `functional.log_softmax(x, dim=-1)`.
+
+    Fused for stability: the logarithm of a softmax that underflowed would be -inf.
+    """
+    # dx = dy - softmax(x) sum(dy)
+    y = x.data - x.data.max(axis=-1, keepdims=True)
+    y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
+    return Tensor.from_op(y, (x,), lambda dy: (dy - np.exp(y) * dy.sum(axis=-1, keepdims=True),))
+
+
+def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
+    """y = w (x - mean) / √(var + eps) + b over the last axis; w, b (D,). Torch: `functional.layer_norm`.
+
+    Ba, Kiros & Hinton 2016, equation 4. Fused for cost: the composed gradient is a dozen passes over x.
+    """
+    # with n = (x - mean) / √(var + eps) and g = w dy:
+    # dx = (g - mean(g) - n mean(g n)) / √(var + eps) ;  dw = sum(dy n) ;  db = sum(dy)
+    D = x.shape[-1]
+    n = x.data.reshape(-1, D)
+    n = n - _mean_of_rows(n)
+    scale = 1 / np.sqrt(np.einsum("nd,nd->n", n, n)[:, None] / D + x.dtype.type(eps))
+    n *= scale
+    y = n * w.data
+    y += b.data
+
+    def backward(dy: np.ndarray) -> Gradients:
+        dy2 = dy.reshape(-1, D)
+
+        def dx() -> np.ndarray:
+            g = dy2 * w.data
+            dx = n * (np.einsum("nd,nd->n", g, n)[:, None] / -D)
+            dx += g
+            dx -= _mean_of_rows(g)
+            dx *= scale
+            return dx.reshape(x.shape)
+
+        return dx, (lambda: np.einsum("nd,nd->d", dy2, n)), (lambda: _sum_rows(dy2))
+
+    return Tensor.from_op(y.reshape(x.shape), (x, w, b), backward)
+
+
+def embedding(ids: np.ndarray, w: Tensor) -> Tensor:
+    """y = w[ids]: rows of the table w (V, D) for integer ids of any shape -> (*ids.shape, D).
+
+    Fused for scatter: a token that occurs twice must receive both derivatives; `dw[ids] += dy` would keep one.
+    Sorted by id, the shares of each token lie together and are summed in one pass, which is several times
+    faster than `np.add.at`. Torch: `functional.embedding`.
+    """
+
+    def backward(dy: np.ndarray) -> Gradients:
+        dw = np.zeros_like(w.data)
+        order = np.argsort(ids, axis=None, kind="stable")
+        if order.size:
+            rows = ids.reshape(-1)[order]
+            starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+            dw[rows[starts]] = np.add.reduceat(dy.reshape(-1, w.shape[1])[order], starts, axis=0)
+        return (dw,)
+
+    return Tensor.from_op(w.data[ids], (w,), backward)
+
+
+def dropout(x: Tensor, p: float, rng: np.random.Generator) -> Tensor:
+    """Zero each element with probability p and divide the others by 1 - p: y = m x, dx = m dy.
+
+    Srivastava et al. 2014. Fused for cost: m is drawn as 16-bit integers, so p is met to 1/65536. Torch:
+    `functional.dropout(x, p, training=True)`.
+    """
+    mask = dropout_mask(x.shape, p, rng, x.dtype)
+    return Tensor.from_op(x.data * mask, (x,), lambda dy: (dy * mask,))
+
+
+def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:
+    """0 with probability p, else 1 / (1 - p)."""
+    threshold = round(p * 65536)
+    draws = np.frombuffer(rng.bytes(2 * math.prod(shape)), dtype=np.uint16).reshape(shape)
+    return (draws >= threshold) * dtype.type(65536 / (65536 - threshold))
+
+
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    num_heads: int,
+    attention_mask: np.ndarray | None = None,
+    bias: Tensor | None = None,
+    dropout_p: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> Tensor:
+    """Scaled dot-product attention, softmax(q kᵀ / √K + bias) v, in each of H heads of width K = D // H.
+
+    Vaswani et al. 2017, section 3.2.1. Every token asks (q) how well it matches each other token (k), and takes
+    the average of what those have to say (v), weighted by the match.
+
+    Args:
+        q, k, v: (B, T, D); head h owns the columns h K to (h + 1) K.
+        num_heads: H, a divisor of D.
+        attention_mask: (B, T), True or 1 for a real token. Masked tokens are never attended to; a sample
+            without a real token gives zeros and zero gradients, not NaN.
+        bias: (H, T, T), added to the scores of every sample: (head, asking token, asked token).
+        dropout_p, rng: drop attention weights with this probability; `rng` is needed if it is not 0.
+
+    Returns:
+        (B, T, D), heads side by side again.
+
+    Fused for cost: samples are taken as many at a time as keep their scores in a core's cache, from the first
+    product to the last. Torch: `functional.scaled_dot_product_attention` on (B, H, T, K), where the same mask is
+    `attn_mask=attention_mask[:, None, None, :]`.
+    """
+    # s = q kᵀ / √K + bias ;  p = softmax(s) ;  y = p v
+    # dv = pᵀ dy ;  dp = dy vᵀ ;  ds = p (dp - sum(dp p)), and sum(dp p) = dy · y ;  dq = ds k / √K ;  dk = dsᵀ q / √K
+    # Scores are kept transposed, (asked, asking): NumPy is several times faster at max and sum along an axis that
+    # is not the last one.
+    B, T, D = q.shape
+    K = D // num_heads
+    step = max(1, SCORES_IN_CACHE // max(1, num_heads * T * T))
+    blocks = [slice(start, start + step) for start in range(0, B, step)]
+    hidden = None if attention_mask is None else ~attention_mask.astype(bool)
+
+    def heads(x: np.ndarray) -> np.ndarray:
+        return x.reshape(B, T, num_heads, K).transpose(0, 2, 1, 3)  # (B, H, T, K), a view
+
+    qh, kh, vh = heads(q.data * q.dtype.type(1 / math.sqrt(K))), heads(k.data), heads(v.data)
+    y = np.empty_like(q.data, order="C")
+    yh = heads(y)
+    weights, masks = [], []  # per block: p (b, H, T, T) and the dropout mask, kept for the backward pass
+    for block in blocks:
+        p = kh[block] @ qh[block].swapaxes(-1, -2)
+        if bias is not None:
+            p += bias.data.swapaxes(-1, -2)
+        if hidden is not None and hidden[block].any():
+            # Below any score, so that exp() gives exactly 0; finite, so that a row of nothing else stays finite.
+            np.copyto(p, np.finfo(p.dtype).min, where=hidden[block][:, None, :, None])
+        p -= p.max(axis=-2, keepdims=True, initial=np.finfo(p.dtype).min)
+        np.exp(p, out=p)
+        p /= p.sum(axis=-2, keepdims=True)
+        if hidden is not None:
+            p[hidden[block].all(axis=-1)] = 0
+        weights.append(p)
+        if dropout_p:
+            assert rng is not None, "dropout needs a random generator"
+            masks.append(dropout_mask(p.shape, dropout_p, rng, p.dtype))
+            p = p * masks[-1]
+        np.matmul(p.swapaxes(-1, -2), vh[block], out=yh[block])
+
+    def backward(dy: np.ndarray) -> Gradients:
+        dq, dk, dv = (np.empty_like(y) for _ in "qkv")
+        dqh, dkh, dvh, dyh = heads(dq), heads(dk), heads(dv), heads(dy)
+        dbias = None if bias is None else np.zeros_like(bias.data)
+        for i, block in enumerate(blocks):
+            p = weights[i]
+            dropped = p * masks[i] if dropout_p else p
+            np.matmul(dropped, dyh[block], out=dvh[block])
+            ds = vh[block] @ dyh[block].swapaxes(-1, -2)
+            if dropout_p:
+                ds *= masks[i]
+            ds -= np.einsum("bhtk,bhtk->bht", dyh[block], yh[block])[:, :, None, :]
+            ds *= p
+            np.matmul(ds.swapaxes(-1, -2), kh[block], out=dqh[block])
+            np.matmul(ds, qh[block], out=dkh[block])
+            if dbias is not None:
+                dbias += ds.sum(axis=0).swapaxes(-1, -2)
+        dq *= 1 / math.sqrt(K)
+        return (dq, dk, dv) if dbias is None else (dq, dk, dv, dbias)
+
+    return Tensor.from_op(y, (q, k, v) if bias is None else (q, k, v, bias), backward)
+
+
+def mean_pool(x: Tensor, attention_mask: np.ndarray) -> Tensor:
+    """Mean of each sample's real tokens: x (B, T, D), attention_mask (B, T) -> (B, D); zeros where none is real.
+
+    Reimers & Gurevych 2019, section 3. Fused for cost: one product with the weights m / sum(m), so padding is
+    never copied. sentence-transformers: `Pooling(pooling_mode="mean")`.
+    """
+    # y = a x  with  a = m / max(sum(m), 1) ;  dx = aᵀ dy
+    a = attention_mask.astype(x.dtype)
+    a /= np.maximum(a.sum(axis=1, keepdims=True), 1)
+    y = (a[:, None, :] @ x.data)[:, 0, :]
+    return Tensor.from_op(y, (x,), lambda dy: (a[:, :, None] * dy[:, None, :],))
+
+
+def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:
+    """y = x / max(|x|, eps), unit length along the last axis. Torch: `functional.normalize(x, dim=-1)`.
+
+    Fused for stability: the composed gradient of a zero vector is 0 / 0.
+    """
+    # dx = (dy - y (y · dy)) / |x| ;  below eps the length is a constant, so dx = dy / eps
+    length = np.sqrt(np.einsum("...d,...d->...", x.data, x.data))[..., None]
+    clipped = np.maximum(length, eps)
+    y = x.data / clipped
+
+    def backward(dy: np.ndarray) -> Gradients:
+        along = np.where(length > eps, np.einsum("...d,...d->...", y, dy)[..., None], 0)
+        return ((dy - y * along) / clipped,)
+
+    return Tensor.from_op(y, (x,), backward)
+
+
+def cross_entropy(
+    logits: Tensor,
+    target: np.ndarray,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Mean of -log softmax(logits)[target]: logits (N, C), integer target (N,) -> a scalar.
+
+    With p = softmax(logits), weights w (C,) and smoothing e, summed over the rows that are not ignored:
+
+        loss = sum( (1 - e) w[t] (-log p[t]) + e / C sum_c w[c] (-log p[c]) ) / sum(w[t])
+
+    Rows whose target is `ignore_index` count for nothing; with no row left the loss is 0 (torch: NaN). Szegedy
+    et al. 2016, section 7, for smoothing. Fused for stability, and because its gradient is so simple. Torch:
+    `functional.cross_entropy`.
+
+    Raises:
+        IndexError: a target that is neither a class nor `ignore_index`.
+    """
+    # Both terms are sum_c a[c] (-log p[c]) with a = (1 - e) w[t] onehot(t) + (e / C) w, so dx = sum(a) p - a
+    C = logits.shape[1]
+    kept = target != ignore_index
+    if not np.isin(target[kept], range(C)).all():
+        raise IndexError(f"targets must be classes 0 to {C - 1} or {ignore_index}, not {np.unique(target)}")
+    w = np.ones(C, logits.dtype) if weight is None else np.asarray(weight, logits.dtype)
+    rows, classes = np.flatnonzero(kept), target[kept]
+    a = np.zeros_like(logits.data)
+    a[rows] = label_smoothing / C * w
+    a[rows, classes] += (1 - label_smoothing) * w[classes]
+    a /= max(w[classes].sum(), np.finfo(w.dtype).tiny)
+
+    log_p = logits.data - logits.data.max(axis=1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+
+    def backward(dy: np.ndarray) -> Gradients:
+        return (dy * (np.exp(log_p) * a.sum(axis=1, keepdims=True) - a),)
+
+    return Tensor.from_op(-np.sum(a * log_p), (logits,), backward)
+
+
+# -- helpers ---------------------------------------------------------------------------------------------------
+
+
+def _sum_rows(x: np.ndarray) -> np.ndarray:
+    """(N, D) -> (D,). As a product with ones: BLAS uses every lane and core, `np.sum` does not."""
+    return np.ones(len(x), x.dtype) @ x
+
+
+def _mean_of_rows(x: np.ndarray) -> np.ndarray:
+    """(N, D) -> (N, 1), likewise."""
+    return (x @ np.full(x.shape[1], 1 / x.shape[1], x.dtype))[:, None]
+
+
+def _fit_erf(limit: float, degree: int) -> np.ndarray:
+    """Coefficients of P, in powers of s = 2 z² / limit² - 1, such that erf(z) = tanh(z P) for |z| <= limit.
+
+    NumPy has no erf but a fast tanh, and atanh(erf(z)) / z is even and almost constant, so a short polynomial in
+    z² does. It is fitted to `math.erf` at Chebyshev nodes, each weighted by what an error there does to erf,
+    z (1 - erf²). Beyond the limit erf is 1 to the precision that is asked for.
+    """
+    nodes = np.cos(np.pi * (np.arange(400) + 0.5) / 400)
+    z = limit * np.sqrt((nodes + 1) / 2)
+    plus, minus = (np.array([1 + math.erf(t) for t in z]), np.array([math.erfc(t) for t in z]))  # 1 ± erf(z)
+    fit = chebyshev.chebfit(nodes, 0.5 * np.log(plus / minus) / z, degree, w=z * plus * minus + 1e-9)
+    return chebyshev.cheb2poly(fit)
+
+
+_ERF_FITS = {np.dtype(np.float32): (4.0, _fit_erf(4.0, 6)), np.dtype(np.float64): (5.9, _fit_erf(5.9, 28))}
+
+
+def _erf(z: np.ndarray) -> np.ndarray:
+    """erf(z), in z's dtype; z is used up as scratch space."""
+    limit, coefficients = _ERF_FITS[z.dtype]
+    np.clip(z, -limit, limit, out=z)
+    s = np.square(z)
+    s *= 2 / limit**2
+    s -= 1
+    p = np.full_like(z, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:  # Horner
+        p *= s
+        p += z.dtype.type(coefficient)
+    p *= z
+    return np.tanh(p, out=p)

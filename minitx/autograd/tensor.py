@@ -1,0 +1,378 @@
+"""Tensor: an array that remembers how it was made, and the primitive ops.
+
+Every op reads the same way: the formula of its derivative, the forward pass, `backward(dy)` that returns one
+array per parent, and `Tensor.from_op` that ties the three together. Names and meanings are torch's (`dim`,
+`keepdim`, `permute`); in `backward`, `dy` comes in and `dx` goes out.
+"""
+
+from collections.abc import Callable, Sequence
+from types import EllipsisType
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minitx.autograd import engine
+from minitx.autograd.engine import Gradients, Node
+
+Scalar = int | float | np.number
+Index = int | slice | EllipsisType | None | np.ndarray | list[int] | tuple[Any, ...]
+
+
+class Tensor(Node):
+    """An n-dimensional array that records the ops applied to it, so that `backward()` can differentiate them.
+
+    Args:
+        data: array, number or nested list. Arrays keep their dtype and are not copied; Python floats become
+            float32, as in torch.
+        requires_grad: whether `backward()` shall leave a derivative in `.grad`. Floating-point data only.
+        dtype: convert `data` to it.
+
+    Raises:
+        TypeError: `data` is not numeric, or `requires_grad` is asked of integers.
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.], dtype=float32)
+
+    Torch equivalent: `torch.tensor(data, requires_grad=...)`.
+    """
+
+    __slots__ = ("__weakref__",)
+
+    # NumPy, seeing a Tensor on its right (array * tensor), then leaves the operation to Tensor.__rmul__.
+    __array_ufunc__ = None
+
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
+        if isinstance(data, Tensor):
+            raise TypeError("the data is a Tensor already: use it as it is, or .detach() for one without history")
+        array = np.asarray(data, dtype=dtype)
+        if dtype is None and array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
+            array = array.astype(np.float32)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"a Tensor holds numbers, not {array.dtype} ({str(data)[:40]!r})")
+        if requires_grad and array.dtype.kind != "f":
+            raise TypeError(
+                f"only floating-point tensors can require gradients, this one is {array.dtype}: "
+                "convert it first, e.g. Tensor(x, dtype=np.float32, requires_grad=True)"
+            )
+        self.data = array
+        self.grad = None
+        self.requires_grad = requires_grad
+        self.parents = ()
+        self.backward_fn = None
+
+    @staticmethod
+    def from_op(
+        data: np.ndarray, parents: tuple["Tensor", ...], backward: Callable[[np.ndarray], Gradients]
+    ) -> "Tensor":
+        """The result of an op: its value, what it was made from, and how to differentiate it.
+
+        `backward(dy)` gets the derivative by `data` and returns one derivative per parent, in order: `dy`, a
+        view of it or a new array (not one that is kept or handed out twice), or a function that computes it,
+        which is called only if that parent requires a gradient. Where the op broadcast, it need not sum.
+        """
+        out = Tensor(data)
+        if engine.is_grad_enabled() and any(parent.requires_grad for parent in parents):
+            out.requires_grad, out.parents, out.backward_fn = True, parents, backward
+        return out
+
+    # -- the tensor as an object ---------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements (torch: `numel()`)."""
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        """NumPy dtype of the data."""
+        return self.data.dtype
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        history = "" if not self.requires_grad else ", requires_grad=True" if self.is_leaf else f", op={self.op}"
+        dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
+        return f"Tensor({text}{dtype}{history})"
+
+    def item(self) -> float:
+        """The only element, as a Python number."""
+        return self.data.item()
+
+    def numpy(self) -> np.ndarray:
+        """The array inside, not a copy. Refused (`RuntimeError`) where its gradient would be lost unnoticed."""
+        if self.requires_grad:
+            raise RuntimeError("this tensor requires a gradient, which NumPy would lose: use .detach().numpy()")
+        return self.data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def detach(self) -> "Tensor":
+        """The same array without its history."""
+        return Tensor(self.data)
+
+    def backward(self, gradient: Any = None, *, retain_graph: bool = False) -> None:
+        """Add the derivative of `sum(self * gradient)` by every leaf to the leaf's `.grad`.
+
+        Args:
+            gradient: array of this tensor's shape; may be left out for a single element, and is then 1.
+            retain_graph: keep the graph for another `backward()`; otherwise it is released.
+
+        Raises:
+            RuntimeError: nothing to differentiate, more than one element and no `gradient`, or the graph
+                was released by an earlier `backward()`.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("no tensor that requires a gradient took part in this one: there is nothing to do")
+        if gradient is None:
+            if self.size != 1:
+                raise RuntimeError(f"backward() of a tensor of shape {self.shape} needs `gradient`, of that shape")
+            gradient = 1
+        dy = np.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, dtype=self.dtype)
+        engine.backward(self, np.broadcast_to(dy, self.shape), retain_graph=retain_graph)
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError("tensors are not written into: build a new one with where() or cat(), or write to .data")
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    # -- arithmetic ------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> "Tensor":
+        other = as_tensor(other, self)  # d(x + w) = dx + dw
+        return Tensor.from_op(self.data + other.data, (self, other), lambda dy: (dy, dy))
+
+    def __mul__(self, other: Any) -> "Tensor":
+        other = as_tensor(other, self)
+        x, w = self.data, other.data
+
+        def backward(dy: np.ndarray) -> Gradients:  # d(x w) = w dx + x dw
+            return (lambda: dy * w), (lambda: dy * x)
+
+        return Tensor.from_op(x * w, (self, other), backward)
+
+    def __truediv__(self, other: Any) -> "Tensor":
+        other = as_tensor(other, self)
+        x, w = self.data, other.data
+        y = x / w
+
+        def backward(dy: np.ndarray) -> Gradients:  # d(x / w) = dx / w - (x / w) dw / w
+            return (lambda: dy / w), (lambda: -dy * y / w)
+
+        return Tensor.from_op(y, (self, other), backward)
+
+    def __pow__(self, exponent: Scalar) -> "Tensor":
+        if not isinstance(exponent, int | float | np.number):
+            raise TypeError(f"the exponent must be a number, not {type(exponent).__name__}: use (log(x) * p).exp()")
+        x, n = self.data, exponent.item() if isinstance(exponent, np.number) else exponent
+
+        def backward(dy: np.ndarray) -> Gradients:  # d(x^n) = n x^(n-1) dx
+            return (dy * n * x ** (n - 1) if n != 0 else np.zeros_like(x),)
+
+        return Tensor.from_op(x**n, (self,), backward)
+
+    def __matmul__(self, other: Any) -> "Tensor":
+        """Matrix product over the last two axes, the others broadcast; a vector is a row or column matrix."""
+        other = as_tensor(other, self)
+        x, w = self.data, other.data
+
+        def backward(dy: np.ndarray) -> Gradients:  # d(x w) = dx w + x dw, so dx = dy wᵀ and dw = xᵀ dy
+            rows = x[None, :] if x.ndim == 1 else x
+            columns = w[:, None] if w.ndim == 1 else w
+            if x.ndim == 1:
+                dy = np.expand_dims(dy, -1 if w.ndim == 1 else -2)
+            if w.ndim == 1:
+                dy = np.expand_dims(dy, -1)
+
+            def dx() -> np.ndarray:
+                product = dy @ columns.swapaxes(-1, -2)
+                return product[..., 0, :] if x.ndim == 1 else product
+
+            def dw() -> np.ndarray:
+                if columns.ndim == 2:  # one matrix for the whole batch: one product, not one a batch item to sum
+                    product = rows.reshape(-1, rows.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+                else:
+                    product = rows.swapaxes(-1, -2) @ dy
+                return product[..., 0] if w.ndim == 1 else product
+
+            return dx, dw
+
+        return Tensor.from_op(x @ w, (self, other), backward)
+
+    def __neg__(self) -> "Tensor":
+        return self * -1
+
+    def __sub__(self, other: Any) -> "Tensor":
+        return self + -as_tensor(other, self)
+
+    def __radd__(self, other: Any) -> "Tensor":  # other + self
+        return self + other
+
+    def __rmul__(self, other: Any) -> "Tensor":  # other * self
+        return self * other
+
+    def __rsub__(self, other: Any) -> "Tensor":  # other - self
+        return as_tensor(other, self) - self
+
+    def __rtruediv__(self, other: Any) -> "Tensor":  # other / self
+        return as_tensor(other, self) / self
+
+    def __rmatmul__(self, other: Any) -> "Tensor":  # other @ self
+        return as_tensor(other, self) @ self
+
+    # -- elementwise functions -------------------------------------------------------------------------------
+
+    def exp(self) -> "Tensor":
+        """e^x. dx = y dy."""
+        y = np.exp(self.data)
+        return Tensor.from_op(y, (self,), lambda dy: (dy * y,))
+
+    def log(self) -> "Tensor":
+        """Natural logarithm. dx = dy / x."""
+        x = self.data
+        return Tensor.from_op(np.log(x), (self,), lambda dy: (dy / x,))
+
+    def sqrt(self) -> "Tensor":
+        """Square root. dx = dy / (2 y)."""
+        y = np.sqrt(self.data)
+        return Tensor.from_op(y, (self,), lambda dy: (dy / (2 * y),))
+
+    def tanh(self) -> "Tensor":
+        """Hyperbolic tangent. dx = (1 - y²) dy."""
+        y = np.tanh(self.data)
+        return Tensor.from_op(y, (self,), lambda dy: (dy * (1 - y * y),))
+
+    def abs(self) -> "Tensor":
+        """Absolute value. dx = sign(x) dy, 0 at the kink."""
+        x = self.data
+        return Tensor.from_op(np.abs(x), (self,), lambda dy: (dy * np.sign(x),))
+
+    # -- reductions --------------------------------------------------------------------------------------------
+
+    def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+        """Sum over `dim` (all axes by default). dx = dy, stretched back over the summed axes."""
+        shape = self.shape
+
+        def backward(dy: np.ndarray) -> Gradients:
+            return (np.broadcast_to(_restore_dims(dy, dim, keepdim), shape),)
+
+        return Tensor.from_op(self.data.sum(axis=dim, keepdims=keepdim), (self,), backward)
+
+    def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+        """Mean over `dim` (all axes by default)."""
+        total = self.sum(dim, keepdim)
+        return total * (total.size / self.size)
+
+    def max(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+        """Largest value over `dim` (all axes by default); equal ones share dx evenly, as `torch.amax`."""
+        x = self.data
+        y = x.max(axis=dim, keepdims=keepdim)
+
+        def backward(dy: np.ndarray) -> Gradients:
+            largest = x == _restore_dims(y, dim, keepdim)
+            return (_restore_dims(dy, dim, keepdim) * largest / largest.sum(axis=dim, keepdims=True, dtype=x.dtype),)
+
+        return Tensor.from_op(y, (self,), backward)
+
+    # -- shape -------------------------------------------------------------------------------------------------
+
+    def reshape(self, *shape: int) -> "Tensor":
+        """The same elements in another shape; one size may be -1."""
+        before = self.shape
+        return Tensor.from_op(self.data.reshape(shape), (self,), lambda dy: (dy.reshape(before),))
+
+    def permute(self, *dims: int) -> "Tensor":
+        """Axes in the order given."""
+        inverse = np.argsort([d % self.ndim for d in dims])
+        return Tensor.from_op(self.data.transpose(dims), (self,), lambda dy: (dy.transpose(inverse),))
+
+    def transpose(self, dim0: int, dim1: int) -> "Tensor":
+        """Swap two axes."""
+        return Tensor.from_op(self.data.swapaxes(dim0, dim1), (self,), lambda dy: (dy.swapaxes(dim0, dim1),))
+
+    @property
+    def T(self) -> "Tensor":
+        """A matrix with rows and columns swapped."""
+        return self.transpose(-1, -2)
+
+    def unsqueeze(self, dim: int) -> "Tensor":
+        """A new axis of size 1 at position `dim`."""
+        return self.reshape(*np.expand_dims(self.data, dim).shape)
+
+    def squeeze(self, dim: int) -> "Tensor":
+        """Without axis `dim`, which must have size 1."""
+        return self.reshape(*np.squeeze(self.data, dim).shape)
+
+    def __getitem__(self, index: Index) -> "Tensor":
+        x = self.data
+        parts = index if isinstance(index, tuple) else (index,)
+        # Slices and integers pick every element at most once; an array of indices may pick one many times, and
+        # `dx[index] += dy` would then count it once.
+        repeats = any(isinstance(part, np.ndarray | list) for part in parts)
+
+        def backward(dy: np.ndarray) -> Gradients:
+            dx = np.zeros_like(x)
+            if repeats:
+                np.add.at(dx, index, dy)  # type: ignore[arg-type]  # NumPy's stub is narrower than the function
+            else:
+                dx[index] = dy
+            return (dx,)
+
+        return Tensor.from_op(x[index], (self,), backward)
+
+
+def as_tensor(value: Any, like: Tensor) -> Tensor:
+    """`value` as a constant for arithmetic with `like`; a plain number takes its dtype and never widens it."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.number):
+        value = value.item()
+    if isinstance(value, int | float):
+        return Tensor(np.asarray(value, dtype=np.result_type(like.dtype, value)))
+    return Tensor(value)
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors joined along an existing axis. dx = the slice of dy that came from x."""
+    ends = np.cumsum([t.shape[dim] for t in tensors])[:-1]
+    data = np.concatenate([t.data for t in tensors], axis=dim)
+
+    def backward(dy: np.ndarray) -> Gradients:
+        return np.split(dy, ends, axis=dim)
+
+    return Tensor.from_op(data, tuple(tensors), backward)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new axis."""
+    return cat([t.unsqueeze(dim) for t in tensors], dim)
+
+
+def where(condition: ArrayLike, x: Tensor, y: Tensor) -> Tensor:
+    """`x` where the boolean array `condition` holds, `y` elsewhere; each gets dy where it was taken."""
+
+    def backward(dy: np.ndarray) -> Gradients:
+        return np.where(condition, dy, 0), np.where(condition, 0, dy)
+
+    return Tensor.from_op(np.where(condition, x.data, y.data), (x, y), backward)
+
+
+def _restore_dims(dy: np.ndarray, dim: int | tuple[int, ...] | None, keepdim: bool) -> np.ndarray:
+    """Put the reduced axes back with size 1, so that `dy` broadcasts against the input again."""
+    return dy if keepdim or dim is None else np.expand_dims(dy, dim)

@@ -1,0 +1,184 @@
+"""`minitx train | evaluate | predict | embed`: arguments in, one call into the package, lines out."""
+
+import argparse
+import dataclasses
+import json
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from minitx.data.reviews import read_texts
+from minitx.errors import InputError
+from minitx.models.encoder import POSITIONS
+from minitx.nn.pooling import POOLING_MODES
+from minitx.nn.transformer import ACTIVATIONS
+from minitx.text.tokenizer import TruncationWarning
+from minitx.training.checkpoint import load_config, load_model
+from minitx.training.experiment import Experiment, read_data, run
+from minitx.training.schedules import SCHEDULES
+from minitx.training.trainer import TokenisedRows, evaluate
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """`error: ...` and exit code 2."""
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it worked, 2 when what it was given cannot be used, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", TruncationWarning)
+            warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+            arguments.command(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, no permission, a device in the place of a file
+        print(f"error: {error.filename or 'file'}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _train(a: argparse.Namespace) -> None:
+    labels = dict(a.label)
+    if len(labels) < len(a.label):
+        raise InputError("--label names the same head twice")
+    settings = {f.name: getattr(a, f.name) for f in dataclasses.fields(Experiment) if hasattr(a, f.name)}
+    experiment = Experiment(**{**settings, "labels": labels})
+    out = Path(a.out) if a.out else _unused(Path("runs") / (Path(a.data).stem if a.data else "synthetic"))
+    run(experiment, out, overwrite=a.overwrite, progress=sys.stderr.isatty() or a.progress)
+    print(f'\nwritten to {out}; try:  minitx predict {out} "crashes all the time since the update"')
+
+
+def _evaluate(a: argparse.Namespace) -> None:
+    config, model = load_config(a.model), load_model(a.model)
+    columns = config.get("data", {})
+    data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes)
+    print(audit)
+    reports = evaluate(model, TokenisedRows(model.encoder.tokenize(data.texts), data.labels))
+    if a.format == "json":
+        print(json.dumps({head: report.to_dict() for head, report in reports.items()}))
+        return
+    for head, report in reports.items():
+        print(f"\n{head}\n{report}")
+
+
+def _predict(a: argparse.Namespace) -> None:
+    model = load_model(a.model)
+    texts = a.text or [line.rstrip("\r\n") for line in sys.stdin]
+    for text, heads in zip(texts, model.predict(texts), strict=True):
+        if a.format == "json":
+            labels = {head: {"label": label, "probability": p} for head, (label, p) in heads.items()}
+            print(json.dumps({"text": text, **labels}, ensure_ascii=False))
+        else:
+            print("  ".join([*(f"{head}: {label} {p:.2f}" for head, (label, p) in heads.items()), f"| {text}"]))
+
+
+def _embed(a: argparse.Namespace) -> None:
+    out = Path(a.out)
+    if out.suffix != ".npy":
+        raise InputError(f"{out}: vectors are written as .npy")
+    if out.exists() and not a.overwrite:
+        raise InputError(f"{out} exists already: choose another file, or pass --overwrite to replace it")
+    model = load_model(a.model)
+    texts = read_texts(a.file, a.text)
+    vectors = model.encoder.encode(texts, show_progress_bar=sys.stderr.isatty())
+    np.save(out, vectors)
+    print(f"{len(vectors):,} vectors of {vectors.shape[1]} numbers written to {out}")
+
+
+def _unused(path: Path) -> Path:
+    """`path`, or the first of path-2, path-3, ... that does not exist yet: no run replaces another."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+def _name_and_column(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise argparse.ArgumentTypeError(f"expected NAME=COLUMN, as in sentiment=stars, not {text!r}")
+    return name, column
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="minitx", description="Multi-task sentence transformers in NumPy.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+    train = commands.add_parser("train", help="train a model on reviews and write a result directory")
+    train.set_defaults(command=_train)
+    data = train.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        metavar="CSV",
+        help="a Google-Play review file, or any CSV with --text and --label; built-in synthetic reviews if left out",
+    )
+    data.add_argument("--text", metavar="COLUMN", help="text column of a CSV that is not a review file")
+    data.add_argument(
+        "--label",
+        metavar="NAME=COLUMN",
+        action="append",
+        default=[],
+        type=_name_and_column,
+        help="a head and its column; repeatable",
+    )
+    result = train.add_argument_group("result")
+    result.add_argument("--out", metavar="DIR", help="where to write; by default a new directory under runs/")
+    result.add_argument("--overwrite", action="store_true", help="replace the result directory DIR")
+    result.add_argument("--progress", action="store_true", help="show the progress bar even if not on a terminal")
+    settings = train.add_argument_group("settings")
+    choices: dict[str, Iterable[str]] = {
+        "schedule": SCHEDULES,
+        "activation": ACTIVATIONS,
+        "positions": POSITIONS,
+        "pooling": POOLING_MODES,
+    }
+    for setting in dataclasses.fields(Experiment):
+        if setting.name in ("data", "text", "labels"):
+            continue
+        flag = f"--{setting.name.replace('_', '-')}"
+        if isinstance(setting.default, bool):
+            settings.add_argument(flag, action="store_true", help=" ")
+        else:
+            settings.add_argument(
+                flag,
+                type=type(setting.default),
+                default=setting.default,
+                choices=choices.get(setting.name),
+                help="%(default)s",
+            )
+
+    evaluating = commands.add_parser("evaluate", help="measure a trained model on a labelled CSV")
+    evaluating.set_defaults(command=_evaluate)
+    evaluating.add_argument("model", metavar="DIR", help="a result directory")
+    evaluating.add_argument("--data", metavar="CSV", required=True, help="columns as in the training data")
+    evaluating.add_argument("--format", choices=("text", "json"), default="text")
+
+    predict = commands.add_parser("predict", help="label texts")
+    predict.set_defaults(command=_predict)
+    predict.add_argument("model", metavar="DIR", help="a result directory")
+    predict.add_argument("text", metavar="TEXT", nargs="*", help="texts; lines of standard input if there are none")
+    predict.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
+
+    embed = commands.add_parser("embed", help="write one vector per text")
+    embed.set_defaults(command=_embed)
+    embed.add_argument("model", metavar="DIR", help="a result directory")
+    embed.add_argument("file", metavar="FILE", help="a .txt with one text a line, or a .csv")
+    embed.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
+    embed.add_argument("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE")
+    embed.add_argument("--overwrite", action="store_true", help="replace X.npy")
+    return parser

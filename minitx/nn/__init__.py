@@ -1,0 +1,1 @@
+"""What is a layer? Parameters with names, and one call into `autograd.functional`."""

@@ -1,0 +1,76 @@
+"""Linear, Embedding, LayerNorm, Dropout: parameters and one call into `autograd.functional`.
+
+Each layer draws its weights from the `rng` it is given, float32; `layer.to(np.float64)` for checks.
+"""
+
+import math
+
+import numpy as np
+
+from minitx.autograd import functional as F
+from minitx.autograd.tensor import Tensor
+from minitx.nn.module import Module, Parameter
+
+
+class Linear(Module):
+    """y = x Wᵀ + b: (..., in_features) -> (..., out_features).
+
+    `weight` (out_features, in_features) and `bias` (out_features,) start uniform in ±1/√in_features, torch's
+    default. Torch: `torch.nn.Linear`.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator) -> None:
+        bound = 1 / math.sqrt(in_features)
+        self.weight = Parameter(rng.uniform(-bound, bound, (out_features, in_features)).astype(np.float32))
+        self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype(np.float32)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
+        return F.linear(x, self.weight, self.bias)
+
+
+class Embedding(Module):
+    """A table of vectors: integer ids of any shape -> (*ids.shape, embedding_dim).
+
+    `weight` (num_embeddings, embedding_dim) starts normal with standard deviation `std`; torch's default is 1.
+    Torch: `torch.nn.Embedding`.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, std: float = 1.0, *, rng: np.random.Generator) -> None:
+        self.weight = Parameter(rng.normal(0, std, (num_embeddings, embedding_dim)).astype(np.float32))
+
+    def forward(self, ids: np.ndarray) -> Tensor:
+        """Integer array -> (*ids.shape, embedding_dim)."""
+        return F.embedding(ids, self.weight)
+
+
+class LayerNorm(Module):
+    """Each vector shifted to mean 0, scaled to variance 1, then w x + b. Torch: `torch.nn.LayerNorm`."""
+
+    def __init__(self, normalized_shape: int, eps: float = 1e-5) -> None:
+        self.weight = Parameter(np.ones(normalized_shape, np.float32))
+        self.bias = Parameter(np.zeros(normalized_shape, np.float32))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return F.layer_norm(x, self.weight, self.bias, self.eps)
+
+
+class Dropout(Module):
+    """Zeroes elements with probability p while training; the identity in eval mode. Torch: `torch.nn.Dropout`.
+
+    The masks come from a generator of its own, split off `rng`, so that adding a layer elsewhere does not
+    change them.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout probability must be in [0, 1), not {p}")
+        self.p = p
+        # SFC64 draws bytes about twice as fast as the default generator.
+        self.rng = np.random.Generator(np.random.SFC64(rng.integers(2**63)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.dropout(x, self.p, self.rng) if self.training and self.p else x

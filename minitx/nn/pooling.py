@@ -1,0 +1,46 @@
+"""From one vector per token to one vector per sentence."""
+
+import numpy as np
+
+from minitx.autograd import functional as F
+from minitx.autograd.tensor import Tensor, where
+from minitx.errors import InputError
+from minitx.nn.module import Module
+
+POOLING_MODES = ("mean", "cls", "max")
+
+
+class Pooling(Module):
+    """x (B, T, D) and attention_mask (B, T) -> (B, D), by `mode`:
+
+    * "mean": the average of the real tokens. Padding has no say: dividing by T instead of by the number of real
+      tokens would make a sentence's vector depend on its neighbours in the batch.
+    * "cls": the first token, which stands for the sentence in BERT.
+    * "max": the largest value of each column over the real tokens.
+
+    A sample without a real token gives zeros ("mean", "max"). sentence-transformers: `models.Pooling`.
+    """
+
+    def __init__(self, mode: str = "mean") -> None:
+        if mode not in POOLING_MODES:
+            raise InputError(f"unknown pooling {mode!r}: choose from {', '.join(POOLING_MODES)}")
+        self.mode = mode
+
+    def forward(self, x: Tensor, attention_mask: np.ndarray) -> Tensor:
+        """(B, T, D), (B, T) -> (B, D)."""
+        if self.mode == "mean":
+            return F.mean_pool(x, attention_mask)
+        if self.mode == "cls":
+            return x[:, 0]
+        real = attention_mask.astype(bool)[:, :, None]
+        lowest = Tensor(np.full((), np.finfo(x.dtype).min, x.dtype))
+        zero = Tensor(np.zeros((), x.dtype))
+        return where(real.any(axis=1), where(real, x, lowest).max(dim=1), zero)
+
+
+class Normalize(Module):
+    """Scale each vector to length 1, so that a dot product is a cosine. sentence-transformers: `models.Normalize`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, D)."""
+        return F.normalize(x)

@@ -1,0 +1,61 @@
+"""Every picture. Figures are drawn without pyplot, so nothing is global and no window system is needed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from minitx.training.metrics import Report
+from minitx.training.trainer import Epoch, best_epoch
+
+TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"
+
+
+def training_curves(epochs: Sequence[Epoch], path: Path, title: str) -> None:
+    """One row for each head: loss, accuracy and macro-F1 by epoch, beside what the largest class alone would score."""
+    heads = list(epochs[0].validation)
+    numbers = [epoch.number for epoch in epochs]
+    best = best_epoch(epochs).number
+    figure = Figure(figsize=(12, 3.2 * len(heads) + 0.6), layout="constrained")
+    figure.suptitle(title)
+    for row, head in enumerate(heads):
+        majority = epochs[0].validation[head]
+        panels = (("loss", None), ("accuracy", majority.majority), ("macro_f1", majority.majority_macro_f1))
+        for column, (metric, baseline) in enumerate(panels):
+            axes = figure.add_subplot(len(heads), 3, 3 * row + column + 1)
+            for part, colour in (("train", TRAIN), ("validation", VALIDATION)):
+                values = [getattr(getattr(epoch, part)[head], metric) for epoch in epochs]
+                axes.plot(numbers, values, color=colour, marker="o", markersize=3, label=part)
+            if baseline is not None:
+                axes.axhline(baseline, color=BASELINE, linestyle="--", label="always the largest class")
+            axes.axvline(best, color="black", linewidth=0.8, linestyle=":", label=f"kept: epoch {best}")
+            axes.set_title(f"{head}: {metric.replace('macro_f1', 'macro-F1')}", fontsize=10)
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if metric != "loss":
+                axes.set_ylim(0, 1)
+            axes.grid(alpha=0.25)
+            if column == 1:
+                axes.legend(fontsize=8, loc="lower right")
+    figure.savefig(path, dpi=120)
+
+
+def confusion_picture(report: Report, path: Path, title: str) -> None:
+    """The confusion matrix: counts as text, each row coloured by the share of its true class."""
+    shares = report.confusion / np.maximum(report.support[:, None], 1)
+    size = 1.1 * len(report.classes) + 2.2
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(report.confusion):
+        colour = "white" if shares[i, j] > 0.6 else "black"
+        axes.text(j, i, f"{count}\n{shares[i, j]:.0%}", ha="center", va="center", color=colour, fontsize=10)
+    axes.set_xticks(range(len(report.classes)), report.classes, rotation=30, ha="right")
+    axes.set_yticks(range(len(report.classes)), report.classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(f"{title}\naccuracy {report.accuracy:.3f}, macro-F1 {report.macro_f1:.3f}", fontsize=10)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,223 @@
+"""Adam and AdamW with parameter groups, SGD, and gradient clipping.
+
+A group is a dict: its parameters and its own settings, as in torch:
+
+    AdamW([
+        {"params": model.encoder.parameters(), "lr": 3e-5, "name": "encoder"},
+        {"params": model.heads["sentiment"].parameters(), "lr": 3e-4, "name": "sentiment"},
+        {"params": model.heads["engagement"].parameters(), "frozen": True},
+    ])
+
+Frozen parameters are passed over entirely, weight decay and momentum included: their bits do not change.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minitx.nn.module import Module, Parameter
+
+# Elements that one pass of Adam works on: five arrays of 32k floats stay in a core's L2 cache, whereas whole
+# matrices would travel through memory once for each operation.
+BLOCK = 32 * 1024
+
+
+class Optimizer:
+    """Parameter groups, and the loop over them; a subclass says how one parameter moves.
+
+    Args:
+        params: parameters, (name, parameter) pairs, or group dicts. A group may override any default, may be
+            `"frozen": True`, and keeps further keys such as `"name"`.
+        defaults: settings of groups that have none of their own.
+
+    Raises:
+        ValueError: a parameter in two groups, an empty group (its rate would do nothing, unnoticed), a negative
+            rate, or no parameters at all.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        self.defaults = {**defaults, "frozen": False}
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Parameter, dict[str, Any]] = {}
+        groups = list(params)
+        if not groups:
+            raise ValueError("an optimizer needs parameters, and was given none")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Add one group; settings it does not mention take their defaults."""
+        group = {**self.defaults, **group}
+        group["params"] = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
+        label = f"group {group.get('name', len(self.param_groups))}"
+        if not group["params"]:
+            raise ValueError(f"{label} has no parameters: its settings would have no effect")
+        taken = {p for g in self.param_groups for p in g["params"]}
+        if len(set(group["params"])) < len(group["params"]) or taken.intersection(group["params"]):
+            raise ValueError(f"{label}: some parameters appear in more than one parameter group")
+        for setting in ("lr", "weight_decay"):
+            if group[setting] < 0:
+                raise ValueError(f"{label}: {setting} must not be negative, and is {group[setting]}")
+        if group["frozen"]:
+            for parameter in group["params"]:
+                parameter.requires_grad, parameter.grad = False, None
+        self.param_groups.append(group)
+
+    def check(self, model: Module) -> None:
+        """Make sure that this optimizer trains `model`.
+
+        An optimizer built before the model was made anew holds the old one's parameters, and training does
+        nothing at all; a layer left out of the groups stays at its random start. Neither is visible in the code.
+
+        Raises:
+            ValueError: trainable parameters are in no group, or a group holds what is not the model's.
+        """
+        grouped = {p for group in self.param_groups for p in group["params"]}
+        own = {p: name for name, p in model.named_parameters()}
+        left_out = [name for p, name in own.items() if p.requires_grad and p not in grouped]
+        if left_out:
+            raise ValueError(f"{len(left_out)} trainable parameters are in no optimizer group: {', '.join(left_out)}")
+        strangers = len(grouped.difference(own))
+        if strangers:
+            raise ValueError(
+                f"{strangers} of the optimizer's {len(grouped)} parameters are not this model's: "
+                "build the optimizer after the model"
+            )
+
+    def zero_grad(self) -> None:
+        """Forget the gradients (None, not zeros: with zeros, momentum would go on moving the weights)."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient and is not frozen."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.requires_grad and parameter.grad is not None:
+                    self.update(parameter, parameter.grad, self.state.setdefault(parameter, {}), group)
+
+    def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Move one parameter, in place."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on, in torch's layout: state by position, and the groups with positions."""
+        position = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+        groups = [{**group, "params": [position[p] for p in group["params"]]} for group in self.param_groups]
+        return {"state": {position[p]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; `ValueError` unless its groups have the sizes of this optimizer's."""
+        sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in state_dict["param_groups"]]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"the optimizer has groups of {sizes[0]} parameters, the saved state of {sizes[1]}")
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            group.update({key: value for key, value in saved.items() if key != "params"})
+        self.state = {
+            parameters[int(i)]: {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in state.items()}
+            for i, state in state_dict["state"].items()
+        }
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: g = grad + weight_decay x ;  v = momentum v + g ;  x -= lr v.
+
+    Torch: `torch.optim.SGD`.
+    """
+
+    def __init__(
+        self, params: Iterable[Any], lr: float = 1e-3, momentum: float = 0.0, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Move one parameter, in place."""
+        g = grad + group["weight_decay"] * parameter.data
+        if group["momentum"]:
+            state["momentum_buffer"] = g = group["momentum"] * state.get("momentum_buffer", 0) + g
+        parameter.data -= group["lr"] * g
+
+
+class Adam(Optimizer):
+    """Steps of about `lr` in every coordinate, whatever the size of its gradients.
+
+        m = b1 m + (1 - b1) g        a running mean of the gradient, and
+        v = b2 v + (1 - b2) g²       of its square; both start at 0, which the divisions by 1 - b^t make up for
+        x -= lr (m / (1 - b1^t)) / (√(v / (1 - b2^t)) + eps)
+
+    Kingma & Ba 2015, algorithm 1. Here `weight_decay` is added to the gradient, g = grad + weight_decay x, and
+    so is rescaled with it; `AdamW` is usually what is meant. Torch: `torch.optim.Adam`.
+    """
+
+    decoupled_weight_decay = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Move one parameter, in place."""
+        if not state:
+            state.update(step=0, exp_avg=np.zeros_like(parameter.data), exp_avg_sq=np.zeros_like(parameter.data))
+        state["step"] += 1
+        (b1, b2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
+        correction1, correction2 = 1 - b1 ** state["step"], 1 - b2 ** state["step"]
+        flat = [a.reshape(-1) for a in (parameter.data, grad, state["exp_avg"], state["exp_avg_sq"])]
+        for start in range(0, grad.size, BLOCK):
+            x, g, m, v = (a[start : start + BLOCK] for a in flat)
+            if decay and self.decoupled_weight_decay:
+                x *= 1 - lr * decay
+            elif decay:
+                g = g + decay * x
+            m *= b1
+            m += (1 - b1) * g
+            v *= b2
+            v += (1 - b2) * np.square(g)
+            step = np.sqrt(v)
+            step *= 1 / math.sqrt(correction2)
+            step += group["eps"]
+            np.divide(m, step, out=step)
+            step *= lr / correction1
+            x -= step
+
+
+class AdamW(Adam):
+    """Adam whose weight decay acts on the weights themselves, x *= 1 - lr weight_decay, before each step.
+
+    Loshchilov & Hutter 2019, algorithm 2. Torch: `torch.optim.AdamW`.
+    """
+
+    decoupled_weight_decay = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
+    """Scale all gradients together so that their joint length is at most `max_norm`; returns it before scaling.
+
+    Frozen parameters do not count. Pascanu et al. 2013. Torch: `torch.nn.utils.clip_grad_norm_`.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None and p.requires_grad]
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads))
+    if norm > max_norm:
+        for grad in grads:
+            grad *= max_norm / (norm + 1e-6)
+    return norm
