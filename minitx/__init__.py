@@ -15,7 +15,7 @@ Reading order, each file resting on those before it:
     text/tokenizer.py  bpe.py       how does a string become ids?
     data/reviews.py  batches.py     where do batches come from?
     models/encoder.py  multitask.py       the whole path
-    training/optim.py  trainer.py  experiment.py      how does it learn?
+    training/optim.py  trainer.py  ../experiment.py      how does it learn?
 """
 
 from minitx.autograd.engine import no_grad

@@ -7,18 +7,18 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from minitx.data.reviews import read_texts
 from minitx.errors import InputError
+from minitx.experiment import Experiment, read_data, run
 from minitx.models.encoder import POSITIONS
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.transformer import ACTIVATIONS
 from minitx.text.tokenizer import TruncationWarning
 from minitx.training.checkpoint import load_config, load_model
-from minitx.training.experiment import Experiment, read_data, run
 from minitx.training.schedules import SCHEDULES
 from minitx.training.trainer import TokenisedRows, evaluate
 
@@ -26,9 +26,18 @@ from minitx.training.trainer import TokenisedRows, evaluate
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line."""
 
+    intermixing = False
+
     def error(self, message: str) -> NoReturn:
         """`error: ...` and exit code 2."""
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Let options stand between positional arguments, as in `predict DIR --format json TEXT`."""
+        if self._subparsers is not None or self.intermixing:
+            return super().parse_known_args(args, namespace)
+        self.intermixing = True  # parse_known_intermixed_args() calls back
+        return self.parse_known_intermixed_args(args, namespace)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +75,7 @@ def _evaluate(a: argparse.Namespace) -> None:
     config, model = load_config(a.model), load_model(a.model)
     columns = config.get("data", {})
     data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes)
-    print(audit)
+    print(audit, file=sys.stderr if a.format == "json" else sys.stdout)
     reports = evaluate(model, TokenisedRows(model.encoder.tokenize(data.texts), data.labels))
     if a.format == "json":
         print(json.dumps({head: report.to_dict() for head, report in reports.items()}))

@@ -20,7 +20,7 @@ lives with the ops. What is left is bookkeeping, and it lives here, once:
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -35,6 +35,9 @@ class _Mode(threading.local):
 
 
 _mode = _Mode()
+
+# What watches every op, forward and backward, and every call of a module: None, or while it is on, `detect_anomaly`.
+monitor: Any = None
 
 
 @contextlib.contextmanager
@@ -70,8 +73,13 @@ class Node:
 
     @property
     def op(self) -> str:
-        """The name of the op that made this node, read off its backward function; "leaf" without one."""
-        return "leaf" if self.backward_fn is None else self.backward_fn.__qualname__.split(".<locals>")[0]
+        """The name of the op that made this node; "leaf" without one."""
+        return "leaf" if self.backward_fn is None else op_name(self.backward_fn)
+
+
+def op_name(backward_fn: Callable[..., Any]) -> str:
+    """The name of an op, read off its backward function, which is defined inside it: `linear`, `Tensor.exp`."""
+    return backward_fn.__qualname__.split(".<locals>")[0]
 
 
 def topological_order(root: Node) -> list[Node]:
@@ -108,7 +116,8 @@ def backward(root: Node, gradient: np.ndarray, *, retain_graph: bool = False) ->
     """Add d(sum(root * gradient)) / d(leaf) to the `.grad` of every leaf below `root`.
 
     The graph is taken apart on the way, so that activations are released as soon as they have been used;
-    with `retain_graph` it is left whole. `RuntimeError` on a graph that was already taken apart.
+    with `retain_graph` it is left whole. `RuntimeError` on a graph that was already taken apart; `TypeError` and
+    `ValueError`, naming the op, if it returns too few derivatives or one whose shape cannot be right.
     """
     if root.is_leaf:
         _add_to_leaf(root, gradient, shared=True)
@@ -117,12 +126,20 @@ def backward(root: Node, gradient: np.ndarray, *, retain_graph: bool = False) ->
     for node in topological_order(root):
         dy = gradients.pop(node)
         assert node.backward_fn is not None  # only leaves have none
-        for parent, dx in zip(node.parents, node.backward_fn(dy), strict=True):
+        derivatives = node.backward_fn(dy)
+        if isinstance(derivatives, np.ndarray) or len(derivatives) != len(node.parents):
+            raise TypeError(f"backward of {node.op} must return a sequence with one derivative for each of its inputs")
+        for i, (parent, dx) in enumerate(zip(node.parents, derivatives, strict=True)):
             if not parent.requires_grad:
                 continue
             dx = np.asarray(dx() if callable(dx) else dx, dtype=parent.data.dtype)
             if dx.shape != parent.data.shape:
-                dx = unbroadcast(dx, parent.data.shape)
+                try:
+                    dx = unbroadcast(dx, parent.data.shape)
+                except ValueError as error:
+                    raise ValueError(f"backward of {node.op}, input {i}: {error}") from None
+            if monitor is not None:
+                monitor.after_backward(node, i, dy, dx)
             if parent.is_leaf:
                 # dy itself and views of it may be on their way to another parent too: x + y gives it to both.
                 _add_to_leaf(parent, dx, shared=dx is dy or dx.base is not None)

@@ -331,7 +331,7 @@ def _sum_rows(x: np.ndarray) -> np.ndarray:
 
 def _mean_of_rows(x: np.ndarray) -> np.ndarray:
     """(N, D) -> (N, 1), likewise."""
-    return (x @ np.full(x.shape[1], 1 / x.shape[1], x.dtype))[:, None]
+    return (x @ np.ones(x.shape[1], x.dtype))[:, None] / x.shape[1]
 
 
 def _fit_erf(limit: float, degree: int) -> np.ndarray:

@@ -76,6 +76,8 @@ class Tensor(Node):
         out = Tensor(data)
         if engine.is_grad_enabled() and any(parent.requires_grad for parent in parents):
             out.requires_grad, out.parents, out.backward_fn = True, parents, backward
+        if engine.monitor is not None:
+            engine.monitor.after_forward(out, parents, backward)
         return out
 
     # -- the tensor as an object ---------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Where do texts and labels come from? Read a CSV, clean it with an audit, label it by rules, split it without leaks.
 
-Reading is the standard library's `csv`, row by row. The C parser of pandas takes a third of its time (0.5 s against
-1.6 s for a million reviews), but fills a short row with empty strings in silence and does not count the rows it skips.
+Reading is the standard library's `csv`, row by row. The C parser of pandas takes a quarter of its time (0.5 s against
+1.9 s for a million reviews), but fills a short row with empty strings in silence and does not count the rows it skips.
 """
 
 import csv
@@ -237,7 +237,6 @@ def _header(name: str, records: Iterator[list[str]]) -> list[str]:
 def _read_table(path: PathLike, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[pd.DataFrame, Audit]:
     """Read the named columns of a CSV, each cell a string as written; rows that do not fit the header are counted."""
     name = os.fspath(path)
-    rows: list[list[str]] = []
     dropped: Counter[str] = Counter()
     with _open(path) as file:
         records = _records(name, file)
@@ -249,18 +248,20 @@ def _read_table(path: PathLike, needed: Sequence[str], optional: Sequence[str] =
         doubled = [column for column in wanted if header.count(column) > 1]
         if doubled:
             raise InputError(f"{name}: more than one column named {', '.join(doubled)}; names must be unique")
-        places = [header.index(column) for column in wanted]
+        cells: dict[str, list[str]] = {column: [] for column in wanted}
+        targets = [(values.append, header.index(column)) for column, values in cells.items()]
         for row in records:
             if len(row) == len(header):
-                rows.append([row[place] for place in places])
+                for append, place in targets:
+                    append(row[place])
             else:
                 dropped[
                     "too many fields" if len(row) > len(header) else "too few fields" if row else "bad quoting"
                 ] += 1
-    read = len(rows) + sum(dropped.values())
+    read = len(cells[needed[0]]) + sum(dropped.values())
     if not read:
         raise InputError(f"{name}: a header but no rows")
-    return pd.DataFrame(rows, columns=wanted, dtype=object), Audit(name, read, dropped=dict(dropped))
+    return pd.DataFrame(cells, dtype=object), Audit(name, read, dropped=dict(dropped))
 
 
 # --- cleaning and labelling ------------------------------------------------------------------------------------------
@@ -352,7 +353,9 @@ def split(data: LabelledTexts, fractions: tuple[float, float, float] = (0.7, 0.1
     Stratified over the combinations of all labels as far as the groups allow: each side starts out needing its fraction
     of every combination. Groups are dealt out from the largest to the smallest (ties in random order), each to a side
     drawn by remaining need among those with room for it. Drawn, because giving each to the neediest side would send
-    every often-repeated text to train, and test would be made of other reviews than those that come in.
+    every repeated text to train, and test would be made of other reviews than those that come in. Only a group above a
+    twentieth of a side is kept out of it where possible: on the real reviews, test accuracy of a linear model moved by
+    four points with the side on which the 225 texts "good" fell.
 
     Raises InputError for unusable fractions, a head with one class only, fewer rows than classes, or an empty side.
     """
@@ -379,14 +382,17 @@ def _deal(groups: np.ndarray, strata: np.ndarray, fractions: Sequence[float], rn
         members[group].append(stratum)
     need = [(fraction * np.bincount(strata)).tolist() for fraction in fractions]  # [side][stratum], rows still wanted
     total = [fraction * len(groups) for fraction in fractions]
+    limit = [fraction * len(groups) / 20 if fraction < max(fractions) else len(groups) for fraction in fractions]
     order = sorted(rng.permutation(len(members)).tolist(), key=lambda group: -len(members[group]))
     side_of_group = np.empty(len(members), dtype=np.int64)
     for group, draw in zip(order, rng.random(len(members)).tolist(), strict=True):
         counts = Counter(members[group])
         wants = [max(0.0, min(need[side][s] for s in counts)) if total[side] > 1e-9 else 0.0 for side in sides]
         room = [wants[side] * all(need[side][s] > n - 1e-9 for s, n in counts.items()) for side in sides]
-        # No room: the best by combination, else by size alone; rounding has left a positive total on some side.
-        weights = room if any(room) else wants if any(wants) else [max(0.0, rows) for rows in total]
+        gentle = [room[side] * (len(members[group]) <= limit[side]) for side in sides]
+        # Without room, the best by combination, else by size alone: rounding leaves some side with a positive total.
+        choices = (gentle, room, wants, [max(0.0, rows) for rows in total])
+        weights = next(weights for weights in choices if any(weights))
         cumulative = list(accumulate(weights))
         side = bisect(cumulative, draw * cumulative[-1], hi=len(sides) - 1)
         side_of_group[group] = side

@@ -1,5 +1,6 @@
 """MultiTaskModel: one encoder, any number of named heads, one summed loss."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from minitx.autograd import functional as F
 from minitx.autograd.engine import no_grad
 from minitx.autograd.tensor import Tensor
+from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.nn.layers import Dropout, Linear
 from minitx.nn.module import Module
@@ -23,6 +25,9 @@ class MultiTaskModel(Module):
 
     Heads start so small that every class is equally likely: the first loss of a head is ln(C). Caruana 1997,
     "Multitask Learning".
+
+    Raises:
+        InputError: a head's name is more than letters, digits, _ and -.
     """
 
     def __init__(
@@ -33,6 +38,9 @@ class MultiTaskModel(Module):
         *,
         rng: np.random.Generator,
     ) -> None:
+        for name in heads:
+            if not re.fullmatch(r"[\w-]+", name):  # it becomes part of weight names and of file names
+                raise InputError(f"head name {name!r}: use letters, digits, _ and - only")
         self.encoder = encoder
         self.classes = {
             head: tuple(map(str, range(classes) if isinstance(classes, int) else classes))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minitx.autograd import engine
 from minitx.autograd.tensor import Tensor
 
 
@@ -32,6 +33,9 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - forward()'s docstring is the one to read
+        if engine.monitor is not None:
+            with engine.monitor.inside(self):
+                return self.forward(*args, **kwargs)
         return self.forward(*args, **kwargs)
 
     # -- walking -------------------------------------------------------------------------------------------

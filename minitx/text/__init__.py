@@ -1,1 +1,1 @@
-"""How does a string become ids? Read `tokenizer`, then `bpe`, then `wordpiece`; the other two files read and write files."""
+"""How does a string become ids? Read `words`, `tokenizer`, `bpe`, `wordpiece`; the rest is formats and tables."""

@@ -18,7 +18,7 @@ from minitx.text.tokenizer_json import SpecialToken, TokenizerSpec, read_tokeniz
 # tried first because MPNet's vocabulary holds BERT's names as well, unused.
 PAD_NAMES, CLS_NAMES, SEP_NAMES = ("<pad>", "[PAD]"), ("<s>", "[CLS]"), ("</s>", "[SEP]")
 
-MEMO_ENTRIES, MEMO_KEY = 1 << 17, 128  # how many strings a Memo keeps, and the longest
+MEMO_ENTRIES, MEMO_KEY = 1 << 16, 128  # how many strings a Memo keeps, and the longest
 
 
 class TruncationWarning(UserWarning):
@@ -45,9 +45,9 @@ class Encoding:
 class Memo(dict[str, list[int]]):
     """A dictionary that computes what it lacks, once.
 
-    Text repeats itself: a look-up per word instead of a merge per word is what makes Python keep up with compiled code.
-    `__missing__` keeps the hit inside `dict`, so that `map(memo.__getitem__, words)` runs without a Python frame per word.
-    It starts afresh when full, so that a process that lives for months does not grow for months.
+    Text repeats itself: to look a word up instead of working it out is what lets Python keep up with compiled code.
+    And as `__missing__` is called only on a miss, `map(memo.__getitem__, words)` runs no line of Python for the hits.
+    A full memo starts afresh, so that a process that lives for months does not grow for months.
     """
 
     def __init__(self, compute: Callable[[str], list[int]]) -> None:
@@ -80,7 +80,7 @@ def truncate(ids: list[int], max_length: int, truncation: str = "head") -> list[
 
 
 class Tokenizer:
-    """A vocabulary and the calls that every tokenizer answers; made by `load`, `load_tokenizer` or `BPETokenizer.train`."""
+    """A vocabulary and the calls that every tokenizer answers."""
 
     model: ClassVar[str]
 
@@ -112,7 +112,7 @@ class Tokenizer:
     def _encode_plain(self, text: str) -> list[int]:
         raise NotImplementedError
 
-    def _encode_spans(self, text: str) -> list[Span]:
+    def _encode_spans(self, text: str, start: int) -> list[Span]:
         raise NotImplementedError
 
     def _join(self, ids: list[int]) -> str:
@@ -172,7 +172,7 @@ class Tokenizer:
         Raises:
             InputError: `text` is not a str, or holds half of a surrogate pair, which UTF-8 cannot write.
         """
-        ids = self._encode_allowing(text) if allow_special else self._encode_plain(_checked(text))
+        ids = self._encode_allowing(text) if allow_special else self._encode_plain(checked(text))
         return [*self._prefix_ids, *ids, *self._suffix_ids] if add_special_tokens else ids
 
     def encode_batch(
@@ -190,7 +190,7 @@ class Tokenizer:
         if isinstance(texts, str):
             raise InputError("encode_batch got one str; it takes a list of texts")
         prefix, suffix = (self._prefix_ids, self._suffix_ids) if add_special_tokens else ([], [])
-        rows = [self._encode_plain(_checked(text)) for text in texts]
+        rows = [self._encode_plain(checked(text)) for text in texts]
         if max_length is not None:
             room = max_length - len(prefix) - len(suffix)
             if room < 1:
@@ -210,18 +210,18 @@ class Tokenizer:
     ) -> Encoding:
         """As `encode`, with the spelling of each token and the characters it came from."""
         spans: list[Span] = []
-        for piece, start, special in self._pieces(_checked(text)) if allow_special else [(text, 0, None)]:
+        for piece, start, special in self._pieces(checked(text)) if allow_special else [(text, 0, None)]:
             if special is not None:
                 spans.append(Span(special.id, start, start + len(piece)))
             else:
-                spans += [Span(id, start + a, start + b) for id, a, b in self._encode_spans(piece)]
+                spans += self._encode_spans(piece, start)
         if add_special_tokens:
             spans = [*(Span(i, 0, 0) for i in self._prefix_ids), *spans, *(Span(i, 0, 0) for i in self._suffix_ids)]
         return Encoding([s.id for s in spans], [self._tokens[s.id] for s in spans], [(s.start, s.end) for s in spans])
 
     def _encode_allowing(self, text: str) -> list[int]:
         ids: list[int] = []
-        for piece, _, special in self._pieces(_checked(text)):
+        for piece, _, special in self._pieces(checked(text)):
             ids += [special.id] if special is not None else self._encode_plain(piece)
         return ids
 
@@ -252,7 +252,8 @@ class Tokenizer:
         return self._join([id for id in ids if not (skip_special_tokens and id in self._special_ids)])
 
 
-def _checked(text: str) -> str:
+def checked(text: str) -> str:
+    """The text itself, or an InputError when it is something else, such as the NaN of an empty field."""
     if not isinstance(text, str):
         raise InputError(f"a text must be a str, got {type(text).__name__}")
     return text

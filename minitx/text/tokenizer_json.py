@@ -21,7 +21,7 @@ MAX_ID = 0x10FFFF  # a token is one character, chr(id), while words are merged
 
 @dataclass(frozen=True)
 class SpecialToken:
-    """A token that stands for no text; `lstrip`/`rstrip`: found in text, it swallows the white space before/after it."""
+    """A token that stands for no text. `lstrip`/`rstrip`: when found in text, it includes the white space there."""
 
     content: str
     id: int
@@ -52,6 +52,7 @@ class TokenizerSpec:
     split_chinese: bool = True
     strip_accents: bool = True
     lowercase: bool = True
+    cleanup: bool = True  # decode "ok ." as "ok."
 
 
 # Reading. `where` is the path of names that leads to a value, for the message when it is wrong.
@@ -203,7 +204,8 @@ def _read_bpe(data: Json, where: str, spec: TokenizerSpec) -> None:
 
 
 def _read_wordpiece(data: Json, where: str, spec: TokenizerSpec) -> None:
-    _part(data, "decoder", where, "WordPiece", None)
+    decoder, name = _part(data, "decoder", where, "WordPiece", None)
+    spec.cleanup = _take(decoder, "cleanup", bool, name, True)
     _part(data, "pre_tokenizer", where, "BertPreTokenizer")
     bert, name = _part(data, "normalizer", where, "BertNormalizer", None)
     spec.clean_text = _take(bert, "clean_text", bool, name, bool(bert))
@@ -273,17 +275,17 @@ def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None
     vocab = dict(sorted(spec.vocab.items(), key=lambda item: item[1]))
     parts: Json
     if spec.model == "BPE":
-        model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None}
+        model: Json = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None}
         model |= {"end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False}
         model |= {"vocab": vocab, "merges": [list(pair) for pair in spec.merges]}
         parts = {"normalizer": None, "pre_tokenizer": byte_level, "decoder": byte_level}
     else:
         model = {"type": "WordPiece", "unk_token": spec.unk_token, "continuing_subword_prefix": spec.subword_prefix}
         model |= {"max_input_chars_per_word": spec.max_word_length, "vocab": vocab}
-        bert = {"clean_text": spec.clean_text, "handle_chinese_chars": spec.split_chinese}
+        bert: Json = {"clean_text": spec.clean_text, "handle_chinese_chars": spec.split_chinese}
         bert |= {"strip_accents": spec.strip_accents, "lowercase": spec.lowercase}
         parts = {"normalizer": {"type": "BertNormalizer"} | bert, "pre_tokenizer": {"type": "BertPreTokenizer"}}
-        parts |= {"decoder": {"type": "WordPiece", "prefix": spec.subword_prefix, "cleanup": True}}
+        parts |= {"decoder": {"type": "WordPiece", "prefix": spec.subword_prefix, "cleanup": spec.cleanup}}
     data = {
         "version": "1.0",
         "truncation": None,
@@ -321,7 +323,7 @@ def _post_processor(spec: TokenizerSpec) -> Json:
             for token in dict.fromkeys([*spec.prefix, *spec.suffix])
         },
     }
-    if spec.trim_offsets:
+    if spec.trim_offsets and spec.model == "BPE":
         trim = {"type": "ByteLevel", "add_prefix_space": spec.keep_first_space, "trim_offsets": True, "use_regex": True}
         processor = {"type": "Sequence", "processors": [trim, processor]}
     return processor

@@ -1,1 +1,1 @@
-"""How does it learn? optim (one step), trainer (the loop), metrics, checkpoint, experiment (all of it)."""
+"""How does it learn? optim (one step), trainer (the loop), metrics, checkpoint (what is kept)."""

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from minitx import plots
 from minitx.data.reviews import Audit, LabelledTexts, Split, label_reviews, read_labelled, read_reviews, split
 from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
 from minitx.errors import InputError
 from minitx.models.encoder import EncoderConfig, SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
+from minitx.plots import confusion_picture, training_curves
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import TruncationWarning
 from minitx.training.checkpoint import new_directory, save_model, write_json
@@ -99,7 +99,10 @@ def run(
     with new_directory(out, overwrite) as directory:
         data, audit = read_data(e.data, e.text, e.labels)
         log(str(audit))
-        parts = split(data, seed=e.seed)
+        try:
+            parts = split(data, seed=e.seed)
+        except InputError as error:
+            raise InputError(f"{audit.source}: {error}") from error
         log(f"split {_listing(parts, len)}; no text or reviewId is on two sides")
 
         tokenizer = BPETokenizer.train(parts.train.texts, vocab_size=e.vocab_size)
@@ -132,12 +135,12 @@ def run(
             batch_size=e.batch_size,
             max_grad_norm=e.max_grad_norm,
             class_weights={
-                head: _class_weights(parts.train.class_counts(head), e.class_weighting) for head in model.heads
+                head: class_weights(parts.train.class_counts(head), e.class_weighting) for head in model.heads
             },
             label_smoothing=e.label_smoothing,
             rng=rng,
             progress=progress,
-            on_epoch=lambda epoch: log(_line(epoch, e.epochs)),
+            on_epoch=lambda epoch: log(_rows(epoch, e.epochs)),
         )
         test = evaluate(model, rows["test"])  # the only look at the test split
         best = best_epoch(epochs)
@@ -163,11 +166,9 @@ def run(
             writer = csv.DictWriter(file, epochs[0].to_row(), lineterminator="\n")
             writer.writeheader()
             writer.writerows(epoch.to_row() for epoch in epochs)
-        plots.training_curves(epochs, directory / "curves.png", audit.source)
+        training_curves(epochs, directory / "curves.png", audit.source)
         for head, report in test.items():
-            plots.confusion_picture(
-                report, directory / f"confusion_{head}.png", f"{head}, test split of {audit.source}"
-            )
+            confusion_picture(report, directory / f"confusion_{head}.png", f"{head}, test split of {audit.source}")
     return test
 
 
@@ -191,8 +192,11 @@ def _tokenise(tokenizer: BPETokenizer, texts: list[str], max_length: int) -> tup
         return tokenizer.encode_batch(texts, max_length=max_length), cut
 
 
-def _class_weights(counts: np.ndarray, power: float) -> np.ndarray:
-    """(N / (C n))^power for a class of n rows of N, scaled to mean 1: 0 leaves rows equal, 1 makes classes equal."""
+def class_weights(counts: np.ndarray, power: float) -> np.ndarray:
+    """Loss weights (C,) from rows per class (C,): (N / (C n))^power, scaled to a mean of 1 over the rows.
+
+    Power 0 leaves all rows equal, 1 makes all classes equal (scikit-learn: `class_weight="balanced"`).
+    """
     weights = (counts.sum() / (len(counts) * np.maximum(counts, 1))) ** power
     return weights * counts.sum() / (weights * counts).sum()
 
@@ -201,11 +205,18 @@ def _listing(parts: Split, number: Callable[[LabelledTexts], int]) -> str:
     return ", ".join(f"{number(part):,} {name}" for name, part in parts._asdict().items())
 
 
-def _line(epoch: Epoch, epochs: int) -> str:
-    heads = [
-        f"{head}: loss {r.loss:.3f}, accuracy {r.accuracy:.3f} (majority {r.majority:.3f}), macro-F1 {r.macro_f1:.3f}"
-        for head, r in epoch.validation.items()
-    ]
-    loss = sum(report.loss for report in epoch.train.values())
-    rate = f"{epoch.seconds:.1f} s, {epoch.tokens_per_second:,.0f} tokens/s"
-    return f"epoch {epoch.number:2d}/{epochs}  training loss {loss:.3f} ({rate}); validation  {';  '.join(heads)}"
+def _rows(epoch: Epoch, epochs: int) -> str:
+    """One row of the table of epochs: training loss, then each head on the validation split.
+
+    The first comes with the column names, and with what always predicting the largest class would score.
+    """
+    reports = epoch.validation.values()
+    row = f"{f'{epoch.number}/{epochs}':>8}  {sum(report.loss for report in epoch.train.values()):8.3f}"
+    row += "".join(f" | {r.loss:6.3f}  {r.accuracy:8.3f}  {r.macro_f1:8.3f}" for r in reports)
+    row += f" | {epoch.tokens_per_second:8,.0f}"
+    if epoch.number > 1:
+        return row
+    names = f"{'':8}  {'':8}" + "".join(f" | {f'{head}, validation':^26}" for head in epoch.validation)
+    columns = f"{'epoch':>8}  {'training':>8}" + f" | {'loss':>6}  {'accuracy':>8}  {'macro-F1':>8}" * len(reports)
+    majority = "".join(f" | {'':6}  {r.majority:8.3f}  {r.majority_macro_f1:8.3f}" for r in reports)
+    return f"{names}\n{columns} | tokens/s\n{'majority':>8}  {'':8}{majority} |\n{row}"

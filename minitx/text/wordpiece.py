@@ -1,0 +1,136 @@
+"""WordPiece: the tokens of BERT, DistilBERT, MiniLM and MPNet. It cuts text by a vocabulary; it learns none.
+
+Where `bpe` replays merges, WordPiece looks for the longest token that begins the word, then the longest that goes on
+from there, and so on. A token within a word is spelt with "##" before it. When nothing fits, the word becomes [UNK].
+
+>>> vocab = {token: id for id, token in enumerate(["[UNK]", "un", "##aff", "##able", "##a", "!"])}
+>>> tokenizer = WordPieceTokenizer(TokenizerSpec("WordPiece", vocab))
+>>> print(*tokenizer.explain("Unaffable! Xyz"), sep="\\n")
+'unaffable' -> 1 2 3
+  un|affable    'un' is the longest known beginning
+  un|aff|able   'aff' is the longest known continuation
+  un|aff|able   'able' is the longest known continuation
+'!' -> 5
+  !   '!' is the longest known beginning
+'xyz' -> 0
+  no tokens make up 'xyz': the whole word is [UNK]
+
+Before that, text is cleaned as BERT's authors did: control characters dropped, Chinese characters set apart, accents
+stripped, capitals lowered, punctuation cut off; so decoding does not give back the text exactly.
+
+Sources: Schuster & Nakajima 2012, "Japanese and Korean voice search" (the vocabulary); Devlin et al. 2019 (BERT).
+Ids equal those of `tokenizers` with `BertNormalizer`, `BertPreTokenizer` and `models.WordPiece`.
+"""
+
+import re
+import unicodedata
+from itertools import chain
+
+import regex
+
+from minitx.errors import InputError
+from minitx.text.tokenizer import Memo, Span, Tokenizer
+from minitx.text.tokenizer_json import TokenizerSpec
+from minitx.text.unicode_versions import ACCENT, CONTROL, PUNCTUATION
+from minitx.text.words import utf8
+
+WORD = regex.compile(rf"{PUNCTUATION}|[^\s{PUNCTUATION}]+", regex.V1)
+CHINESE = re.compile(
+    "([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b81f\U0002b920-\U0002ceaf"
+    "\U0002f800-\U0002fa1f])"
+)
+GLUED = re.compile(r" (?=[.?!,]|n't|'m|'s|'ve|'re)")  # the tokens that decoding sets close to the one before
+
+
+class WordPieceTokenizer(Tokenizer):
+    """Longest-match tokens for a given vocabulary; made by `load` or `minitx.text.load.load_tokenizer`."""
+
+    model = "WordPiece"
+
+    def __init__(self, spec: TokenizerSpec) -> None:
+        super().__init__(spec)
+        if spec.unk_token not in spec.vocab:
+            raise InputError(f"the vocabulary lacks {spec.unk_token!r}, the token for unknown words")
+        self._unknown = [spec.vocab[spec.unk_token]]
+        # Two dictionaries, so that matching within a word need not glue "##" to every candidate.
+        mark = spec.subword_prefix
+        self._beginnings = spec.vocab
+        self._continuations = {token[len(mark) :]: id for token, id in spec.vocab.items() if token.startswith(mark)}
+        self._longest = max(map(len, spec.vocab))
+        self._words = Memo(self._encode_word)
+        self._pieces_at_spaces = Memo(self._encode_piece)
+
+    def _encode_plain(self, text: str) -> list[int]:
+        # A space always ends a word, and nothing that cleaning does looks beyond it: each piece between spaces is
+        # cleaned and cut only once, and most of a text is dictionary look-ups.
+        return [*chain.from_iterable(map(self._pieces_at_spaces.__getitem__, text.split(" ")))]
+
+    def _encode_piece(self, piece: str) -> list[int]:
+        utf8(piece)
+        return [*chain.from_iterable(map(self._words.__getitem__, WORD.findall(self._clean(piece))))]
+
+    def _clean(self, text: str) -> str:
+        if self.spec.clean_text:
+            text = CONTROL.sub("", text)
+        if not text.isascii():
+            if self.spec.split_chinese:
+                text = CHINESE.sub(r" \1 ", text)
+            if self.spec.strip_accents:  # an accented letter, decomposed, is a letter and an accent
+                text = ACCENT.sub("", unicodedata.normalize("NFD", text))
+        # Python lowers a sigma that ends a word to another letter than one within; BERT does not look around.
+        return text.replace("Σ", "σ").lower() if self.spec.lowercase else text
+
+    def _encode_word(self, word: str) -> list[int]:
+        if len(word) > self.spec.max_word_length:
+            return self._unknown
+        ids: list[int] = []
+        start, vocab = 0, self._beginnings
+        while start < len(word):
+            for end in range(min(len(word), start + self._longest), start, -1):
+                if (id := vocab.get(word[start:end])) is not None:
+                    break
+            else:
+                return self._unknown
+            ids.append(id)
+            start, vocab = end, self._continuations
+        return ids
+
+    def _encode_spans(self, text: str, start: int) -> list[Span]:
+        utf8(text)
+        # Cleaned character by character, so that each remembers where it came from.
+        clean = [(char, i) for i, original in enumerate(text, start) for char in self._clean(original)]
+        spans = []
+        for match in WORD.finditer("".join(char for char, _ in clean)):
+            ids, done = self._words[match.group()], match.start()
+            for i, id in enumerate(ids):
+                end = match.end() if ids == self._unknown else done + len(self._spelling(id, i == 0))
+                spans.append(Span(id, clean[done][1], clean[end - 1][1] + 1))
+                done = end
+        return spans
+
+    def _spelling(self, id: int, first: bool) -> str:
+        return self._tokens[id] if first else self._tokens[id][len(self.spec.subword_prefix) :]
+
+    def explain(self, text: str) -> list[str]:
+        """For each word its ids, then one line for each token that was matched, from left to right."""
+        lines = []
+        for word in WORD.findall(self._clean(text)):
+            ids = self._words[word]
+            lines.append(f"{word!r} -> {' '.join(map(str, ids))}")
+            if ids == self._unknown:
+                lines.append(f"  no tokens make up {word!r}: the whole word is {self.spec.unk_token}")
+                continue
+            parts = [self._spelling(id, i == 0) for i, id in enumerate(ids)]
+            for i, part in enumerate(parts):
+                row = "|".join(filter(None, [*parts[: i + 1], "".join(parts[i + 1 :])]))
+                what = "continuation" if i else "beginning"
+                lines.append(f"  {row:{len(word) + len(parts) - 1}}   {part!r} is the longest known {what}")
+        return lines
+
+    def _join(self, ids: list[int]) -> str:
+        words = []
+        for i, id in enumerate(ids):
+            token = self._tokens[id]
+            inside = i > 0 and token.startswith(self.spec.subword_prefix)
+            words.append(token[len(self.spec.subword_prefix) :] if inside else " " * (i > 0) + token)
+        return "".join(GLUED.sub("", word) if self.spec.cleanup else word for word in words)

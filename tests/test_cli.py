@@ -1,0 +1,274 @@
+"""The commands as a user types them, and what each says when it cannot use what it was given."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY
+
+from minitx.cli import main
+
+HEADER = "reviewId,content,score,thumbsUpCount"
+GOOD_ROWS = [
+    f"id{i},review number {i} is {mood},{stars},{thumbs}"
+    for i, (mood, stars, thumbs) in enumerate([("bad", 1, 0), ("so so", 3, 8), ("great", 5, 20)] * 12)
+]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Default results go to runs/ in the current directory: not into the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
+def run(capsys, *arguments):
+    """(exit code, standard output, standard error)."""
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = stop.code
+    return (code, *capsys.readouterr())
+
+
+def refused(capsys, *arguments):
+    """The one line of a command that fails as it should."""
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in out + err
+    return err
+
+
+def write_csv(path, rows, header=HEADER):
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_train_says_what_it_does(capsys, tmp_path, reviews_csv):
+    code, out, err = run(capsys, "train", "--data", reviews_csv, "--out", tmp_path / "model", *TINY, "--progress")
+    assert code == 0
+    for phrase in (
+        "600 rows read",
+        "dropped: ",
+        "no text or reviewId is on two sides",
+        "tokens learned",
+        "texts are longer",
+    ):
+        assert phrase in out
+    assert out.count("always the largest class") == 4
+    assert "1/2" in out
+    assert "tokens/s" in err  # the progress bar
+    assert f"written to {tmp_path / 'model'}" in out
+
+
+def test_two_runs_with_one_seed_give_the_same_bytes(capsys, trained, reviews_csv):
+    assert run(capsys, "train", "--data", reviews_csv, "--out", "again", *TINY)[0] == 0
+    assert run(capsys, "train", "--data", reviews_csv, "--out", "other", "--seed", 1, *TINY)[0] == 0
+    weights = [(Path(path) / "model.safetensors").read_bytes() for path in (trained, "again", "other")]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_without_out_every_run_gets_a_directory_of_its_own(capsys, reviews_csv, tmp_path):
+    for expected in ("reviews", "reviews-2"):
+        assert run(capsys, "train", "--data", reviews_csv, *TINY)[0] == 0
+        assert (tmp_path / "runs" / expected / "model.safetensors").exists()
+
+
+def test_an_existing_directory_is_kept_unless_told_otherwise(capsys, trained, tmp_path, reviews_csv):
+    out = shutil.copytree(trained, tmp_path / "model")
+    before = (out / "model.safetensors").read_bytes()
+    arguments = ["train", "--data", reviews_csv, "--out", out, "--seed", 5, *TINY]
+    assert "exists already" in refused(capsys, *arguments)
+    assert (out / "model.safetensors").read_bytes() == before
+    assert run(capsys, *arguments, "--overwrite")[0] == 0
+    assert (out / "model.safetensors").read_bytes() != before
+
+
+def test_any_labelled_csv(capsys, tmp_path, rng):
+    moods, topics = ["angry", "calm", "glad"], ["price", "sound"]
+    rows = [f'"the {t} makes me {m}, take {i}",{m},{t}' for i in range(40) for m in moods for t in topics]
+    data = write_csv(tmp_path / "tickets.csv", rows, "message,mood,about")
+    arguments = ["--text", "message", "--label", "mood=mood", "--label", "topic=about", "--out", "model"]
+    assert run(capsys, "train", "--data", data, *arguments, *TINY)[0] == 0
+    code, out, _ = run(capsys, "predict", "model", "--format", "json", "the price, again")
+    assert code == 0
+    prediction = json.loads(out)
+    assert prediction["text"] == "the price, again"
+    assert prediction["mood"]["label"] in moods
+    assert prediction["topic"]["label"] in topics
+    code, out, _ = run(capsys, "evaluate", "model", "--data", data, "--format", "json")
+    assert code == 0
+    assert json.loads(out)["mood"]["classes"]["calm"]["support"] == 80
+
+
+def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
+    code, out, _ = run(capsys, "evaluate", trained, "--data", reviews_csv)
+    assert code == 0
+    assert out.count("always the largest class") == 4
+    code, out, _ = run(capsys, "evaluate", trained, "--data", reviews_csv, "--format", "json")
+    assert 0 < json.loads(out)["engagement"]["macro_f1"] < 1
+
+
+def test_predict_reads_arguments_or_lines(capsys, trained, monkeypatch):
+    code, out, _ = run(capsys, "predict", trained, "love it", "it crashes 😡")
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert out.splitlines()[1].endswith("| it crashes 😡")
+    monkeypatch.setattr("sys.stdin", io.StringIO("love it\nit crashes 😡\n"))
+    code, out, _ = run(capsys, "predict", trained, "--format", "json")
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert [o["text"] for o in objects] == ["love it", "it crashes 😡"]
+    assert set(objects[0]) == {"text", "sentiment", "engagement"}
+    assert objects[0]["sentiment"]["label"] in ("negative", "neutral", "positive")
+    assert 1 / 3 <= objects[0]["sentiment"]["probability"] <= 1
+
+
+def test_embed_writes_one_vector_per_row_in_order(capsys, trained, tmp_path):
+    texts = ["one", "a longer second line", "three, with a comma"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    write_csv(tmp_path / "texts.csv", [f'{i},"{text}"' for i, text in enumerate(texts)], "id,remark")
+    assert run(capsys, "embed", trained, "texts.txt", "--out", "a.npy")[0] == 0
+    assert run(capsys, "embed", trained, "texts.csv", "--text", "remark", "--out", "b.npy")[0] == 0
+    vectors = np.load("a.npy")
+    assert vectors.shape == (3, 16)
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, np.load("b.npy"))
+    assert "exists already" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.npy")
+    assert "written as .npy" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
+
+
+def test_long_texts_are_cut_and_counted(capsys, trained, tmp_path):
+    code, _, err = run(capsys, "predict", trained, "word " * 500, "short")
+    assert code == 0
+    assert err == "warning: 1 of 2 texts longer than 32 tokens were cut, keeping the head\n"
+    data = write_csv(tmp_path / "long.csv", [*GOOD_ROWS, f"long,{'word ' * 500},5,0"])
+    code, out, _ = run(capsys, "train", "--data", data, "--out", "model", *TINY)
+    assert code == 0
+    assert "1 of 37 texts are longer than 32 tokens and were cut" in out
+
+
+# -- what cannot be used ------------------------------------------------------------------------------------------
+
+
+def content_of(kind, path):
+    """A file that is wrong in one way, and what the error must say."""
+    if kind == "missing":
+        return "no such file"
+    if kind == "directory":
+        path.mkdir()
+        return "directory"
+    texts = {
+        "empty": ("", "empty"),
+        "header only": (HEADER + "\n", "no rows"),
+        "no column": ("reviewId,content,score\n1,fine,5\n", "thumbsUpCount"),
+        "one class": ("\n".join([HEADER, *(f"{i},text {i},5,0" for i in range(40))]), "1 of the 3 classes of sentiment"),
+        "too few rows": ("\n".join([HEADER, *GOOD_ROWS[:2]]), "no fewer rows than classes"),
+        "nothing usable": ("\n".join([HEADER, "1,text,five,0", "2,,5,0", "3,text,5,-1"]), "no usable row"),
+    }
+    if kind == "not UTF-8":
+        path.write_bytes((HEADER + "\n1,caf").encode() + b"\xe9,5,0\n")
+        return "UTF-8"
+    path.write_text(texts[kind][0], encoding="utf-8")
+    return texts[kind][1]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("missing", "directory", "empty", "header only", "no column", "not UTF-8"),
+        *("one class", "too few rows", "nothing usable"),
+    ],
+)
+def test_data_that_cannot_be_used(capsys, tmp_path, kind):
+    path = tmp_path / "bad.csv"
+    phrase = content_of(kind, path)
+    message = refused(capsys, "train", "--data", path, "--out", "model", *TINY)
+    assert "bad.csv" in message
+    assert phrase.lower() in message.lower()
+    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.glob(".model*"))
+
+
+@pytest.mark.parametrize(
+    ("bad_rows", "dropped"),
+    [
+        (["x,text,five,0"], 1),
+        (["x,text,9,0"], 1),
+        (["x,,5,0", "y,   ,5,0"], 2),
+        (["x,text,5,-3"], 1),
+        (["x,text,5,99999999999999999999999"], 1),
+        (["x,text,5", "y,text,5,0,surplus"], 2),
+        (["x,text,5,3000000000", "y,None,5,0"], 0),
+    ],
+)
+def test_rows_that_cannot_be_used_are_counted(capsys, tmp_path, bad_rows, dropped):
+    data = write_csv(tmp_path / "rows.csv", [*GOOD_ROWS, *bad_rows])
+    code, out, _ = run(capsys, "train", "--data", data, "--out", "model", *TINY)
+    assert code == 0
+    read, kept = len(GOOD_ROWS) + len(bad_rows), len(GOOD_ROWS) + len(bad_rows) - dropped
+    assert f"{read} rows read, {kept} kept" in out
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text(encoding="utf-8"))
+    assert sum(metrics["data"]["dropped"].values()) == dropped
+
+
+@pytest.mark.parametrize(
+    ("arguments", "phrase"),
+    [
+        (["--vocab-size", "200"], "vocab_size"),
+        (["--num-heads", "5"], "multiple of 5"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--lr", "-1"], "lr must be"),
+        (["--lr", "nan"], "lr must be"),
+        (["--dropout", "1"], "dropout must be in [0, 1)"),
+        (["--warmup", "2"], "warmup must be between 0 and 1"),
+        (["--schedule", "zigzag"], "invalid choice: 'zigzag'"),
+        (["--epochs", "many"], "invalid int value: 'many'"),
+        (["--label", "mood"], "expected NAME=COLUMN"),
+        (["--text", "content"], "at least one label column"),
+        (["--text", "content", "--label", "a=score", "--label", "a=score"], "same head twice"),
+        (["--text", "content", "--label", "a.b=score"], "a.b"),
+        (["--text", "words", "--label", "a=score"], "words"),
+        (["--colour", "red"], "unrecognized arguments: --colour red"),
+        (["--max-length", "2"], "max_length"),
+    ],
+)
+def test_settings_that_cannot_be_used(capsys, tmp_path, reviews_csv, arguments, phrase):
+    assert phrase in refused(capsys, "train", "--data", reviews_csv, "--out", "model", *TINY, *arguments)
+    assert not (tmp_path / "model").exists()
+
+
+def test_columns_need_a_file(capsys):
+    assert "pass --data" in refused(capsys, "train", "--text", "content", "--label", "a=score")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["evaluate", "DIR", "--data", "x.csv"], ["predict", "DIR", "hi"], ["embed", "DIR", "x.txt", "--out", "x.npy"]],
+)
+def test_a_model_that_is_not_there(capsys, command):
+    assert "DIR is not a directory: expected one that `minitx train` wrote" in refused(capsys, *command)
+
+
+def test_a_model_with_a_piece_missing(capsys, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "model")
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    assert "tokenizer.json is missing" in refused(capsys, "predict", "model", "hi")
+
+
+def test_no_command_at_all(capsys):
+    assert "COMMAND" in refused(capsys)
+
+
+def test_interrupted(capsys, monkeypatch, reviews_csv, tmp_path):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minitx.experiment.fit", interrupt)
+    code, _, err = run(capsys, "train", "--data", reviews_csv, "--out", "model", *TINY)
+    assert code == 130
+    assert "interrupted" in err
+    assert list(tmp_path.iterdir()) == []

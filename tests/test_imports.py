@@ -1,0 +1,61 @@
+"""Imports run one way, and `import minitx` stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minitx
+
+PACKAGE = Path(minitx.__file__).parent
+# Each room may import from itself and from rooms before it.
+ROOMS = ("errors", "text", "data", "autograd", "nn", "models", "training", "plots", "experiment", "selfcheck", "__init__", "cli")
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    top = path.relative_to(PACKAGE).parts[0]
+    return top.removesuffix(".py")
+
+
+def imported(tree: ast.Module) -> set[str]:
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for name in imported(tree):
+        if name.split(".")[0] != "minitx":
+            continue
+        parts = name.split(".")
+        assert len(parts) > 1, "no `import minitx` within the package: name the room"
+        allowed = ROOMS[: ROOMS.index(room(path)) + 1]
+        assert parts[1] in allowed, f"{path.relative_to(PACKAGE)} may not import {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_import_is_hidden_in_a_function_or_behind_a_type_check(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = {node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
+    assert all(node in top for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def test_the_text_and_data_rooms_know_no_tensor():
+    for path in FILES:
+        if room(path) in ("text", "data"):
+            assert not any(name.startswith("minitx.autograd") for name in imported(ast.parse(path.read_text("utf-8"))))
+
+
+def test_import_minitx_loads_neither_pandas_nor_matplotlib_nor_torch():
+    code = "import sys, minitx; print(sorted({'pandas', 'matplotlib', 'torch', 'tokenizers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_public_names_exist():
+    assert minitx.__all__
+    assert all(hasattr(minitx, name) for name in minitx.__all__)
