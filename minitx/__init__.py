@@ -13,7 +13,7 @@ Reading order, each file resting on those before it:
     autograd/engine.py  tensor.py  functional.py      what is a derivative?
     nn/module.py  layers.py  position.py  attention.py  transformer.py  pooling.py      what is a layer?
     text/tokenizer.py  bpe.py       how does a string become ids?
-    data/reviews.py  batches.py     where do batches come from?
+    data/reviews.py  split.py  batches.py     where do batches come from?
     models/encoder.py  multitask.py       the whole path
     training/optim.py  trainer.py  ../experiment.py      how does it learn?
 """

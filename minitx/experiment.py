@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from minitx.data.reviews import Audit, LabelledTexts, Split, label_reviews, read_labelled, read_reviews, split
+from minitx.data.reviews import Audit, label_reviews, read_labelled, read_reviews
 from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
+from minitx.data.split import LabelledTexts, Split, split
 from minitx.errors import InputError
 from minitx.models.encoder import EncoderConfig, SentenceEncoder
 from minitx.models.multitask import MultiTaskModel

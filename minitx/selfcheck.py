@@ -81,4 +81,281 @@ class Case:
     def shapes_of(self, sizes: Mapping[str, int] = SIZES) -> list[tuple[int, ...]]:
         """The shapes in numbers."""
         shapes = self.shapes.split(",") if self.shapes else []
-        return [tuple(sizes.get(size) or int(size.replace(*("B", "0"))) for size in s.split()) for s in shapes]
+        return [tuple(sizes[size] if size in sizes else int(size) for size in s.split()) for s in shapes]
+
+
+def _ids(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Token ids (B, T), some of them more than once."""
+    return rng.integers(sizes["V"], size=(sizes["B"], sizes["T"]))
+
+
+def ragged_mask(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """A mask (B, T) with rows of T, T - 2, ... and at last no real tokens; of a single row, all are real."""
+    return np.arange(sizes["T"])[None, :] < sizes["T"] - 2 * np.arange(sizes["B"])[:, None]
+
+
+def _targets(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Classes (N,), the second of them ignored."""
+    targets = rng.integers(sizes["C"], size=sizes["N"])
+    targets[1:2] = -100
+    return targets
+
+
+def _class_weights(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(0.5, 1.5, sizes["C"])
+
+
+def _condition(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    return rng.random((sizes["B"], sizes["T"])) < 0.5
+
+
+def _fresh() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def _encoder(rng: np.random.Generator, **options: Any) -> SentenceEncoder:
+    config = EncoderConfig(7, hidden_size=4, num_layers=1, num_heads=2, intermediate_size=5, max_length=5, **options)
+    return SentenceEncoder(config, rng=rng)
+
+
+def _multitask_loss(model: MultiTaskModel, ids: np.ndarray, mask: np.ndarray) -> Tensor:
+    losses = model.losses(model(ids, mask), {"a": np.array([0, 1, 2]), "b": np.array([1, -100, 0])})
+    return losses["a"] + losses["b"]
+
+
+OPS = [
+    Case("Tensor.__add__", "B T D, T 1", lambda x, w: x + w),
+    Case("Tensor.__radd__", "B T", lambda x: 2 + x),
+    Case("Tensor.__sub__", "B T D, D", lambda x, w: x - w),
+    Case("Tensor.__rsub__", "B T", lambda x: 2 - x),
+    Case("Tensor.__neg__", "B T", lambda x: -x),
+    Case("Tensor.__mul__", "B 1 D, T D", lambda x, w: x * w),
+    Case("Tensor.__mul__ by itself", "B T", lambda x: x * x),
+    Case("Tensor.__rmul__", "B T", lambda x: 0.3 * x),
+    Case("Tensor.__truediv__", "T D, B T 1", lambda x, w: x / w, positive=True),
+    Case("Tensor.__rtruediv__", "B T", lambda x: 2 / x, positive=True),
+    Case("Tensor.__pow__ 3", "B T", lambda x: x**3),
+    Case("Tensor.__pow__ -0.5", "B T", lambda x: x**-0.5, positive=True),
+    Case("Tensor.__pow__ 0", "B T", lambda x: x**0 + x),
+    Case("Tensor.__matmul__", "T D, D F", lambda x, w: x @ w),
+    Case("Tensor.__matmul__ batch by matrix", "B T D, D F", lambda x, w: x @ w),
+    Case("Tensor.__matmul__ broadcast batches", "B 1 T D, H D F", lambda x, w: x @ w),
+    Case("Tensor.__matmul__ batch by vector", "B T D, D", lambda x, w: x @ w),
+    Case("Tensor.__matmul__ vector by batch", "D, B D F", lambda x, w: x @ w),
+    Case("Tensor.__matmul__ vector by matrix", "D, D F", lambda x, w: x @ w),
+    Case("Tensor.__matmul__ vectors", "D, D", lambda x, w: x @ w),
+    Case("Tensor.__rmatmul__", "D F", lambda w: np.linspace(0.1, 1, 2 * w.shape[0]).reshape(2, -1) @ w),
+    Case("Tensor.exp", "B T", lambda x: x.exp()),
+    Case("Tensor.log", "B T", lambda x: x.log(), positive=True),
+    Case("Tensor.sqrt", "B T", lambda x: x.sqrt(), positive=True),
+    Case("Tensor.tanh", "B T", lambda x: x.tanh()),
+    Case("Tensor.abs", "B T", lambda x: x.abs()),
+    Case("Tensor.sum", "B T D", lambda x: x.sum()),
+    Case("Tensor.sum dim=(0, -1)", "B T D", lambda x: x.sum(dim=(0, -1))),
+    Case("Tensor.sum dim=1, keepdim", "B T D", lambda x: x.sum(dim=1, keepdim=True)),
+    Case("Tensor.mean", "B T D", lambda x: x.mean()),
+    Case("Tensor.mean dim=-1", "B T D", lambda x: x.mean(dim=-1)),
+    Case("Tensor.mean dim=(0, 2), keepdim", "B T D", lambda x: x.mean(dim=(0, 2), keepdim=True)),
+    Case("Tensor.max", "B T D", lambda x: x.max()),
+    Case("Tensor.max dim=1", "B T D", lambda x: x.max(dim=1)),
+    Case("Tensor.max dim=(0, 1), keepdim", "B T D", lambda x: x.max(dim=(0, 1), keepdim=True)),
+    Case("Tensor.reshape", "B T D", lambda x: x.reshape(x.shape[1], x.shape[0] * x.shape[2])),
+    Case("Tensor.permute", "B T D", lambda x: x.permute(1, -1, 0)),
+    Case("Tensor.transpose", "B T D", lambda x: x.transpose(0, -1)),
+    Case("Tensor.T", "T D", lambda x: x.T),
+    Case("Tensor.unsqueeze", "B T", lambda x: x.unsqueeze(1)),
+    Case("Tensor.squeeze", "B 1 T", lambda x: x.squeeze(1)),
+    Case("Tensor.__getitem__ slices", "B T D", lambda x: x[:, 1:, ::-2]),
+    Case("Tensor.__getitem__ integer, new axis", "B T 6", lambda x: x[..., None, 2]),
+    Case("Tensor.__getitem__ repeated rows", "4 D", lambda x: x[np.array([[0, 2], [2, -1]])]),
+    Case("Tensor.__getitem__ boolean", "4 D", lambda x: x[np.array([True, False, False, True])]),
+    Case("cat", "B T, B D", lambda x, w: cat([x, w, x], dim=1)),
+    Case("stack", "B T, B T", lambda x, w: stack([x, w, x], dim=-1)),
+    Case("where", "B T, T", lambda x, w, condition: where(condition, x, w), (_condition,)),
+    Case("linear", "B T D, F D, F", F.linear),
+    Case("linear without bias", "D, F D", F.linear),
+    Case("relu", "B T D", F.relu),
+    Case("gelu", "B T D", F.gelu),
+    Case("softmax", "B T D", F.softmax),
+    Case("log_softmax", "B T D", F.log_softmax),
+    Case("layer_norm", "B T D, D, D", F.layer_norm),
+    Case("embedding", "V D", lambda w, ids: F.embedding(ids, w), (_ids,)),
+    Case("dropout", "B T D", lambda x: F.dropout(x, 0.3, _fresh())),
+    Case("attention", "B T D, B T D, B T D", lambda q, k, v: F.attention(q, k, v, 2)),
+    Case("attention mask", "B T D, B T D, B T D", lambda q, k, v, m: F.attention(q, k, v, 2, m), (ragged_mask,)),
+    Case(
+        "attention mask, bias, dropout",
+        "B T D, B T D, B T D, H T T",
+        lambda q, k, v, bias, m: F.attention(q, k, v, 2, m, bias, 0.3, _fresh()),
+        (ragged_mask,),
+    ),
+    Case("mean_pool", "B T D", F.mean_pool, (ragged_mask,)),
+    Case("normalize", "B T D", F.normalize),
+    Case("cross_entropy", "N C", F.cross_entropy, (_targets,)),
+    Case(
+        "cross_entropy weights, smoothing",
+        "N C",
+        lambda x, target, w: F.cross_entropy(x, target, w, label_smoothing=0.1),
+        (_targets, _class_weights),
+    ),
+]
+
+LAYERS = [
+    Case("Linear", "B T D", lambda layer, x: layer(x), make=lambda rng: Linear(6, 5, rng=rng)),
+    Case("Embedding", "", lambda layer, ids: layer(ids), (_ids,), make=lambda rng: Embedding(7, 6, rng=rng)),
+    Case("LayerNorm", "B T D", lambda layer, x: layer(x), make=lambda rng: LayerNorm(6)),
+    Case("Dropout", "B T D", lambda layer, x: layer(x), make=lambda rng: Dropout(0.3, rng=rng)),
+    Case("SinusoidalPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: SinusoidalPosition(5, 6)),
+    Case("LearnedPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: LearnedPosition(5, 6, rng=rng)),
+    Case("Pooling mean", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("mean")),
+    Case("Pooling cls", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("cls")),
+    Case("Pooling max", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("max")),
+    Case("Normalize", "B D", lambda layer, x: layer(x), make=lambda rng: Normalize()),
+    Case(
+        "MultiHeadAttention mask, bias, dropout",
+        "B T D, H T T",
+        lambda layer, x, bias, mask: layer(x, mask, bias),
+        (ragged_mask,),
+        make=lambda rng: MultiHeadAttention(6, 2, 0.2, rng=rng),
+    ),
+    Case("FeedForward relu", "B T D", lambda layer, x: layer(x), make=lambda rng: FeedForward(6, 8, "relu", rng=rng)),
+    Case("FeedForward gelu", "B T D", lambda layer, x: layer(x), make=lambda rng: FeedForward(6, 8, rng=rng)),
+    Case(
+        "TransformerBlock post-norm",
+        "B T D",
+        lambda layer, x, mask: layer(x, mask),
+        (ragged_mask,),
+        make=lambda rng: TransformerBlock(6, 2, 8, dropout=0.2, rng=rng),
+    ),
+    Case(
+        "TransformerBlock pre-norm",
+        "B T D",
+        lambda layer, x, mask: layer(x, mask),
+        (ragged_mask,),
+        make=lambda rng: TransformerBlock(6, 2, 8, dropout=0.2, norm_first=True, rng=rng),
+    ),
+    Case(
+        "TransformerEncoder pre-norm",
+        "B T D",
+        lambda layer, x, mask: layer(x, mask),
+        (ragged_mask,),
+        make=lambda rng: TransformerEncoder(2, 6, 2, 5, norm_first=True, rng=rng),
+    ),
+    Case(
+        "SentenceEncoder",
+        "",
+        lambda model, ids, mask: model(ids, mask),
+        (_ids, ragged_mask),
+        make=lambda rng: _encoder(rng, positions="learned", normalize=True),
+    ),
+    Case(
+        "MultiTaskModel loss",
+        "",
+        _multitask_loss,
+        (_ids, ragged_mask),
+        make=lambda rng: MultiTaskModel(_encoder(rng), {"a": 3, "b": 2}, rng=rng),
+    ),
+]
+
+
+@dataclass
+class Row:
+    """What became of one case."""
+
+    case: Case
+    worst: float  # relative error; inf if there was nothing to compare
+    seconds: float
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Under the tolerance; NaN is not."""
+        return self.worst < TOLERANCE
+
+
+def check_all(progress: bool = False) -> list[Row]:
+    """Check every op and layer numerically in float64, under a random cotangent; `progress` shows a bar."""
+    rows = []
+    with tqdm([*OPS, *LAYERS], disable=not progress, leave=False, unit=" ops") as bar:
+        for case in bar:
+            bar.set_postfix_str(case.name, refresh=False)
+            start, note = time.perf_counter(), ""
+            try:
+                worst = compare(*case.build(), eps=1e-5).worst  # the step at which two kinds of error balance
+            except GradcheckError as error:
+                worst, note = np.inf, str(error)
+            rows.append(Row(case, worst, time.perf_counter() - start, note))
+    return rows
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """The rows as a table: op or layer, shapes, worst relative error, seconds, pass or FAIL; and a summary."""
+    name_width, shape_width = (max(len(text(row)) for row in rows) for text in (lambda r: r.case.name, _shapes))
+    lines = [f"{'op or layer':{name_width}}  {'shapes':{shape_width}}  worst error  seconds  result"]
+    lines += [
+        f"{row.case.name:{name_width}}  {_shapes(row):{shape_width}}  {row.worst:11.1e}  {row.seconds:7.2f}  "
+        f"{'pass' if row.passed else 'FAIL'}{row.note and f' ({row.note})'}"
+        for row in rows
+    ]
+    failed, seconds = sum(not row.passed for row in rows), sum(row.seconds for row in rows)
+    verdict = f"{failed} of {len(rows)} FAILED" if failed else f"all {len(rows)} passed"
+    lines.append(f"{verdict}: worst relative error {max(row.worst for row in rows):.1e}, {seconds:.1f} seconds")
+    return "\n".join(lines)
+
+
+def _shapes(row: Row) -> str:
+    return " ".join(str(shape).replace(" ", "") for shape in row.case.shapes_of()) or "ids"
+
+
+def load_op(target: str) -> Callable[..., Tensor]:
+    """The function that `module:name` or `path/to/file.py:name` names; `InputError` if there is none."""
+    path, colon, name = target.rpartition(":")
+    if not (path and colon and name):
+        raise InputError(f"expected module:function, as in my_ops:swish, not {target!r}; {HOW_TO}")
+    folder, module_name = os.path.split(path.removesuffix(".py"))
+    sys.path.insert(0, os.path.abspath(folder))  # as `python -m` does; an installed command has its own place there
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(f"cannot import {path}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    op = getattr(module, name, None)
+    if not callable(op):
+        names = [n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__]
+        raise InputError(f"{path} has no function {name}; it has: {', '.join(names) or 'none'}")
+    return op
+
+
+def check_op(target: str, shapes: Sequence[tuple[int, ...]], seed: int = 0) -> str:
+    """Check a user's op on random inputs of these shapes: its derivatives, and that it keeps float32.
+
+    Returns:
+        One line that says what was found right.
+
+    Raises:
+        GradcheckError: a derivative is wrong; the message says where, and what it looks like.
+        InputError: the op cannot be found, or cannot be called with these shapes.
+    """
+    op, rng = load_op(target), np.random.default_rng(seed)
+    if not shapes:
+        raise InputError(f"give a shape for each argument of {target}{inspect.signature(op)}: --shape 3,4 --shape 4")
+    drawn, domain = [rng.normal(size=shape) for shape in shapes], "normally distributed"
+    try:
+        with np.errstate(all="ignore"):
+            y = op(*(Tensor(x) for x in drawn))
+            if isinstance(y, Tensor) and not np.isfinite(y.data).all():  # log, sqrt, ...
+                drawn, domain = [rng.uniform(0.5, 1.5, shape) for shape in shapes], "positive"
+        y = op(*(Tensor(x.astype(np.float32)) for x in drawn))
+    except Exception as error:  # whatever a stranger's function may raise
+        raise InputError(f"{target} on shapes {[*shapes]} raised {type(error).__name__}: {error}") from error
+    if not isinstance(y, Tensor):
+        raise InputError(f"{target} returned {type(y).__name__}, not a Tensor: {HOW_TO}")
+    if y.dtype != np.float32:
+        raise GradcheckError(f"{target} returned {y.dtype} for float32 inputs: an op keeps its inputs' dtype")
+    inputs = [Tensor(x, requires_grad=True) for x in drawn]
+    gradcheck(op, inputs, seed=seed)
+    worst = compare(op, inputs, eps=1e-5, seed=seed).worst
+    return (
+        f"{target} is right on {domain} inputs of shapes {[*shapes]}: worst relative error {worst:.1e}; keeps float32"
+    )

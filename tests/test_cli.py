@@ -165,7 +165,7 @@ def content_of(kind, path):
         "empty": ("", "empty"),
         "header only": (HEADER + "\n", "no rows"),
         "no column": ("reviewId,content,score\n1,fine,5\n", "thumbsUpCount"),
-        "one class": ("\n".join([HEADER, *(f"{i},text {i},5,0" for i in range(40))]), "1 of the 3 classes of sentiment"),
+        "one class": ("\n".join([HEADER, *(f"{i},text {i},5,0" for i in range(40))]), "1 of the 3 classes"),
         "too few rows": ("\n".join([HEADER, *GOOD_ROWS[:2]]), "no fewer rows than classes"),
         "nothing usable": ("\n".join([HEADER, "1,text,five,0", "2,,5,0", "3,text,5,-1"]), "no usable row"),
     }

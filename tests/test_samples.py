@@ -7,8 +7,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from minitx.data.reviews import label_reviews, normalise, read_reviews, split
+from minitx.data.reviews import label_reviews, read_reviews
 from minitx.data.samples import LABEL_NOISE, SYNTHETIC_NAME, synthetic_reviews
+from minitx.data.split import normalise, split
 from minitx.errors import InputError
 
 
@@ -55,6 +56,12 @@ def test_thumbs_up_are_heavy_tailed_and_go_to_long_complaints(frame: pd.DataFram
     complaint = frame["score"].fillna(3) < 3
     assert thumbs[long].mean() > 3 * thumbs[~long].mean()
     assert thumbs[complaint].mean() > 1.5 * thumbs[~complaint].mean()
+
+
+def test_some_stars_contradict_their_text(frame: pd.DataFrame) -> None:
+    praise = frame["content"].fillna("").str.contains("well done|keep it up|five stars|install it again", case=False)
+    contradicted = (frame["score"][praise] <= 3).mean()
+    assert LABEL_NOISE / 4 < contradicted < LABEL_NOISE
 
 
 def test_class_shares(frame: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ from minitx.text.unicode_versions import _AFTER_UNICODE_8
 from minitx.text.wordpiece import WordPieceTokenizer
 
 LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-WORDS = "un aff able the love movie cafe strasse 漢 字 . ! ? , ' - ##s ##aff ##able ##ing ##漢 σ ##ς ##σ ss i ̇".split()
+WORDS = "un aff able the love movie cafe strasse 漢 字 . ! ? , ' - ##s ##aff ##able ##ing ##漢 σ ##ς ##σ ss ##̇".split()  # noqa: SIM905
 NAMES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCAB = {token: id for id, token in enumerate([*NAMES, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)])}
 SPECIALS = [SpecialToken(name, VOCAB[name]) for name in NAMES]

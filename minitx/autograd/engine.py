@@ -79,7 +79,7 @@ class Node:
 
 def op_name(backward_fn: Callable[..., Any]) -> str:
     """The name of an op, read off its backward function, which is defined inside it: `linear`, `Tensor.exp`."""
-    return backward_fn.__qualname__.split(".<locals>")[0]
+    return backward_fn.__qualname__.rsplit(".<locals>", 1)[0].rsplit("<locals>.", 1)[-1]
 
 
 def topological_order(root: Node) -> list[Node]:
@@ -147,7 +147,7 @@ def backward(root: Node, gradient: np.ndarray, *, retain_graph: bool = False) ->
                 # Out of place, for the same reason.
                 gradients[parent] = gradients[parent] + dx if parent in gradients else dx
         if not retain_graph:
-            node.parents, node.backward_fn = (), _freed
+            node.parents, node.backward_fn = (), released
 
 
 def _add_to_leaf(leaf: Node, gradient: np.ndarray, *, shared: bool) -> None:
@@ -158,7 +158,8 @@ def _add_to_leaf(leaf: Node, gradient: np.ndarray, *, shared: bool) -> None:
         leaf.grad += gradient
 
 
-def _freed(dy: np.ndarray) -> NoReturn:
+def released(dy: np.ndarray) -> NoReturn:
+    """The backward function of a node whose graph has been taken apart."""
     raise RuntimeError(
         "backward() has already been through this graph and released it: compute the loss again, "
         "or pass retain_graph=True to the first backward()"

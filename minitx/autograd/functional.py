@@ -38,7 +38,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         return gradients if b is None else (*gradients, lambda: _sum_rows(dy2))
 
     parents = (x, w) if b is None else (x, w, b)
-    return Tensor.from_op(y.reshape(*x.shape[:-1], -1), parents, backward)
+    return Tensor.from_op(y.reshape(*x.shape[:-1], len(w)), parents, backward)
 
 
 def relu(x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Comparison:
 
     @property
     def worst(self) -> float:
-        """The largest |a - n| / max(|a|, |n|, 1 % of the largest |n| of all): n is rounding noise where it is smaller."""
+        """The largest |a - n| / max(|a|, |n|, 1 % of the largest |n| of all); less than that is rounding."""
         floor = max((0.01 * np.abs(n).max(initial=0) for n in self.numeric), default=0)
         return max(
             (

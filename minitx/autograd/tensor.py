@@ -5,6 +5,7 @@ array per parent, and `Tensor.from_op` that ties the three together. Names and m
 `keepdim`, `permute`); in `backward`, `dy` comes in and `dx` goes out.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from types import EllipsisType
 from typing import Any, NoReturn
@@ -277,9 +278,10 @@ class Tensor(Node):
         return Tensor.from_op(self.data.sum(axis=dim, keepdims=keepdim), (self,), backward)
 
     def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        """Mean over `dim` (all axes by default)."""
-        total = self.sum(dim, keepdim)
-        return total * (total.size / self.size)
+        """Mean over `dim` (all axes by default); of no elements NaN, as in torch."""
+        dims = range(self.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+        count = math.prod(self.shape[d] for d in dims)
+        return self.sum(dim, keepdim) * (1 / count if count else math.nan)
 
     def max(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """Largest value over `dim` (all axes by default); equal ones share dx evenly, as `torch.amax`."""

@@ -1,4 +1,4 @@
-"""Where do texts and labels come from? Read a CSV, clean it with an audit, label it by rules, split it without leaks.
+"""Where do texts and labels come from? Read a CSV, clean it with an audit, label it by declared rules.
 
 Reading is the standard library's `csv`, row by row. The C parser of pandas takes a quarter of its time (0.5 s against
 1.9 s for a million reviews), but fills a short row with empty strings in silence and does not count the rows it skips.
@@ -7,21 +7,18 @@ Reading is the standard library's `csv`, row by row. The C parser of pandas take
 import csv
 import os
 import re
-import string
-import unicodedata
-from bisect import bisect
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import TextIOWrapper
-from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
 
+from minitx.data.split import LabelledTexts, check_classes, group_rows, normalise
 from minitx.errors import InputError
 
 PathLike = str | os.PathLike[str]
@@ -51,28 +48,6 @@ REVIEW_RULES = (SENTIMENT, ENGAGEMENT)
 
 
 @dataclass
-class LabelledTexts:
-    """N texts, a class number for each of them per head, and the groups a split must not tear apart."""
-
-    texts: list[str]
-    labels: dict[str, np.ndarray]  # head -> (N,) int64, an index into classes[head]
-    classes: dict[str, tuple[str, ...]]
-    groups: np.ndarray  # (N,) int64; rows with one number share a text or a reviewId
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def subset(self, indices: np.ndarray) -> "LabelledTexts":
-        """The rows at `indices` (integers), in that order; class numbers keep their meaning."""
-        labels = {head: values[indices] for head, values in self.labels.items()}
-        return LabelledTexts([self.texts[i] for i in indices], labels, self.classes, self.groups[indices])
-
-    def class_counts(self, head: str) -> np.ndarray:
-        """Rows per class of `head`, (C,) int64, classes without a row included."""
-        return np.bincount(self.labels[head], minlength=len(self.classes[head]))
-
-
-@dataclass
 class Audit:
     """What became of every row: read == kept + sum(dropped.values())."""
 
@@ -95,14 +70,6 @@ class Audit:
     def __str__(self) -> str:
         lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
         return "\n".join(lines + [f"  {count:,} dropped: {reason}" for reason, count in self.dropped.items()])
-
-
-class Split(NamedTuple):
-    """Three disjoint parts of one LabelledTexts; no group has rows in two of them."""
-
-    train: LabelledTexts
-    validation: LabelledTexts
-    test: LabelledTexts
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -162,7 +129,7 @@ def read_labelled(
         audit.drop(keep, labels[head] < 0, f"{column} not a class of {head}")
     data, audit = _finish(frame, text_column, labels, names, keep, audit)
     if classes is None:
-        _check_classes(data, audit.source)
+        check_classes(data, audit.source)
     return data, audit
 
 
@@ -309,102 +276,3 @@ def _finish(
     if "reviewId" in frame:
         keys.append([cell.strip() or None if isinstance(cell, str) else None for cell in frame["reviewId"][keep]])
     return LabelledTexts(texts, {head: y[keep] for head, y in labels.items()}, classes, group_rows(*keys)), audit
-
-
-# --- splitting -------------------------------------------------------------------------------------------------------
-
-_PUNCTUATION = str.maketrans("", "", string.punctuation + "“”‘’«»–—…¡¿")
-
-
-def normalise(text: str) -> str:
-    """What two texts must have in common to count as the same: NFKC, case-folded, without punctuation, single spaces.
-
-    Emoji stay, because "ok 👍" and "ok 👎" are two opinions. A text of nothing but punctuation keeps it.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.translate(_PUNCTUATION).split()) or " ".join(folded.split())
-
-
-def group_rows(*keys: Iterable[Hashable]) -> np.ndarray:
-    """Number the rows (N,) int64 so that rows sharing a key, directly or through other rows, get one number.
-
-    Each argument holds one key per row; None shares nothing. This is union-find with path halving.
-    """
-    columns = [list(column) for column in keys]
-    parent = list(range(len(columns[0])))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    for column in columns:
-        first: dict[Hashable, int] = {}
-        for row, key in enumerate(column):
-            if key is not None:
-                parent[root(row)] = root(first.setdefault(key, row))
-    return np.unique([root(row) for row in range(len(parent))], return_inverse=True)[1].astype(np.int64)
-
-
-def split(data: LabelledTexts, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 0) -> Split:
-    """Split into train, validation and test so that no group has rows on two sides; the same seed gives the same split.
-
-    Stratified over the combinations of all labels as far as the groups allow: each side starts out needing its fraction
-    of every combination. Groups are dealt out from the largest to the smallest (ties in random order), each to a side
-    drawn by remaining need among those with room for it. Drawn, because giving each to the neediest side would send
-    every repeated text to train, and test would be made of other reviews than those that come in. Only a group above a
-    twentieth of a side is kept out of it where possible: on the real reviews, test accuracy of a linear model moved by
-    four points with the side on which the 225 texts "good" fell.
-
-    Raises InputError for unusable fractions, a head with one class only, fewer rows than classes, or an empty side.
-    """
-    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise InputError(f"fractions {fractions}: expected three positive numbers that add up to 1")
-    _check_classes(data, "split")
-    combinations = np.stack(list(data.labels.values()), axis=1)
-    strata = np.unique(combinations, axis=0, return_inverse=True)[1].reshape(-1)
-    groups = np.unique(data.groups, return_inverse=True)[1]  # without gaps, which a subset may have
-    sides = _deal(groups, strata, fractions, np.random.default_rng(seed))[groups]
-    parts = Split(*(data.subset(np.flatnonzero(sides == side)) for side in range(3)))
-    for name, part in zip(Split._fields, parts, strict=True):
-        if not len(part):
-            rows = f"{len(data):,} rows in {groups.max() + 1:,} groups of shared texts or ids"
-            raise InputError(f"split: nothing left for {name}: {rows}; more distinct texts are needed")
-    return parts
-
-
-def _deal(groups: np.ndarray, strata: np.ndarray, fractions: Sequence[float], rng: np.random.Generator) -> np.ndarray:
-    """The side (G,) of each group; `groups` and `strata` (N,) number the groups and label combinations from 0."""
-    sides = range(len(fractions))
-    members: list[list[int]] = [[] for _ in range(groups.max() + 1)]
-    for group, stratum in zip(groups.tolist(), strata.tolist(), strict=True):
-        members[group].append(stratum)
-    need = [(fraction * np.bincount(strata)).tolist() for fraction in fractions]  # [side][stratum], rows still wanted
-    total = [fraction * len(groups) for fraction in fractions]
-    limit = [fraction * len(groups) / 20 if fraction < max(fractions) else len(groups) for fraction in fractions]
-    order = sorted(rng.permutation(len(members)).tolist(), key=lambda group: -len(members[group]))
-    side_of_group = np.empty(len(members), dtype=np.int64)
-    for group, draw in zip(order, rng.random(len(members)).tolist(), strict=True):
-        counts = Counter(members[group])
-        wants = [max(0.0, min(need[side][s] for s in counts)) if total[side] > 1e-9 else 0.0 for side in sides]
-        room = [wants[side] * all(need[side][s] > n - 1e-9 for s, n in counts.items()) for side in sides]
-        gentle = [room[side] * (len(members[group]) <= limit[side]) for side in sides]
-        # Without room, the best by combination, else by size alone: rounding leaves some side with a positive total.
-        choices = (gentle, room, wants, [max(0.0, rows) for rows in total])
-        weights = next(weights for weights in choices if any(weights))
-        cumulative = list(accumulate(weights))
-        side = bisect(cumulative, draw * cumulative[-1], hi=len(sides) - 1)
-        side_of_group[group] = side
-        total[side] -= len(members[group])
-        for stratum, count in counts.items():
-            need[side][stratum] -= count
-    return side_of_group
-
-
-def _check_classes(data: LabelledTexts, where: str) -> None:
-    for head, names in data.classes.items():
-        present = np.count_nonzero(data.class_counts(head))
-        if present < 2 or len(data) < len(names):
-            found = f"{len(data):,} rows with {present} of the {len(names)} classes of {head}"
-            raise InputError(f"{where}: {found}; at least 2 classes, and no fewer rows than classes, are needed")

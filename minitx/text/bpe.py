@@ -234,16 +234,7 @@ class BPETokenizer(Tokenizer):
                 end = done + len(self._bytes[id])
                 spans.append(Span(id, chars[done], chars[end - 1] + 1))
                 done = end
-        return [self._trim(span) for span in spans] if self.spec.trim_offsets else spans
-
-    def _trim(self, span: Span) -> Span:
-        """Leave out the spaces at both ends of a token, by the rules of `tokenizers`."""
-        data, (id, start, end) = self._bytes[span.id], span
-        before, after = len(data) - len(data.lstrip(b" ")), len(data) - len(data.rstrip(b" "))
-        if before and start == 0 and self.spec.keep_first_space:
-            before -= 1
-        start = min(start + before, end)
-        return Span(id, start, max(end - after, start) if end >= after else end)
+        return spans
 
     def readable(self, id: int) -> str:
         """A token for the eye: a space as a middle dot, line ends escaped, bytes short of a character as <E2>."""

@@ -70,9 +70,9 @@ def _name(config: dict[str, Any], role: str, vocab: dict[str, int]) -> str | Non
 
 def _specials(vocab: dict[str, int], config: dict[str, Any]) -> list[SpecialToken]:
     named = [_name(config, role, vocab) for role in config if role.endswith("_token")]
-    found = dict.fromkeys(token for token in (*named, *SPECIAL_NAMES) if token is not None and token in vocab)
+    found = {vocab[token]: token for token in (*named, *SPECIAL_NAMES) if token is not None and token in vocab}
     # A mask stands for a word, so the space before it belongs to it where words carry their space.
-    return [SpecialToken(token, vocab[token], lstrip=token == "<mask>") for token in found]
+    return [SpecialToken(token, id, lstrip=token == "<mask>") for id, token in sorted(found.items())]
 
 
 def _around(vocab: dict[str, int], config: dict[str, Any]) -> dict[str, Any]:

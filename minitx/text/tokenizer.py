@@ -212,12 +212,23 @@ class Tokenizer:
         spans: list[Span] = []
         for piece, start, special in self._pieces(checked(text)) if allow_special else [(text, 0, None)]:
             if special is not None:
-                spans.append(Span(special.id, start, start + len(piece)))
+                spans.append(self._trim(Span(special.id, start, start + len(piece)), piece))
             else:
-                spans += self._encode_spans(piece, start)
+                spans += [self._trim(span, self._tokens[span.id]) for span in self._encode_spans(piece, start)]
         if add_special_tokens:
             spans = [*(Span(i, 0, 0) for i in self._prefix_ids), *spans, *(Span(i, 0, 0) for i in self._suffix_ids)]
         return Encoding([s.id for s in spans], [self._tokens[s.id] for s in spans], [(s.start, s.end) for s in spans])
+
+    def _trim(self, span: Span, spelling: str) -> Span:
+        """Leave out the spaces at both ends of a token, spelt as U+0120 in byte-level BPE, as `tokenizers` does."""
+        if not self.spec.trim_offsets:
+            return span
+        spaced, (id, start, end) = spelling.replace("\u0120", " "), span
+        before, after = len(spaced) - len(spaced.lstrip()), len(spaced) - len(spaced.rstrip())
+        if before and start == 0 and self.spec.keep_first_space:
+            before -= 1
+        start = min(start + before, end)
+        return Span(id, start, max(end - after, start) if end >= after else end)
 
     def _encode_allowing(self, text: str) -> list[int]:
         ids: list[int] = []

@@ -1,0 +1,53 @@
+"""Prose that is executed cannot drift: README's examples, its tree, its commands, and every docstring example."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import minitx
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(minitx.__file__).parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MODULES = [
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstring_examples(module):
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_readme_examples():
+    result = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert result.attempted > 5
+    assert result.failed == 0
+
+
+def test_readme_tree_lists_every_file_of_the_package_and_no_other():
+    tree = re.search(r"```\nminitx/\n(.*?)```", README, re.DOTALL).group(1)
+    folder, listed = "", set()
+    for line in tree.splitlines():
+        if line.split()[0].endswith("/"):
+            folder = line.split()[0]
+        top = len(line) - len(line.lstrip()) == 2  # a file beside the folders, not in one
+        listed |= {("" if top else folder) + name for name in re.findall(r"\w+\.py", line)}
+    actual = {str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py") if p.name != "__init__.py"}
+    assert listed == actual
+
+
+def test_the_commands_that_ci_takes_from_the_readme():
+    assert "<!-- command: train -->\n```\npip install -e . && minitx train\n```" in README
+    assert '<!-- command: test -->\n```\npip install -e ".[test]" && pytest\n```' in README
+
+
+def test_links_in_the_readme_lead_somewhere():
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert targets
+    assert all((ROOT / target).exists() for target in targets if "://" not in target)
