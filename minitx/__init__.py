@@ -18,13 +18,16 @@ Reading order, each file resting on those before it:
     training/optim.py  trainer.py  ../experiment.py      how does it learn?
 """
 
+from minitx.autograd.anomaly import detect_anomaly
 from minitx.autograd.engine import no_grad
+from minitx.autograd.gradcheck import gradcheck
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
 from minitx.models.encoder import EncoderConfig, SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.module import Module, Parameter
 from minitx.text.bpe import BPETokenizer
+from minitx.training.invariances import check_invariances
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
 
 __all__ = [
@@ -40,7 +43,10 @@ __all__ = [
     "SentenceEncoder",
     "Tensor",
     "cat",
+    "check_invariances",
     "clip_grad_norm_",
+    "detect_anomaly",
+    "gradcheck",
     "no_grad",
     "stack",
     "where",

@@ -136,7 +136,6 @@ OPS = [
     Case("Tensor.__rtruediv__", "B T", lambda x: 2 / x, positive=True),
     Case("Tensor.__pow__ 3", "B T", lambda x: x**3),
     Case("Tensor.__pow__ -0.5", "B T", lambda x: x**-0.5, positive=True),
-    Case("Tensor.__pow__ 0", "B T", lambda x: x**0 + x),
     Case("Tensor.__matmul__", "T D, D F", lambda x, w: x @ w),
     Case("Tensor.__matmul__ batch by matrix", "B T D, D F", lambda x, w: x @ w),
     Case("Tensor.__matmul__ broadcast batches", "B 1 T D, H D F", lambda x, w: x @ w),
@@ -236,10 +235,10 @@ LAYERS = [
     ),
     Case(
         "TransformerEncoder pre-norm",
-        "B T D",
+        "B T 4",
         lambda layer, x, mask: layer(x, mask),
         (ragged_mask,),
-        make=lambda rng: TransformerEncoder(2, 6, 2, 5, norm_first=True, rng=rng),
+        make=lambda rng: TransformerEncoder(2, 4, 2, 5, norm_first=True, rng=rng),
     ),
     Case(
         "SentenceEncoder",

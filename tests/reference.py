@@ -1,5 +1,7 @@
 """Torch twins: the same mathematics in torch's own layers, the same weights, and a comparison by name."""
 
+import math
+
 import numpy as np
 import torch
 from torch import nn
@@ -119,7 +121,7 @@ class TorchMultiTask(nn.Module):
         return state
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        x = self.norm(self.embedding(ids) + self.table[: ids.shape[1]])
+        x = self.norm(math.sqrt(self.embedding.embedding_dim) * self.embedding(ids) + self.table[: ids.shape[1]])
         for block in self.blocks:
             x = block(x, src_key_padding_mask=~attention_mask)
         mask = attention_mask[:, :, None].to(x.dtype)

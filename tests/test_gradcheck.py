@@ -1,7 +1,11 @@
 """The checker must fail when it should, say where, and name the mistake; and not name one that is none."""
 
+import importlib
+import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,7 +46,7 @@ def failure(func, *inputs, **options):
     return str(caught.value)
 
 
-# -- one deliberately wrong op for each diagnosis ------------------------------------------------------------------
+# -- one deliberately wrong op for each diagnosis -------------------------------------------------------------
 
 a34, a44, row, scalar = leaf(3, 4), leaf(4, 4, seed=1), leaf(4, seed=2), leaf(seed=3)
 ragged = np.arange(4) < np.array([4, 2, 1])[:, None]
@@ -240,7 +244,7 @@ def test_a_strong_curve_is_not_a_kink():
     assert "kink" not in failure(wrong, x, eps=1e-6)
 
 
-# -- and none where none fits ----------------------------------------------------------------------------------------
+# -- and none where none fits ---------------------------------------------------------------------------------
 
 NO_KNOWN_MISTAKE = {
     "noise": (op(np.exp, lambda dy, x: dy * np.exp(x) * (1 + 0.1 * np.sin(37 * x))), (a34,)),
@@ -269,7 +273,7 @@ def test_a_factor_that_is_an_axis_only_by_chance_is_not_called_a_sum():
     assert "sum" not in failure(op(lambda x: x * x, lambda dy, x: dy * x), leaf(2, 3))
 
 
-# -- the report ---------------------------------------------------------------------------------------------------
+# -- the report -----------------------------------------------------------------------------------------------
 
 
 def test_reports_where_and_by_how_much():
@@ -344,7 +348,7 @@ def test_seeds_change_the_cotangent_and_nothing_else_is_random():
     assert len(np.unique(first.cotangents[0])) == 12
 
 
-# -- inputs ----------------------------------------------------------------------------------------------------------
+# -- inputs ---------------------------------------------------------------------------------------------------
 
 
 def test_float32_is_checked_in_float64_with_a_warning():
@@ -429,6 +433,19 @@ def test_a_stretched_input_that_the_op_refuses_is_no_explanation():
     assert failure(lambda x, b: (needs_a_row(x, b), x), leaf(3, 4), leaf(4)).endswith("no known mistake fits")
 
 
+def test_a_stretched_input_that_means_something_else_is_no_explanation():
+    def depends_on_rank(x, b):
+        made = op(lambda x, b: x + b * b.ndim, lambda dy, x, b: dy, lambda dy, x, b: dy[0] * 1.1)
+        return made(x, b)
+
+    assert failure(depends_on_rank, leaf(3, 4), leaf(4)).endswith("no known mistake fits")
+
+
+def test_a_constant_beside_a_result_is_no_mistake_and_a_detached_result_is():
+    assert gradcheck(lambda x: (x.exp(), Tensor(np.ones(2))), leaf(3))
+    assert "differ" in failure(lambda x: (x.exp(), x.detach() * 2), leaf(3))
+
+
 def test_no_grad_is_restored_and_gradients_left_alone():
     x = leaf(3)
     assert gradcheck(lambda x: x.exp(), x)
@@ -437,7 +454,7 @@ def test_no_grad_is_restored_and_gradients_left_alone():
         gradcheck(lambda x: x.exp(), x)
 
 
-# -- the table and a user's own op -----------------------------------------------------------------------------
+# -- the table and a user's own op ----------------------------------------------------------------------------
 
 
 def test_the_table_passes_and_prints(monkeypatch, capsys):
@@ -541,3 +558,47 @@ def test_gradcheck_of_where_with_a_mask_argument():
 def test_gradcheck_runs_without_torch():
     code = "import sys; sys.modules['torch'] = None; from minitx import selfcheck; selfcheck.OPS[0].build()"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# -- docs/your-own-op.md -------------------------------------------------------------------------------------------
+
+GUIDE = (Path(__file__).parents[1] / "docs" / "your-own-op.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def guide():
+    """The names that the guide's blocks define, run one after the other as a reader would."""
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL):
+        exec(block, names)
+    return names
+
+
+def test_the_template_passes_its_own_test_and_the_command(guide, tmp_path, monkeypatch):
+    guide["test_scaled_swish"]()
+    template = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[0]
+    (tmp_path / "my_ops.py").write_text(template, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    command = "minitx gradcheck my_ops:scaled_swish --shape 3,4 --shape 4"
+    assert command in GUIDE
+    assert "my_ops:scaled_swish is right" in selfcheck.check_op("my_ops:scaled_swish", [(3, 4), (4,)])
+    sys.modules.pop("my_ops")
+
+
+def test_the_template_is_a_row_of_the_table(guide):
+    case = eval(re.search(r'`(Case\("scaled_swish".*?\))`', GUIDE).group(1), {**guide, "Case": selfcheck.Case})
+    assert compare(*case.build(), eps=1e-5).worst < selfcheck.TOLERANCE
+
+
+def test_the_wrong_op_says_what_the_guide_says(guide):
+    rng = np.random.default_rng(0)
+    inputs = Tensor(rng.normal(size=(3, 4)), requires_grad=True), Tensor(rng.normal(size=4), requires_grad=True)
+    assert f"```\n{failure(guide['wrong'], *inputs)}\n```" in GUIDE
+
+
+def test_every_explanation_is_in_the_guides_table():
+    explanations = re.findall(r"^\| (?!It says|---)(.*?) \|", GUIDE, re.MULTILINE)
+    known = {re.sub(r" (of the result|[kn]\b).*| over axis.*", "", e) for e in explanations}
+    source = inspect.getsource(importlib.import_module("minitx.autograd.gradcheck"))
+    assert len(known) == 11
+    assert all(e.split(" that does")[0] in source for e in known)

@@ -1,5 +1,7 @@
 """Each layer beside its torch twin: forward and every gradient, float32 and float64, ragged masks throughout."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -234,7 +236,7 @@ def test_sinusoid_against_the_formula():
 def test_positions_are_added_and_only_learned_ones_learn(rng):
     x = Tensor(rng.normal(size=(2, 5, D)).astype(np.float32))
     fixed, learned = SinusoidalPosition(9, D), LearnedPosition(9, D, rng=rng)
-    np.testing.assert_allclose(fixed(x).data - x.data, np.stack([sinusoidal_table(5, D)] * 2), atol=1e-6)
+    np.testing.assert_allclose(fixed(x).data - math.sqrt(D) * x.data, np.stack([sinusoidal_table(5, D)] * 2), atol=1e-6)
     assert not list(fixed.parameters())
     dy = rng.normal(size=x.shape).astype(np.float32)
     learned(x).backward(dy)

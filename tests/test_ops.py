@@ -28,7 +28,7 @@ from minitx.selfcheck import LAYERS, OPS, SIZES, TOLERANCE, ragged_mask
 pytestmark = pytest.mark.quick
 
 
-# -- twins -----------------------------------------------------------------------------------------------------
+# -- twins ----------------------------------------------------------------------------------------------------
 
 
 def heads(x, number=2):
@@ -73,7 +73,6 @@ TWINS = {
     "Tensor.__rtruediv__": lambda x: 2 / x,
     "Tensor.__pow__ 3": lambda x: x**3,
     "Tensor.__pow__ -0.5": lambda x: x**-0.5,
-    "Tensor.__pow__ 0": lambda x: x**0 + x,
     "Tensor.__matmul__": lambda x, w: x @ w,
     "Tensor.__matmul__ batch by matrix": lambda x, w: x @ w,
     "Tensor.__matmul__ broadcast batches": lambda x, w: x @ w,
@@ -166,10 +165,10 @@ each_op = pytest.mark.parametrize("case", OPS, ids=lambda case: case.name)
 
 
 @each_op
-@pytest.mark.parametrize("layout", [lambda x: x, strided], ids=["contiguous", "strided"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_value_and_gradients_are_torchs(case, dtype, layout):
-    assert_like_torch(case, dtype, layout=layout)
+def test_value_and_gradients_are_torchs_in_any_layout(case, dtype):
+    assert_like_torch(case, dtype)
+    assert_like_torch(case, dtype, layout=strided)
 
 
 @each_op
@@ -189,21 +188,14 @@ UNDEFINED_WHEN_EMPTY = {  # in torch as well, except for the loss, which is NaN 
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("case", "letter"),
-    [(c, letter) for c in OPS for letter in "BTN" if (c.name, letter) not in UNDEFINED_WHEN_EMPTY],
-    ids=lambda value: getattr(value, "name", value),
-)
-def test_no_elements(case, letter):
-    assert_like_torch(case, np.float32, {**SIZES, letter: 0})
+@each_op
+def test_no_elements(case):
+    for letter in "BTN":
+        if (case.name, letter) not in UNDEFINED_WHEN_EMPTY:
+            assert_like_torch(case, np.float32, {**SIZES, letter: 0})
 
 
-@pytest.mark.parametrize("case", [*OPS, *LAYERS], ids=lambda case: case.name)
-def test_numeric_gradient(case):
-    assert compare(*case.build(), eps=1e-5).worst < TOLERANCE
-
-
-# -- wrong on purpose ------------------------------------------------------------------------------------------
+# -- wrong on purpose -----------------------------------------------------------------------------------------
 
 
 class Saboteur:
@@ -239,6 +231,11 @@ class Saboteur:
 
         return counted
 
+    def all_edges(self, func, inputs):
+        """One call that records a graph: without one, no inner tensor requires a gradient."""
+        func(*inputs)
+        return list(self.edges)
+
 
 def edges_and_catches(case, monkeypatch):
     """How many derivatives the case's ops return that are not 0, and how many of these are missed 1 % too large."""
@@ -248,21 +245,21 @@ def edges_and_catches(case, monkeypatch):
     clean = compare(func, inputs, eps=1e-5)
     assert clean.worst < TOLERANCE
     tried, missed = 0, []
-    for target in list(saboteur.edges):
+    for target in saboteur.all_edges(func, inputs):
         saboteur.target = target
         if case in OPS:
             caught = not gradcheck(func, inputs, raise_exception=False)  # what a user would run
         else:  # the numeric gradient stays the same: only the analytic one is done again
             clean.analytic = numeric.analytic_gradients(func, inputs, clean.cotangents)
             caught = not clean.worst < TOLERANCE
-        if saboteur.largest > 1e-12:  # x**0 has gradient 0, a bias of all scores of a row as well
+        if saboteur.largest > 1e-12:  # that of the keys' bias is 0: it shifts all scores of a row
             tried += 1
             missed += [] if caught else [target]
     return tried, missed
 
 
 @pytest.mark.parametrize("case", [*OPS, *LAYERS], ids=lambda case: case.name)
-def test_every_derivative_scaled_by_1_01_is_caught(case, monkeypatch):
+def test_the_numeric_gradient_agrees_and_a_derivative_scaled_by_1_01_does_not(case, monkeypatch):
     tried, missed = edges_and_catches(case, monkeypatch)
     assert tried > 0
     assert missed == []
@@ -274,13 +271,13 @@ def test_fast_mode_catches_it_too(case, monkeypatch):
     func, inputs = case.build()
     func = saboteur.watch(func)
     assert gradcheck(func, inputs, fast_mode=True)
-    for target in list(saboteur.edges):
+    for target in saboteur.all_edges(func, inputs):
         saboteur.target = target
         caught = not gradcheck(func, inputs, fast_mode=True, raise_exception=False)
         assert caught or saboteur.largest <= 1e-12
 
 
-# -- the table is complete ---------------------------------------------------------------------------------------
+# -- the table is complete ------------------------------------------------------------------------------------
 
 
 def public_ops():
@@ -340,7 +337,7 @@ def test_names_of_the_table_are_unique_and_twinned():
     assert set(TWINS) == {case.name for case in OPS}
 
 
-# -- fused ops and their composed forms ------------------------------------------------------------------------
+# -- fused ops and their composed forms -----------------------------------------------------------------------
 
 
 def composed_attention(q, k, v, num_heads, mask):
@@ -418,7 +415,7 @@ def test_every_fused_op_has_a_composed_form():
     assert fused - {name.split()[0] for name in COMPOSED} == set()
 
 
-# -- what a table cannot say -------------------------------------------------------------------------------------
+# -- what a table cannot say ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 2e-7), (np.float64, 1e-13)])
@@ -460,6 +457,16 @@ def test_the_gradient_at_a_kink_is_torchs(op, twin):
     op(x).backward(np.array([1.0, -2, 3]))
     twin(t).backward(torch.tensor([1.0, -2, 3]))
     np.testing.assert_array_equal(x.grad, t.grad)
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3.0, np.int64(2)])
+def test_powers_at_0_are_torchs(exponent):
+    x, twin = Tensor(np.array([0.0, -2]), requires_grad=True), torch.tensor([0.0, -2], requires_grad=True)
+    y, expected = x**exponent, twin ** float(exponent)
+    y.backward(np.array([0.7, -1.3]))
+    expected.backward(torch.tensor([0.7, -1.3]))
+    np.testing.assert_allclose(y.data, expected.detach())
+    np.testing.assert_allclose(x.grad, twin.grad, rtol=1e-6)
 
 
 def test_normalize_of_a_zero_vector_is_torchs():

@@ -102,6 +102,9 @@ def test_wordpiece_survives_saving_with_choices_that_are_not_the_default(tmp_pat
     theirs = Tokenizer.from_file(str(tmp_path / "t.json"))
     for text in ("ab B é 漢a aaaaaaaa abbbbbb", "a\0b", "a . b"):
         assert again.encode(text) == theirs.encode(text).ids
+    vocab |= {".": 9}
+    loose = WordPieceTokenizer(dataclasses.replace(spec, vocab=vocab))
+    assert loose.decode([4, 9, 5]) == "a .b"  # without cleanup; "a.b" with it
 
 
 def test_files_are_utf8_with_plain_line_ends(bpe, tmp_path):
@@ -209,7 +212,7 @@ def test_vocab_json_and_merges_txt(roberta, tmp_path):
     (tmp_path / "merges.txt").write_bytes(f"{merges}\r\n".replace("\n", "\r\n").encode())  # no version line, Windows
     assert load_tokenizer(tmp_path).spec == roberta
     write(tmp_path / "tokenizer_config.json", {"add_prefix_space": True})
-    assert load_tokenizer(tmp_path).spec.add_prefix_space
+    assert load_tokenizer(tmp_path).spec == dataclasses.replace(roberta, add_prefix_space=True, keep_first_space=True)
 
 
 def test_vocab_txt_with_the_names_of_mpnet(tmp_path):
@@ -227,20 +230,23 @@ def test_vocab_txt_with_the_names_of_mpnet(tmp_path):
         ({"do_lower_case": True, "strip_accents": None}, ["hello", "[UNK]"]),
         ({"do_lower_case": False}, ["[UNK]", "É"]),
         ({"do_lower_case": True, "strip_accents": False}, ["hello", "é"]),
-        ({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": False}, ["hello", "[UNK]"]),
     ],
 )
-@pytest.mark.parametrize("file", ["vocab.txt", "tokenizer.json"])
-def test_tokenizer_config_decides_about_capitals_and_accents(tmp_path, file, config, tokens):
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "é", "É"]
-    (tmp_path / "vocab.txt").write_text("\n".join(names), encoding="utf-8")
-    if file == "tokenizer.json":
-        load_tokenizer(tmp_path).save(tmp_path / "tokenizer.json")
-        (tmp_path / "vocab.txt").unlink()
-    elif "tokenizer_class" in config:
-        pytest.skip("that class has no vocab.txt")
+def test_tokenizer_config_decides_about_capitals_and_accents(tmp_path, config, tokens):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nhello\né\nÉ", encoding="utf-8")
+    load_tokenizer(tmp_path).save(tmp_path / "tokenizer.json")
     write(tmp_path / "tokenizer_config.json", config)
-    assert load_tokenizer(tmp_path).encode_with_offsets("Hello É", add_special_tokens=False).tokens == tokens
+    for file in ("tokenizer.json", "vocab.txt"):
+        encoding = load_tokenizer(tmp_path).encode_with_offsets("Hello É", add_special_tokens=False)
+        assert encoding.tokens == tokens
+        if file == "tokenizer.json":
+            (tmp_path / file).unlink()  # and once more from vocab.txt
+
+
+def test_a_class_that_takes_tokenizer_json_as_it_is_overrides_nothing(tmp_path):
+    WordPieceTokenizer(TokenizerSpec("WordPiece", {"[UNK]": 0, "hello": 1})).save(tmp_path / "tokenizer.json")
+    write(tmp_path / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": False})
+    assert load_tokenizer(tmp_path).encode("Hello") == [1]
 
 
 def test_a_directory_or_path_with_no_tokenizer_is_refused(tmp_path):
@@ -338,6 +344,15 @@ DAMAGE = {
     "template with an unknown piece": (
         _set("post_processor", "single", 0, to={"What": 1}),
         "'SpecialToken' is missing",
+    ),
+    "a Sequence within a Sequence": (
+        _set("post_processor", to={"type": "Sequence", "processors": [{"type": "Sequence", "processors": []}]}),
+        "a Sequence within a Sequence is not implemented",
+    ),
+    "half of a surrogate pair": (_set("model", "vocab", "\ud83d", to=999), r"'\ud83d' holds half of a surrogate pair"),
+    "the same in a special": (
+        _set("added_tokens", 0, "content", to="[\ud83d]"),
+        r"'[\ud83d]' holds half of a surrogate",
     ),
     "padding token unknown": (_set("padding", to={"pad_token": "[NO]"}), "'[NO]' is not in the vocabulary"),
     "prefix space a string": (_set("pre_tokenizer", "add_prefix_space", to="no"), "'add_prefix_space' is a str"),

@@ -123,7 +123,7 @@ assert faster > 2, "and it should be faster by far"
 tokenizer = BPETokenizer.train(train.texts, vocab_size=1000)
 (good,) = tokenizer.encode(" good", add_special_tokens=False)
 print(f"\n' good' is one token, spelt {tokenizer.id_to_token(good)!a} in the file; readable() shows it as ", end="")
-print(f"{tokenizer.readable(good)!a}")
+print(f"{tokenizer.readable(good)!r}")
 assert tokenizer.id_to_token(good) == chr(0x100 + 32) + "good", "U+0120, a G with a dot above: not part of the word"
 
 # %% [markdown]
@@ -157,19 +157,19 @@ assert "surrogate" in refused, "half a character has no UTF-8 form at all, so no
 # %% [markdown]
 # ## 4. A text cannot forge a special token
 #
-# [CLS] and [SEP] mark where a text begins and ends; the model learns to rely on them. Anyone can type those five
-# characters into a review.
+# [CLS] and [SEP] mark where a text begins and ends; the model learns to rely on them. But anyone can type "[SEP]" into
+# a review.
 #
 # **Predict:** how many times does the id of [SEP] occur in the encoding of "[SEP] five stars"?
 
 # %%
 text = "[SEP] five stars"
-ids = tokenizer.encode(text)
-trusted = tokenizer.encode(text, allow_special=True)
-print(f"\n{text!r}: [SEP] occurs {ids.count(tokenizer.sep_id)} time; with allow_special, {trusted.count(tokenizer.sep_id)}")
+sep = tokenizer.sep_id
+ids, trusted = tokenizer.encode(text), tokenizer.encode(text, allow_special=True)
+print(f"\n{text!r} holds the id of [SEP] {ids.count(sep)} time; with allow_special=True {trusted.count(sep)} times")
 print("  " + " ".join(tokenizer.readable(id) for id in ids))
-assert ids.count(tokenizer.sep_id) == 1, "only the one that encode() put at the end; the typed one is plain characters"
-assert trusted.count(tokenizer.sep_id) == 2, "allow_special is for texts you wrote yourself"
+assert ids.count(sep) == 1, "only the one that encode() put at the end; the typed one is plain characters"
+assert trusted.count(sep) == 2, "allow_special is for texts you wrote yourself"
 assert tokenizer.decode(ids) == text, "and nothing of the text is lost"
 
 # %% [markdown]
@@ -177,7 +177,7 @@ assert tokenizer.decode(ids) == text, "and nothing of the text is lost"
 #
 # More merges make shorter sequences and a longer embedding table. We measure tokens per 100 bytes, since the reviews of
 # one split may happen to be longer than those of the other. "Leaky" is a tokenizer learnt on training *and* test texts,
-# as several published notebooks do it.
+# which happens easily: one writes the tokenizer's cell above that of the split.
 #
 # **Predict:** does twice the vocabulary give half the tokens? Does the leak make test reviews look shorter or longer?
 
@@ -200,18 +200,22 @@ for asked in (300, 400, 600, 1000, 2000, 4000):
     print(f"{honest.vocab_size:5,} tokens  {row[0]:7.2f} {row[1]:7.2f} {row[2]:9.2f}")
 
 on_train, on_test, on_test_leaky = curves.values()
-assert sizes[-1] < 4000, "asked for 4,000, it stopped earlier: every word of the training split had become one token"
-assert on_test[3] > 0.5 * on_test[2], "600 to 1,000 saves far less than 300 to 600 did: the frequent pairs come first"
+assert sizes[-1] < 4000, "asked for 4,000, it stopped earlier, when no pair was left to join:"
+assert all(len(honest.encode(word, add_special_tokens=False)) == 1 for word in words), "each word had become one token"
+assert on_test[2] < 0.55 * on_test[0], "from 300 to 600 the tokens become half as many, or nearly,"
+assert on_test[4] > 0.85 * on_test[3], "from 1,000 to 2,000 they do not: the frequent pairs came first"
 assert abs(on_test[1] / on_train[1] - 1) < 0.02, "a small vocabulary holds what all reviews share"
 assert on_test[-1] > 1.01 * on_train[-1], "the last merges are misspellings and rare words of the training split only"
 assert on_test_leaky[-1] < 0.99 * on_test[-1], "the leaky tokenizer knows the test split's misspellings, too"
 gap, leak = on_test[-1] / on_train[-1] - 1, 1 - on_test_leaky[-1] / on_test[-1]
-print(f"At {sizes[-1]:,} tokens, unseen reviews take {gap:.1%} more tokens; the leak hides {leak:.1%}.")
+print(f"At {sizes[-1]:,} tokens, unseen reviews take {gap:.1%} more tokens than seen ones; the leak hides {leak:.1%}.")
+assert leak > gap / 2, "most of the difference between seen and unseen is gone"
 
 # %% [markdown]
-# The effect is small, and on these made-up reviews, whose words come from a short list, it is smaller than on real ones
-# would be. That is no reason to allow it: the test split stands for texts that do not exist yet, and the whole of the
-# small difference it should have shown was hidden. It costs nothing to do it right.
+# The effect is small: these reviews are made of a short list of words, and what is new in the test split is mostly
+# misspellings. That is no reason to allow it. The test split stands for texts that do not exist yet; there was a small
+# difference between seen and unseen for it to show, and the leak hid most of it. To do it right costs nothing. What the
+# leak does to the accuracy of a model was not measured here.
 
 # %%
 figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -227,7 +231,7 @@ axes.set_ylabel("tokens per 100 bytes of text")
 axes.set_title(f"Most is gained early ({len(train):,} synthetic reviews)", fontsize=11)
 axes.grid(alpha=0.25)
 axes.legend()
-inset = axes.inset_axes((0.42, 0.36, 0.3, 0.34))
+inset = axes.inset_axes((0.35, 0.56, 0.28, 0.33))
 for values, style in zip(curves.values(), ("-", "-", "--"), strict=True):
     inset.plot(sizes[-2:], values[-2:], style, marker="o", markersize=3)
 inset.set_xticks(sizes[-2:], [f"{size:,}" for size in sizes[-2:]])
@@ -247,8 +251,8 @@ print(f"Picture: {PICTURE}")
 
 # %%
 def exercise(word, merges):
-    """The tokens of `word`, a list of strings."""
-    return None
+    """`word` a string of BYTE_SYMBOLS, `merges` a list of pairs: the tokens of the word, a list of strings."""
+    # your code here
 
 
 def check(encode):
@@ -256,11 +260,11 @@ def check(encode):
         print("\nExercise: not done yet")
         return False
     tokenizer = BPETokenizer.train(train.texts, vocab_size=600, special_tokens=())
-    for word in ["lowest", "a", *Counter(" ".join(test.texts).split())]:
+    for word in count_words(test.texts):
         spelling = "".join(BYTE_SYMBOLS[byte] for byte in word.encode())
-        (expected,) = [[*map(tokenizer.id_to_token, ids)] for ids in tokenizer.encode_batch([word])]
-        found = encode(spelling, tokenizer.spec.merges) if len(count_words([word])) == 1 else expected
-        assert found == expected, f"{word!a} is {expected}, and came out as {found}"
+        expected = [tokenizer.id_to_token(id) for id in tokenizer.encode(word)]
+        found = encode(spelling, tokenizer.spec.merges)
+        assert found == expected, f"{word!a} is {expected!a}, and came out as {found!a}"
     print("\nExercise: right")
     return True
 

@@ -106,7 +106,7 @@ def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """
     added = gradient.ndim - len(shape)
     pairs = zip(gradient.shape[max(added, 0) :], shape, strict=False)
-    if added < 0 or any(have not in (want, 1) and want != 1 for have, want in pairs):
+    if added < 0 or any(have != want and want != 1 for have, want in pairs):
         raise ValueError(f"a gradient of shape {gradient.shape} cannot belong to an input of shape {shape}")
     stretched = (added + i for i, size in enumerate(shape) if size == 1)
     return gradient.sum(axis=(*range(added), *stretched)).reshape(shape)

@@ -286,6 +286,7 @@ def cross_entropy(
     weight: np.ndarray | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
+    divisor: float | None = None,
 ) -> Tensor:
     """Mean of -log softmax(logits)[target]: logits (N, C), integer target (N,) -> a scalar.
 
@@ -293,9 +294,11 @@ def cross_entropy(
 
         loss = sum( (1 - e) w[t] (-log p[t]) + e / C sum_c w[c] (-log p[c]) ) / sum(w[t])
 
-    Rows whose target is `ignore_index` count for nothing; with no row left the loss is 0 (torch: NaN). Szegedy
-    et al. 2016, section 7, for smoothing. Fused for stability, and because its gradient is so simple. Torch:
-    `functional.cross_entropy`.
+    Rows whose target is `ignore_index` count for nothing; with no row left the loss is 0 (torch: NaN). For a share
+    of a batch, give the `target_weight` of the whole batch as `divisor`, in place of the share's own sum(w[t]).
+
+    Szegedy et al. 2016, section 7, for smoothing. Fused for stability, and because its gradient is so simple.
+    Torch: `functional.cross_entropy`.
 
     Raises:
         IndexError: a target that is neither a class nor `ignore_index`.
@@ -310,7 +313,9 @@ def cross_entropy(
     a = np.zeros_like(logits.data)
     a[rows] = label_smoothing / C * w
     a[rows, classes] += (1 - label_smoothing) * w[classes]
-    a /= max(w[classes].sum(), np.finfo(w.dtype).tiny)
+    a /= w.dtype.type(
+        max(target_weight(target, w, ignore_index) if divisor is None else divisor, np.finfo(w.dtype).tiny)
+    )
 
     log_p = logits.data - logits.data.max(axis=1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
@@ -319,6 +324,12 @@ def cross_entropy(
         return (dy * (np.exp(log_p) * a.sum(axis=1, keepdims=True) - a),)
 
     return Tensor.from_op(-np.sum(a * log_p), (logits,), backward)
+
+
+def target_weight(target: np.ndarray, weight: np.ndarray | None = None, ignore_index: int = -100) -> float:
+    """sum(w[t]) over the rows that are not ignored: what the mean in `cross_entropy` divides by."""
+    kept = target[target != ignore_index]
+    return float(len(kept) if weight is None else weight[kept].sum())
 
 
 # -- helpers ---------------------------------------------------------------------------------------------------

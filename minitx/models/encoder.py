@@ -82,12 +82,13 @@ class SentenceEncoder(Module):
     def __init__(self, config: EncoderConfig, tokenizer: Tokenizer | None = None, *, rng: np.random.Generator) -> None:
         c = config
         self.config, self.tokenizer = config, tokenizer
-        self.embedding = Embedding(c.vocab_size, c.hidden_size, rng=rng)
-        self.position = (
-            SinusoidalPosition(c.max_length, c.hidden_size)
-            if c.positions == "sinusoidal"
-            else LearnedPosition(c.max_length, c.hidden_size, rng=rng)
-        )
+        self.position: SinusoidalPosition | LearnedPosition
+        if c.positions == "sinusoidal":
+            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=c.hidden_size**-0.5, rng=rng)
+            self.position = SinusoidalPosition(c.max_length, c.hidden_size)
+        else:
+            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=0.02, rng=rng)  # as BERT does
+            self.position = LearnedPosition(c.max_length, c.hidden_size, rng=rng)
         self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps)
         self.dropout = Dropout(c.dropout, rng=rng)
         self.transformer = TransformerEncoder(

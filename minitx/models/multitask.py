@@ -65,11 +65,21 @@ class MultiTaskModel(Module):
         labels: Mapping[str, np.ndarray],
         class_weights: Mapping[str, np.ndarray] | None = None,
         label_smoothing: float = 0.0,
+        divisors: Mapping[str, float] | None = None,
     ) -> dict[str, Tensor]:
-        """Cross-entropy of each head, a mean over the batch; labels (B,), -100 where a row has none for that task."""
-        weights = class_weights or {}
+        """Cross-entropy of each head, a mean over the batch; labels (B,), -100 where a row has none for that task.
+
+        For a share of a batch, `divisors` holds the whole batch's `functional.target_weight` for each head.
+        """
+        weights, divisors = class_weights or {}, divisors or {}
         return {
-            name: F.cross_entropy(logits[name], labels[name], weights.get(name), label_smoothing=label_smoothing)
+            name: F.cross_entropy(
+                logits[name],
+                labels[name],
+                weights.get(name),
+                label_smoothing=label_smoothing,
+                divisor=divisors.get(name),
+            )
             for name in self.heads
         }
 

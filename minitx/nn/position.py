@@ -1,5 +1,7 @@
 """Where a token stands: attention by itself cannot tell a sentence from its words in another order."""
 
+import math
+
 import numpy as np
 
 from minitx.autograd.tensor import Tensor
@@ -23,14 +25,20 @@ def sinusoidal_table(max_length: int, dim: int) -> np.ndarray:
 
 
 class SinusoidalPosition(Module):
-    """The fixed table. Not a parameter: it is not learned, and not in the state_dict, since it can be recomputed."""
+    """√D x + the fixed table; embeddings x that start with variance 1 / D are then as large as the waves.
+
+    Vaswani et al. 2017, section 3.4. The factor also makes the optimizer's steps √D times larger for the sum, without
+    which a few thousand texts teach a random embedding little. The table is not learned, and not in the state_dict,
+    since it can be recomputed.
+    """
 
     def __init__(self, max_length: int, dim: int) -> None:
         self.table = sinusoidal_table(max_length, dim)
+        self.scale = math.sqrt(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, T, D) + positions 0 to T - 1."""
-        return x + Tensor(self.table[: x.shape[1]].astype(x.dtype, copy=False))
+        """x (B, T, D) -> √D x + positions 0 to T - 1."""
+        return x * self.scale + Tensor(self.table[: x.shape[1]].astype(x.dtype, copy=False))
 
 
 class LearnedPosition(Module):

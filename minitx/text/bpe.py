@@ -218,7 +218,7 @@ class BPETokenizer(Tokenizer):
             if steps is not None:
                 steps.append((rank, word))
             for before, after in pairwise(parts):
-                for made in ((before[-1:] or new) + new, new + (after[:1] or new)):
+                for made in (before[-1:] + new, new + (after[:1] or new)):
                     if made in self._ranks and self._ranks[made] not in ranks:
                         ranks.add(self._ranks[made])
                         heappush(waiting, self._ranks[made])

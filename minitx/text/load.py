@@ -91,7 +91,7 @@ def _from_vocab_txt(path: Path, config: dict[str, Any]) -> TokenizerSpec:
     """One token a line; its id is the number of the line."""
     vocab: dict[str, int] = {}
     for line, token in enumerate(read_text(path).removesuffix("\n").split("\n")):
-        if vocab.setdefault(token.removesuffix("\r"), line) != line:
+        if vocab.setdefault(token, line) != line:
             raise InputError(f"{path}: line {line + 1} repeats the token {token!r} of line {vocab[token] + 1}")
     unknown = _name(config, "unk_token", vocab) or "[UNK]"
     spec = TokenizerSpec("WordPiece", check_vocab(vocab, str(path)), **_around(vocab, config), unk_token=unknown)
@@ -110,7 +110,7 @@ def _read_cleaning(config: dict[str, Any], spec: TokenizerSpec) -> None:
 def _from_vocab_and_merges(vocab_path: Path, merges_path: Path, config: dict[str, Any]) -> TokenizerSpec:
     """vocab.json is {token: id}; merges.txt is one "left right" a line after a line that begins with #version."""
     vocab = check_vocab(parse_json(read_text(vocab_path), vocab_path), str(vocab_path))
-    lines = read_text(merges_path).splitlines()
+    lines = read_text(merges_path).split("\n")
     if lines and lines[0].startswith("#version"):
         del lines[0]
     around = _around(vocab, config)

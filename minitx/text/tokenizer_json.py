@@ -117,7 +117,13 @@ def check_vocab(vocab: Any, where: str) -> dict[str, int]:
         if id in owners:
             raise InputError(f"{where}: the id {id} is given to both {owners[id]!r} and {token!r}")
         owners[id] = token
+        _check_spelling(token, where)
     return vocab
+
+
+def _check_spelling(token: str, where: str) -> None:
+    if any("\ud800" <= char <= "\udfff" for char in token):  # JSON can spell it, as an escape; nothing else can
+        raise InputError(f"{where}: the token {token!r} holds half of a surrogate pair, which UTF-8 cannot write")
 
 
 def check_merges(merges: Any, where: str) -> list[tuple[str, str]]:
@@ -162,6 +168,7 @@ def _read_added_tokens(data: Json, where: str, spec: TokenizerSpec) -> None:
     for entry in _take(data, "added_tokens", list, where, []):
         name = f"{where}: added_tokens"
         content, id = _take(entry, "content", str, name), _take(entry, "id", int, name)
+        _check_spelling(content, name)
         if not content or not 0 <= id <= MAX_ID or owners.setdefault(id, content) != content:
             raise InputError(f"{name}: {content!r} has the id {id}, which is taken or out of range")
         if spec.vocab.setdefault(content, id) != id:
@@ -222,6 +229,8 @@ def _read_post_processor(part: Json, where: str, spec: TokenizerSpec) -> None:
     kind = _take(part, "type", str, where, None)
     if kind == "Sequence":
         for inner in _take(part, "processors", list, where):
+            if _take(inner, "type", str, where) == "Sequence":
+                raise InputError(f"{where}: a Sequence within a Sequence is not implemented")
             _read_post_processor(inner, where, spec)
     elif kind == "TemplateProcessing":
         _read_template(part, where, spec)

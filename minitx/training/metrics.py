@@ -88,8 +88,8 @@ class Report:
         for name, precision, recall, f1, support in zip(
             self.classes, self.precision, self.recall, self.f1, self.support, strict=True
         ):
-            shown = "never predicted" if np.isnan(precision) else f"{precision:9.3f}"
-            lines.append(f"{name:{width}}  {shown:>9}  {recall:6.3f}  {f1:6.3f}  {support:4d}")
+            undefined = "   (precision undefined: never predicted)" if np.isnan(precision) else ""
+            lines.append(f"{name:{width}}  {precision:9.3f}  {recall:6.3f}  {f1:6.3f}  {support:4d}{undefined}")
         lines.append(f"{'accuracy':{width}}  {self.accuracy:.3f}  (always the largest class: {self.majority:.3f})")
         lines.append(
             f"{'macro-F1':{width}}  {self.macro_f1:.3f}  (always the largest class: {self.majority_macro_f1:.3f})"

@@ -76,15 +76,15 @@ class Optimizer:
         """
         grouped = {p for group in self.param_groups for p in group["params"]}
         own = {p: name for name, p in model.named_parameters()}
-        left_out = [name for p, name in own.items() if p.requires_grad and p not in grouped]
-        if left_out:
-            raise ValueError(f"{len(left_out)} trainable parameters are in no optimizer group: {', '.join(left_out)}")
         strangers = len(grouped.difference(own))
         if strangers:
             raise ValueError(
                 f"{strangers} of the optimizer's {len(grouped)} parameters are not this model's: "
                 "build the optimizer after the model"
             )
+        left_out = [name for p, name in own.items() if p.requires_grad and p not in grouped]
+        if left_out:
+            raise ValueError(f"{len(left_out)} trainable parameters are in no optimizer group: {', '.join(left_out)}")
 
     def zero_grad(self) -> None:
         """Forget the gradients (None, not zeros: with zeros, momentum would go on moving the weights)."""
@@ -167,6 +167,8 @@ class Adam(Optimizer):
 
     def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Move one parameter, in place."""
+        if not parameter.data.flags.c_contiguous:  # flat views of a transposed array would be copies, and move nothing
+            parameter.data = parameter.data.copy()
         if not state:
             state.update(step=0, exp_avg=np.zeros_like(parameter.data), exp_avg_sq=np.zeros_like(parameter.data))
         state["step"] += 1

@@ -1,7 +1,8 @@
 """The loop: batches through the model, gradients back, one optimizer step; and the same without the steps."""
 
+import math
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,11 +11,11 @@ import numpy as np
 from tqdm import tqdm
 
 from minitx.autograd.engine import no_grad
-from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch, length_batches
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.metrics import Report, confusion_matrix
 from minitx.training.optim import Optimizer, clip_grad_norm_
+from minitx.training.parallel import DataParallel
 from minitx.training.schedules import LambdaLR
 
 
@@ -42,7 +43,11 @@ class Epoch:
 
     def to_row(self) -> dict[str, float]:
         """Flat numbers: `epoch`, `seconds`, and `train_sentiment_loss` and the like for each part, head, metric."""
-        row = {"epoch": self.number, "seconds": self.seconds, "tokens_per_second": self.tokens_per_second}
+        row: dict[str, float] = {
+            "epoch": self.number,
+            "seconds": self.seconds,
+            "tokens_per_second": self.tokens_per_second,
+        }
         for part, reports in (("train", self.train), ("validation", self.validation)):
             for head, report in reports.items():
                 for metric in ("loss", "accuracy", "macro_f1"):
@@ -55,14 +60,13 @@ class _Tally:
     """Sums over batches: every row counts the same, however the rows were batched."""
 
     classes: dict[str, tuple[str, ...]]
-    confusion: dict[str, Any] = field(default_factory=Counter)
-    loss: Counter[str] = field(default_factory=Counter)
+    confusion: dict[str, Any] = field(default_factory=lambda: defaultdict(int))
+    loss: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    def add(self, batch: Batch, logits: Mapping[str, Any], losses: Mapping[str, Any]) -> None:
+    def add(self, batch: Batch, logits: Mapping[str, np.ndarray], losses: Mapping[str, float]) -> None:
         for head, classes in self.classes.items():
-            target, predicted = batch.labels[head], logits[head].data.argmax(axis=1)
-            self.confusion[head] = self.confusion[head] + confusion_matrix(target, predicted, len(classes))
-            self.loss[head] += losses[head].item() * len(batch)
+            self.confusion[head] += confusion_matrix(batch.labels[head], logits[head].argmax(axis=1), len(classes))
+            self.loss[head] += losses[head] * len(batch)
 
     def reports(self) -> dict[str, Report]:
         return {
@@ -78,7 +82,8 @@ def evaluate(model: MultiTaskModel, rows: TokenisedRows, batch_size: int = 64) -
     with no_grad():
         for batch in length_batches(*rows, batch_size=batch_size, pad_id=model.encoder.config.pad_id):
             logits = model(batch.ids, batch.attention_mask)
-            tally.add(batch, logits, model.losses(logits, batch.labels))
+            losses = model.losses(logits, batch.labels)
+            tally.add(batch, {h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()})
     model.train(training)
     return tally.reports()
 
@@ -96,6 +101,7 @@ def fit(
     class_weights: Mapping[str, np.ndarray] | None = None,
     label_smoothing: float = 0.0,
     rng: np.random.Generator,
+    threads: int | None = None,
     progress: bool = True,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
@@ -108,6 +114,7 @@ def fit(
         max_grad_norm: gradients are scaled down to this joint length.
         class_weights: head -> (C,) weights of the training loss; reports are unweighted but for their loss.
         rng: shuffles the rows.
+        threads: how many share each batch; by default one for each core. See `parallel.DataParallel`.
         progress: show a bar with the running loss and tokens per second.
         on_epoch: called with each finished epoch.
 
@@ -116,24 +123,21 @@ def fit(
         FloatingPointError: the loss became NaN or infinite.
     """
     optimizer.check(model)
+    parallel = DataParallel(model, threads)
     epochs_done: list[Epoch] = []
     best: dict[str, np.ndarray] = {}
     for number in range(1, epochs + 1):
         model.train()
         tally, tokens, running, start = _Tally(model.classes), 0, 0.0, time.perf_counter()
         batches = length_batches(*train, batch_size=batch_size, pad_id=model.encoder.config.pad_id, rng=rng)
-        with tqdm(total=len(train.sequences), unit=" rows", disable=not progress, leave=False) as bar:
+        with parallel, tqdm(total=len(train.sequences), unit=" rows", disable=not progress, leave=False) as bar:
             bar.set_description(f"epoch {number}/{epochs}")
             for batch in batches:
-                logits = model(batch.ids, batch.attention_mask)
-                losses = model.losses(logits, batch.labels, class_weights, label_smoothing)
-                loss = sum(losses.values(), start=Tensor(0.0))
-                if not np.isfinite(loss.item()):
-                    raise FloatingPointError(
-                        f"the loss became {loss.item()} in epoch {number}: lower the learning rate"
-                    )
                 optimizer.zero_grad()
-                loss.backward()
+                logits, losses = parallel.backward(batch, class_weights, label_smoothing)
+                loss = sum(losses.values())
+                if not math.isfinite(loss):
+                    raise FloatingPointError(f"the loss became {loss} in epoch {number}: lower the learning rate")
                 clip_grad_norm_(model.parameters(), max_grad_norm)
                 optimizer.step()
                 if schedule is not None:
@@ -141,7 +145,7 @@ def fit(
 
                 tally.add(batch, logits, losses)
                 tokens += int(batch.attention_mask.sum())
-                running = 0.9 * running + 0.1 * loss.item() if running else loss.item()
+                running = 0.9 * running + 0.1 * loss if running else loss
                 bar.update(len(batch))
                 bar.set_postfix_str(
                     f"loss {running:.3f}, {tokens / (time.perf_counter() - start):,.0f} tokens/s", refresh=False

@@ -1,0 +1,83 @@
+"""cross_entropy with class weights, label smoothing and ignored rows, all together, against torch."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as TF
+
+from minitx.autograd import functional as F
+from minitx.autograd.gradcheck import gradcheck
+from minitx.autograd.tensor import Tensor
+
+pytestmark = pytest.mark.quick
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(9, 4)) * 3
+TARGET = np.array([0, 3, -100, 1, 1, 2, -100, 0, 3])
+WEIGHT = np.array([0.2, 1.7, 3.1, 0.6])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("weight", [None, WEIGHT, np.array([0, 1.0, 2, 0])], ids=["even", "weights", "zero weights"])
+@pytest.mark.parametrize("ignore_index", [-100, 1])
+def test_all_options_together(dtype, smoothing, weight, ignore_index):
+    target = np.where(TARGET == -100, ignore_index, TARGET)
+    x, twin = Tensor(LOGITS.astype(dtype), requires_grad=True), torch.tensor(LOGITS.astype(dtype), requires_grad=True)
+    loss = F.cross_entropy(x, target, weight, ignore_index, smoothing)
+    w = None if weight is None else torch.tensor(weight.astype(dtype))
+    expected = TF.cross_entropy(twin, torch.tensor(target), w, ignore_index=ignore_index, label_smoothing=smoothing)
+    assert loss.shape == ()
+    assert loss.dtype == dtype
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-14}
+    np.testing.assert_allclose(loss.data, expected.detach(), **tolerance)
+    loss.backward(np.array(-1.7, dtype))
+    expected.backward(torch.tensor(-1.7, dtype=twin.dtype))
+    np.testing.assert_allclose(x.grad, twin.grad, **tolerance)
+    assert x.grad.dtype == dtype
+
+
+def test_numerically_with_everything():
+    x = Tensor(LOGITS, requires_grad=True)
+    assert gradcheck(lambda x: F.cross_entropy(x, TARGET, WEIGHT, label_smoothing=0.1), x, atol=1e-9, rtol=1e-6)
+
+
+def test_an_ignored_row_counts_for_nothing():
+    x = Tensor(LOGITS, requires_grad=True)
+    loss = F.cross_entropy(x, TARGET, WEIGHT, label_smoothing=0.1)
+    loss.backward()
+    assert not x.grad[TARGET == -100].any()
+    kept = TARGET != -100
+    assert loss.item() == pytest.approx(
+        F.cross_entropy(Tensor(LOGITS[kept]), TARGET[kept], WEIGHT, label_smoothing=0.1).item(), rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_no_row_left_gives_0_where_torch_gives_nan(rows):
+    x = Tensor(LOGITS[:rows], requires_grad=True)
+    loss = F.cross_entropy(x, np.full(rows, -100), WEIGHT, label_smoothing=0.1)
+    loss.backward()
+    assert loss.item() == 0
+    assert x.grad.shape == (rows, 4)
+    assert not x.grad.any()
+
+
+def test_the_weighted_mean_divides_by_the_weights_that_were_used():
+    """Not by the number of rows: scaling all weights changes nothing."""
+    x = Tensor(LOGITS)
+    assert F.cross_entropy(x, TARGET, WEIGHT).item() == pytest.approx(F.cross_entropy(x, TARGET, 7 * WEIGHT).item())
+    assert F.cross_entropy(x, TARGET, WEIGHT).item() != pytest.approx(F.cross_entropy(x, TARGET).item(), rel=1e-3)
+
+
+def test_a_uniform_guess_costs_ln_c():
+    x = Tensor(np.zeros((5, 7)))
+    target = np.arange(5)
+    for smoothing in (0, 0.3):
+        assert F.cross_entropy(x, target, label_smoothing=smoothing).item() == pytest.approx(np.log(7))
+
+
+@pytest.mark.parametrize("target", [[4], [-1], [-100, 99]])
+def test_a_target_that_is_no_class_is_refused(target):
+    with pytest.raises(IndexError, match="targets must be classes 0 to 3 or -100, not"):
+        F.cross_entropy(Tensor(LOGITS[: len(target)]), np.array(target))

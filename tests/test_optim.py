@@ -1,0 +1,410 @@
+"""Optimisers, clipping, schedules: torch's numbers over 50 steps, saved and loaded on the way; frozen bits; errors."""
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from minitx.autograd import functional as F
+from minitx.autograd.tensor import Tensor
+from minitx.nn.layers import Linear
+from minitx.nn.module import Module, Parameter
+from minitx.training import optim
+from minitx.training.optim import SGD, Adam, AdamW, Optimizer, clip_grad_norm_
+from minitx.training.schedules import SCHEDULES, LambdaLR, constant, cosine, linear, with_warmup
+
+pytestmark = pytest.mark.quick
+
+SHAPES = {"embedding": (7, 5), "weight": (5, 4), "bias": (4,), "head": (3, 4), "scale": ()}
+GROUPS = [("embedding", "weight"), ("bias", "scale"), ("head",)]
+SETTINGS = [{"lr": 0.03}, {"lr": 0.01, "weight_decay": 0.0}, {"lr": 0.05, "weight_decay": 0.3}]
+
+OPTIMIZERS = {
+    "SGD": (SGD, torch.optim.SGD, {}),
+    "SGD momentum, decay": (SGD, torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.1}),
+    "Adam": (Adam, torch.optim.Adam, {}),
+    "Adam decay, betas, eps": (Adam, torch.optim.Adam, {"weight_decay": 0.1, "betas": (0.8, 0.95), "eps": 1e-3}),
+    "AdamW": (AdamW, torch.optim.AdamW, {}),
+    "AdamW decay": (AdamW, torch.optim.AdamW, {"weight_decay": 0.2, "betas": (0.8, 0.95)}),
+}
+each_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+
+
+def parameters(dtype=np.float64):
+    rng = np.random.default_rng(0)
+    return {name: Parameter(rng.normal(size=shape).astype(dtype)) for name, shape in SHAPES.items()}
+
+
+def grouped(ours):
+    return [{"params": [ours[n] for n in names], **s} for names, s in zip(GROUPS, SETTINGS, strict=True)]
+
+
+def gradients(steps, dtype=np.float64):
+    """Of very different sizes, sometimes missing, sometimes 0: what a real run has."""
+    rng = np.random.default_rng(1)
+    for step in range(steps):
+        grads = {name: rng.normal(size=shape) * 10.0 ** rng.integers(-4, 2) for name, shape in SHAPES.items()}
+        grads["bias"] *= step % 3 > 0
+        yield {name: None if name == "head" and step % 5 == 4 else np.asarray(g, dtype) for name, g in grads.items()}
+
+
+def run(name, dtype=np.float64, *, restart_at=None, through=lambda state: state, max_norm=None):
+    """50 steps; optionally everything is saved, thrown away and loaded in between."""
+    kind, _, options = OPTIMIZERS[name]
+    ours = parameters(dtype)
+    optimizer = kind(grouped(ours), **options)
+    for step, grads in enumerate(gradients(50, dtype)):
+        if step == restart_at:
+            state, ours = through(optimizer.state_dict()), {n: Parameter(p.data.copy()) for n, p in ours.items()}
+            fresh = [{"params": [ours[n] for n in names]} for names in GROUPS]  # the rates come from the state
+            optimizer = kind(fresh)
+            optimizer.load_state_dict(state)
+        optimizer.zero_grad()
+        for n, grad in grads.items():
+            ours[n].grad = None if grad is None else grad.copy()
+        if max_norm:
+            clip_grad_norm_(ours.values(), max_norm)
+        optimizer.step()
+    return ours
+
+
+def run_torch(name, dtype=np.float64, max_norm=None):
+    _, kind, options = OPTIMIZERS[name]
+    twins = {n: torch.tensor(p.data, requires_grad=True) for n, p in parameters(dtype).items()}
+    optimizer = kind(grouped(twins), **options)
+    for grads in gradients(50, dtype):
+        for n, grad in grads.items():
+            twins[n].grad = None if grad is None else torch.tensor(grad)
+        if max_norm:
+            torch.nn.utils.clip_grad_norm_(twins.values(), max_norm)
+        optimizer.step()
+    return {n: t.detach().numpy() for n, t in twins.items()}
+
+
+@each_optimizer
+@pytest.mark.parametrize("max_norm", [None, 1.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_50_steps_are_torchs(name, dtype, max_norm):
+    ours, twins = run(name, dtype, max_norm=max_norm), run_torch(name, dtype, max_norm)
+    start = parameters(dtype)
+    for n, parameter in ours.items():
+        assert parameter.dtype == dtype
+        assert np.abs(parameter.data - start[n].data).min() > 1e-4, "a test in which nothing moves shows nothing"
+        tolerance = 2e-4 if dtype == np.float32 else 1e-10
+        np.testing.assert_allclose(parameter.data, twins[n], rtol=tolerance, atol=tolerance / 10, err_msg=n)
+
+
+@each_optimizer
+@pytest.mark.parametrize("through", [copy.deepcopy, lambda state: pickle.loads(pickle.dumps(state))])
+def test_saving_and_loading_in_the_middle_changes_no_bit(name, through):
+    straight, restarted = run(name), run(name, restart_at=25, through=through)
+    for n in SHAPES:
+        assert straight[n].data.tobytes() == restarted[n].data.tobytes()
+
+
+@each_optimizer
+def test_the_state_dict_is_torchs(name):
+    kind, torch_kind, options = OPTIMIZERS[name]
+    ours = parameters()
+    twins = {n: torch.tensor(p.data, requires_grad=True) for n, p in ours.items()}
+    optimizer, twin = kind(grouped(ours), **options), torch_kind(grouped(twins), **options)
+    for grads in gradients(3):
+        for n, grad in grads.items():
+            ours[n].grad, twins[n].grad = grad, torch.tensor(grad)
+        optimizer.step()
+        twin.step()
+    state, expected = optimizer.state_dict(), twin.state_dict()
+    assert [g["params"] for g in state["param_groups"]] == [g["params"] for g in expected["param_groups"]]
+    for group, torch_group in zip(state["param_groups"], expected["param_groups"], strict=True):
+        assert all(group[key] == torch_group[key] for key in group if key not in ("params", "frozen"))
+    for i, values in state["state"].items():
+        for key, value in values.items():
+            np.testing.assert_allclose(value, expected["state"][i][key], rtol=1e-10)
+    assert name == "SGD" or len(state["state"]) == len(SHAPES)
+
+
+@each_optimizer
+def test_the_same_run_gives_the_same_bits(name):
+    first, again = run(name, np.float32), run(name, np.float32)
+    assert all(first[n].data.tobytes() == again[n].data.tobytes() for n in SHAPES)
+
+
+def test_blocks_do_not_change_adam(monkeypatch):
+    whole = run("AdamW decay")
+    monkeypatch.setattr(optim, "BLOCK", 3)
+    assert all(whole[n].data.tobytes() == p.data.tobytes() for n, p in run("AdamW decay").items())
+
+
+@each_optimizer
+def test_parameters_stay_where_they_are_in_memory(name):
+    """A step writes into the arrays: state_dict() and tied weights go on seeing them."""
+    kind, _, options = OPTIMIZERS[name]
+    p = Parameter(np.ones((4, 3)))
+    array, p.grad = p.data, np.ones((4, 3))
+    kind([p], **options).step()
+    assert p.data is array
+    assert (array != 1).all()
+
+
+@each_optimizer
+def test_a_step_does_not_change_the_gradient(name):
+    kind, _, options = OPTIMIZERS[name]
+    p = Parameter(np.ones((4, 3)))
+    p.grad = np.full((4, 3), 0.3)
+    kind([p], **options).step()
+    assert (p.grad == 0.3).all()
+
+
+@each_optimizer
+def test_non_contiguous_parameters_move_too(name):
+    """Adam works on flat views: a reshape that copies would move a copy."""
+    kind, _, options = OPTIMIZERS[name]
+    plain, turned = Parameter(np.ones((4, 3))), Parameter(np.ones((3, 4)).T)
+    grad = np.arange(12.0).reshape(4, 3) - 5.5
+    for p in (plain, turned):
+        p.grad = grad.copy()
+        kind([p], **options).step()
+    np.testing.assert_array_equal(plain.data, turned.data)
+
+
+@each_optimizer
+@pytest.mark.parametrize("how", ["requires_grad", "group", "module"])
+def test_frozen_parameters_keep_their_bits(name, how):
+    kind, _, options = OPTIMIZERS[name]
+    rng = np.random.default_rng(0)
+    model = TwoLayers(rng)
+    optimizer = kind(
+        [{"params": model.first.parameters(), "frozen": how == "group"}, {"params": model.second.parameters()}],
+        **{"lr": 0.1, **options},
+    )
+    if how != "group":  # a step first, so that there is momentum
+        step(model, optimizer, rng)
+        if how == "module":
+            model.first.freeze()
+        else:
+            for p in model.first.parameters():
+                p.requires_grad = False  # its gradient of the last step is still there
+    before = {n: p.data.tobytes() for n, p in model.named_parameters()}
+    for _ in range(10):
+        step(model, optimizer, rng, clear=how != "requires_grad")
+    moved = {n for n, p in model.named_parameters() if p.data.tobytes() != before[n]}
+    assert moved == {"second.weight", "second.bias"}
+
+
+class TwoLayers(Module):
+    def __init__(self, rng):
+        self.first, self.second = Linear(4, 3, rng=rng), Linear(3, 2, rng=rng)
+
+    def forward(self, x):
+        return self.second(F.gelu(self.first(x)))
+
+
+def step(model, optimizer, rng, clear=True):
+    if clear:
+        optimizer.zero_grad()
+    x, target = Tensor(rng.normal(size=(8, 4)).astype(np.float32)), rng.integers(2, size=8)
+    loss = F.cross_entropy(model(x), target)
+    loss.backward()
+    clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+@each_optimizer
+def test_it_learns(name):
+    """Five labels from five numbers, which a linear layer can get right."""
+    kind, _, options = OPTIMIZERS[name]
+    rng = np.random.default_rng(0)
+    layer, x = Linear(5, 5, rng=rng), Tensor(np.eye(5, dtype=np.float32) * 4)
+    optimizer = kind(layer.parameters(), lr=0.5 if kind is SGD else 0.1, **{**options, "weight_decay": 0.0})
+    for _ in range(50):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(layer(x), np.arange(5))
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
+
+
+@each_optimizer
+def test_zero_grad_gives_none_so_that_momentum_rests(name):
+    kind, _, options = OPTIMIZERS[name]
+    p = Parameter(np.ones(3))
+    optimizer = kind([p], **options)
+    p.grad = np.ones(3)
+    optimizer.step()
+    optimizer.zero_grad()
+    assert p.grad is None
+    before = p.data.copy()
+    optimizer.step()
+    np.testing.assert_array_equal(p.data, before)
+
+
+# -- groups and errors ----------------------------------------------------------------------------------------
+
+
+def test_groups_override_defaults_and_keep_their_names():
+    a, b, c = (Parameter(np.ones(2)) for _ in range(3))
+    optimizer = AdamW([{"params": [a], "lr": 1e-5, "name": "encoder"}, {"params": iter([("b", b)])}], lr=2e-3)
+    optimizer.add_param_group({"params": [c], "weight_decay": 0, "frozen": True})
+    assert [g["lr"] for g in optimizer.param_groups] == [1e-5, 2e-3, 2e-3]
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [1e-2, 1e-2, 0]
+    assert optimizer.param_groups[0]["name"] == "encoder"
+    assert [p.requires_grad for p in (a, b, c)] == [True, True, False]
+    assert optimizer.defaults == {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2, "frozen": False}
+
+
+@pytest.mark.parametrize(
+    ("kind", "defaults"),
+    [
+        (SGD, {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0}),
+        (Adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}),
+        (AdamW, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2}),
+    ],
+)
+def test_defaults_are_torchs(kind, defaults):
+    ours = kind([Parameter(np.ones(2))]).defaults
+    theirs = getattr(torch.optim, kind.__name__)([torch.zeros(2, requires_grad=True)]).defaults
+    assert {**defaults, "frozen": False} == ours
+    assert all(theirs[key] == value for key, value in defaults.items())
+
+
+def test_bad_groups_are_refused_by_name():
+    a, b = Parameter(np.ones(2)), Parameter(np.ones(2))
+    with pytest.raises(ValueError, match="needs parameters, and was given none"):
+        SGD([])
+    with pytest.raises(ValueError, match="group heads has no parameters: its settings would have no effect"):
+        SGD([{"params": [a]}, {"params": [], "name": "heads"}])
+    with pytest.raises(ValueError, match=r"group 1: some parameters appear in more than one parameter group"):
+        SGD([{"params": [a]}, {"params": [b, a]}])
+    with pytest.raises(ValueError, match="group 0: some parameters appear in more than one"):
+        SGD([a, b, a])
+    with pytest.raises(ValueError, match="group 0: lr must not be negative, and is -1"):
+        SGD([a], lr=-1)
+    with pytest.raises(ValueError, match=r"group 0: weight_decay must not be negative, and is -0\.1"):
+        AdamW([a], weight_decay=-0.1)
+
+
+def test_check_finds_what_would_train_nothing():
+    rng = np.random.default_rng(0)
+    model, stranger = TwoLayers(rng), TwoLayers(rng)
+    Adam(model.parameters()).check(model)
+    Adam(model.named_parameters()).check(model)
+    with pytest.raises(
+        ValueError, match=r"2 trainable parameters are in no optimizer group: second\.weight, second\.bias"
+    ):
+        Adam(model.first.parameters()).check(model)
+    model.second.freeze()
+    Adam(model.first.parameters()).check(model)
+    Adam(model.parameters()).check(model)  # frozen ones may be in a group, to be thawed later
+    both = [*model.parameters(), *stranger.first.parameters()]
+    with pytest.raises(
+        ValueError, match=r"2 of the optimizer's 6 parameters are not this model's: build the optimizer"
+    ):
+        Adam(both).check(model)
+
+
+def test_loading_a_state_of_other_groups_is_refused():
+    a, b = Parameter(np.ones(2)), Parameter(np.ones(2))
+    state = Adam([a, b]).state_dict()
+    with pytest.raises(ValueError, match=r"groups of \[1\] parameters, the saved state of \[2\]"):
+        Adam([a]).load_state_dict(state)
+
+
+def test_the_loaded_state_is_a_copy():
+    a = Parameter(np.ones(2))
+    first = Adam([a])
+    a.grad = np.ones(2)
+    first.step()
+    state = first.state_dict()
+    second = Adam([a])
+    second.load_state_dict(state)
+    second.step()
+    assert state["state"][0]["exp_avg"].tolist() == first.state[a]["exp_avg"].tolist() == pytest.approx([0.1, 0.1])
+
+
+def test_an_optimizer_without_a_rule():
+    a = Parameter(np.ones(2))
+    a.grad = np.ones(2)
+    with pytest.raises(NotImplementedError):
+        Optimizer([a], {"lr": 1.0, "weight_decay": 0.0}).step()
+
+
+# -- clipping -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_norm", [0.5, 3.0, 1e6])
+def test_clipping_is_torchs(max_norm):
+    ours = parameters()
+    twins = {n: torch.tensor(p.data, requires_grad=True) for n, p in ours.items()}
+    for n, grad in next(iter(gradients(1))).items():
+        ours[n].grad, twins[n].grad = grad.copy(), torch.tensor(grad)
+    norm = clip_grad_norm_(ours.values(), max_norm)
+    assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(twins.values(), max_norm).item())
+    for n, p in ours.items():
+        np.testing.assert_allclose(p.grad, twins[n].grad, rtol=1e-5)
+        assert (norm > max_norm) == (not np.array_equal(p.grad, next(iter(gradients(1)))[n])) or not p.grad.any()
+
+
+def test_clipping_passes_over_frozen_parameters_and_missing_gradients():
+    a, frozen, none = (Parameter(np.ones(2)) for _ in range(3))
+    a.grad, frozen.grad = np.array([3.0, 4]), np.array([1e9, 1e9])
+    frozen.requires_grad = False
+    assert clip_grad_norm_(iter([a, frozen, none]), 1.0) == 5
+    np.testing.assert_allclose(a.grad, [0.6, 0.8], rtol=1e-6)
+    assert frozen.grad.tolist() == [1e9, 1e9]
+    assert clip_grad_norm_([none], 1.0) == 0
+
+
+# -- schedules ------------------------------------------------------------------------------------------------
+
+HALF_WAVE = [1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        # transformers' get_{constant,linear,cosine}_schedule_with_warmup(optimizer, warmup, 6), steps 0 to 7
+        (constant, 2, [0, 0.5, 1, 1, 1, 1, 1, 1]),
+        (constant, 0, [1, 1, 1, 1, 1, 1, 1, 1]),
+        (linear, 2, [0, 0.5, 1, 0.75, 0.5, 0.25, 0, 0]),
+        (linear, 0, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]),
+        (linear, 6, [0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 0, 0]),
+        (cosine, 2, [0, 0.5, *HALF_WAVE, HALF_WAVE[3]]),
+        (cosine, 0, [(1 + math.cos(math.pi * step / 6)) / 2 for step in range(8)]),
+    ],
+)
+def test_factors(schedule, warmup, expected):
+    assert [schedule(step, warmup, 6) for step in range(8)] == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_groups_keep_their_proportions(name):
+    a, b = Parameter(np.ones(2)), Parameter(np.ones(2))
+    optimizer = SGD([{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.001}])
+    schedule = with_warmup(optimizer, name, 3, 10)
+    seen = []
+    for _ in range(10):
+        seen.append(schedule.get_last_lr())
+        assert [g["lr"] for g in optimizer.param_groups] == seen[-1]
+        a.grad = np.ones(2)
+        optimizer.step()
+        schedule.step()
+    expected = [SCHEDULES[name](step, 3, 10) for step in range(10)]
+    np.testing.assert_allclose(seen, np.outer(expected, [0.1, 0.001]), rtol=1e-12)
+    assert a.data[0] == pytest.approx(1 - 0.1 * sum(expected))
+
+
+def test_lambda_lr_is_torchs():
+    ours = SGD([{"params": [Parameter(np.ones(2))], "lr": 0.3}, {"params": [Parameter(np.ones(2))], "lr": 0.07}])
+    theirs = torch.optim.SGD([{"params": [torch.ones(2)], "lr": 0.3}, {"params": [torch.ones(2)], "lr": 0.07}])
+    factor = lambda step: 0.9**step + 0.1 * (step % 2)  # noqa: E731
+    schedule, twin = LambdaLR(ours, factor), torch.optim.lr_scheduler.LambdaLR(theirs, factor)
+    for _ in range(6):
+        assert schedule.get_last_lr() == pytest.approx(twin.get_last_lr(), rel=1e-14)
+        theirs.step()
+        schedule.step()
+        twin.step()
+    assert schedule.last_step == 6

@@ -1,0 +1,88 @@
+"""Threads change how long a step takes and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from reference import ragged_mask
+from torch.nn import functional as TF
+
+from minitx.data.batches import Batch
+from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.multitask import MultiTaskModel
+from minitx.training.parallel import DataParallel, replicate
+
+B, T, V = 7, 9, 20
+
+
+@pytest.fixture
+def batch(rng):
+    mask = ragged_mask([9, 2, 5, 1, 1, 3, 2], T)
+    labels = {"mood": np.array([0, 2, -100, 1, 2, 2, -100]), "topic": np.array([1, 0, 0, 1, 1, 0, 1])}
+    return Batch(np.where(mask, rng.integers(1, V, size=(B, T)), 0), mask, labels, np.arange(B))
+
+
+def make(dropout=0.0, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    config = EncoderConfig(V, hidden_size=16, num_layers=2, num_heads=2, intermediate_size=32, dropout=dropout)
+    return MultiTaskModel(SentenceEncoder(config, rng=rng), {"mood": 3, "topic": 2}, dropout, rng=rng).to(dtype)
+
+
+def gradients_with(threads, batch, **options):
+    model = make(dtype=np.float64)
+    with DataParallel(model, threads) as parallel:
+        logits, losses = parallel.backward(batch, **options)
+    return logits, losses, {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8, 12])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_any_number_of_threads_gives_the_same_loss_and_gradients(batch, threads, weighted):
+    """Uneven shares, more threads than rows, rows without a label, class weights, smoothing."""
+    options = {}
+    if weighted:
+        options = {"class_weights": {"mood": np.array([1.0, 5.0, 0.5])}, "label_smoothing": 0.1}
+    expected, expected_losses, expected_gradients = gradients_with(1, batch, **options)
+    logits, losses, gradients = gradients_with(threads, batch, **options)
+    for head in expected:
+        np.testing.assert_allclose(logits[head], expected[head], atol=1e-12)
+        assert losses[head] == pytest.approx(expected_losses[head], abs=1e-12)
+        target = torch.tensor(batch.labels[head])
+        weight = torch.tensor(options["class_weights"]["mood"]) if weighted and head == "mood" else None
+        smoothing = options.get("label_smoothing", 0.0)
+        reference = TF.cross_entropy(torch.tensor(logits[head]), target, weight, label_smoothing=smoothing)
+        assert losses[head] == pytest.approx(reference.item(), abs=1e-12)
+    for name, gradient in expected_gradients.items():
+        np.testing.assert_allclose(gradients[name], gradient, atol=1e-12, err_msg=name)
+        assert gradient.any() or name.endswith("key.bias")
+
+
+def test_a_fixed_number_of_threads_gives_the_same_bits(batch):
+    runs = []
+    for _ in range(2):
+        model = make(dropout=0.2)
+        with DataParallel(model, 3) as parallel:
+            runs.append([parallel.backward(batch) for _ in range(3)])
+    for (_, losses), (_, again) in zip(*runs, strict=True):
+        assert losses == again
+    assert runs[0][0][1] != runs[0][1][1]  # dropout masks are drawn anew each time
+
+
+def test_replicas_share_weights_and_nothing_else():
+    model = make(dropout=0.5)
+    replica = replicate(model)
+    for own, other in zip(model.parameters(), replica.parameters(), strict=True):
+        assert own is not other
+        assert own.data is other.data
+    assert model.encoder.dropout.rng.random() != replica.encoder.dropout.rng.random()
+
+
+def test_threads_follow_freezing_and_mode(batch):
+    model = make(dropout=0.5)
+    with DataParallel(model, 3) as parallel:
+        model.encoder.freeze()
+        model.eval()
+        _, first = parallel.backward(batch)
+        _, second = parallel.backward(batch)
+    assert first == second  # no dropout in eval mode
+    assert all(p.grad is None for p in model.encoder.parameters())
+    assert all(p.grad is not None for head in model.heads.values() for p in head.parameters())
