@@ -1,0 +1,156 @@
+"""How long does a training step take, beside torch?  `python -m benchmarks.bench_training`
+
+Both sides have the same weights, batches, dropout rates and Adam, and as many threads. Losses and gradients are
+asserted equal (with dropout off) before anything is timed. Then the contenders take turns, step by step, so that a
+machine that speeds up or slows down does so for both; the first turns are discarded; ratios are of medians.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmarks.torch_twin import TorchMultiTask
+from minitx.data.batches import Batch
+from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.multitask import MultiTaskModel
+from minitx.training.optim import Adam
+from minitx.training.parallel import DataParallel
+
+STEPS = {  # name: (V, D, L, H, F, B, T), what the ratio shall be at most
+    "V=30000 D=128 L=4 H=8 F=512, B=32 T=128": ((30000, 128, 4, 8, 512, 32, 128), 0.65),
+    "V=30000 D=384 L=6 H=12 F=1536, B=32 T=64": ((30000, 384, 6, 12, 1536, 32, 64), 0.70),
+    "V=8000 D=64 L=2 H=4 F=256, B=32 T=32": ((8000, 64, 2, 4, 256, 32, 32), 0.80),
+}
+HEADS = {"sentiment": 3, "engagement": 3}
+
+
+def make(V: int, D: int, L: int, H: int, F: int, B: int, T: int, dropout: float) -> tuple[MultiTaskModel, Batch]:
+    rng = np.random.default_rng(0)
+    config = EncoderConfig(
+        V,
+        hidden_size=D,
+        num_layers=L,
+        num_heads=H,
+        intermediate_size=F,
+        max_length=T,
+        activation="relu",
+        dropout=dropout,
+    )
+    model = MultiTaskModel(SentenceEncoder(config, rng=rng), HEADS, dropout, rng=rng)
+    labels = {name: rng.integers(0, classes, size=B) for name, classes in HEADS.items()}
+    ids = rng.zipf(1.2, size=(B, T)) % (V - 1) + 1  # word frequencies are as uneven as in text
+    return model, Batch(ids, np.ones((B, T), bool), labels, np.arange(B))
+
+
+def torch_batch(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    labels = {name: torch.tensor(target) for name, target in batch.labels.items()}
+    return torch.tensor(batch.ids), torch.tensor(batch.attention_mask), labels
+
+
+def assert_equal(shape: tuple[int, ...], threads: int) -> None:
+    model, batch = make(*shape, dropout=0.0)
+    twin = TorchMultiTask(model)
+    with DataParallel(model, threads) as parallel:
+        _, losses = parallel.backward(batch)
+    expected = twin.loss(*torch_batch(batch))
+    expected.backward()
+    assert abs(sum(losses.values()) - expected.item()) < 1e-5
+    theirs = dict(twin.named_parameters())
+    for name, parameter in model.named_parameters():
+        expected_gradient = theirs[name].grad.numpy()
+        # As vectors, since one activation that rounds to the other side of ReLU's kink changes a few elements; and not
+        # the keys' biases, whose gradient is 0 and comes out as rounding noise on both sides.
+        distance = np.linalg.norm(parameter.grad - expected_gradient)
+        assert name.endswith("key.bias") or distance < 1e-3 * np.linalg.norm(expected_gradient), name
+
+
+def sgemm_peak(seconds: float = 1.0) -> float:
+    """GFLOP/s of a large float32 product on all threads: the roof."""
+    a = np.random.default_rng(0).random((1536, 1536), dtype=np.float32)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * len(a) ** 3 / best / 1e9
+
+
+def step_flops(V: int, D: int, L: int, H: int, F: int, B: int, T: int) -> float:
+    """Multiplications and additions in the matrix products of one step: forward, and twice that backward."""
+    per_token = L * (4 * D * D + 2 * D * F + 2 * T * D)
+    return 3 * 2 * B * T * per_token
+
+
+def take_turns(contenders: dict[str, Callable[[], object]], rounds: int, discard: int = 3) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(discard + rounds):
+        for name, step in contenders.items():
+            start = time.perf_counter()
+            step()
+            if turn >= discard:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def bench_step(shape: tuple[int, ...], threads: int, rounds: int, compiled: bool) -> dict[str, list[float]]:
+    assert_equal(shape, threads)
+    model, batch = make(*shape, dropout=0.1)
+    optimizer = Adam(model.parameters())
+    arrays = torch_batch(batch)
+
+    def torch_step(twin: TorchMultiTask, loss: Callable, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+        def step() -> None:
+            optimizer.zero_grad()
+            loss(*arrays).backward()
+            optimizer.step()
+
+        return step
+
+    contenders = {}
+    for name, fused in (("torch", False), ("torch, fused Adam", True)):
+        twin = TorchMultiTask(model)
+        contenders[name] = torch_step(twin, twin.loss, torch.optim.Adam(twin.parameters(), fused=fused))
+    if compiled:
+        twin = TorchMultiTask(model)
+        loss = torch.compile(twin.loss)
+        contenders["torch.compile"] = torch_step(twin, loss, torch.optim.Adam(twin.parameters(), fused=True))
+
+    parallel = DataParallel(model, threads)
+
+    def our_step() -> None:
+        optimizer.zero_grad()
+        parallel.backward(batch)
+        optimizer.step()
+
+    with parallel:
+        return take_turns({"minitx": our_step, **contenders}, rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--compile", action="store_true", help="with torch.compile as another contender")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for name, (shape, target) in STEPS.items():
+        with threadpool_limits(arguments.threads):
+            peak = sgemm_peak()
+        seconds = bench_step(shape, arguments.threads, arguments.rounds, arguments.compile)
+        ours = statistics.median(seconds["minitx"])
+        print(f"\n{name}   (target {target}; {step_flops(*shape) / ours / 1e9 / peak:.0%} of {peak:.0f} GFLOP/s)")
+        for contender, values in seconds.items():
+            median = statistics.median(values)
+            print(
+                f"  {contender:20} median {median * 1e3:7.1f} ms  min {min(values) * 1e3:7.1f} ms  ratio {ours / median:.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
