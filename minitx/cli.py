@@ -1,4 +1,4 @@
-"""`minitx train | evaluate | predict | embed`: arguments in, one call into the package, lines out."""
+"""`minitx train | evaluate | predict | ...`: arguments in, one call into the package, lines out."""
 
 import argparse
 import dataclasses
@@ -11,12 +11,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minitx.autograd.numeric import GradcheckError
 from minitx.data.reviews import read_texts
 from minitx.errors import InputError
 from minitx.experiment import Experiment, read_data, run
 from minitx.models.encoder import POSITIONS
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.transformer import ACTIVATIONS
+from minitx.selfcheck import HOW_TO, check_all, check_op, format_table
+from minitx.text.load import load_tokenizer
 from minitx.text.tokenizer import TruncationWarning
 from minitx.training.checkpoint import load_config, load_model
 from minitx.training.schedules import SCHEDULES
@@ -41,13 +44,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it worked, 2 when what it was given cannot be used, 130 when interrupted."""
+    """Run one command: 0 when it worked, 1 when a gradient check failed, 2 when its input cannot be used."""
     arguments = _parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", TruncationWarning)
             warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
             arguments.command(arguments)
+    except GradcheckError as error:
+        print(error, file=sys.stderr)
+        return 1
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -108,6 +114,23 @@ def _embed(a: argparse.Namespace) -> None:
     print(f"{len(vectors):,} vectors of {vectors.shape[1]} numbers written to {out}")
 
 
+def _gradcheck(a: argparse.Namespace) -> None:
+    if a.op:
+        print(check_op(a.op, a.shape, a.seed))
+        return
+    if a.shape:
+        raise InputError("--shape goes with an op of your own, as in minitx gradcheck my_ops:swish --shape 3,4")
+    rows = check_all(progress=sys.stderr.isatty())
+    print(format_table(rows))
+    print(f"\nyour own: {HOW_TO}")
+    if not all(row.passed for row in rows):
+        raise GradcheckError("a gradient of minitx is wrong")
+
+
+def _tokenize(a: argparse.Namespace) -> None:
+    print("\n".join(load_tokenizer(a.tokenizer).explain(a.text)))
+
+
 def _unused(path: Path) -> Path:
     """`path`, or the first of path-2, path-3, ... that does not exist yet: no run replaces another."""
     candidate, number = path, 1
@@ -115,6 +138,13 @@ def _unused(path: Path) -> Path:
         number += 1
         candidate = path.with_name(f"{path.name}-{number}")
     return candidate
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(size) for size in text.split(",") if size)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected sizes with commas, as in 3,4, not {text!r}") from None
 
 
 def _name_and_column(text: str) -> tuple[str, str]:
@@ -190,4 +220,17 @@ def _parser() -> Parser:
     embed.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
     embed.add_argument("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE")
     embed.add_argument("--overwrite", action="store_true", help="replace X.npy")
+
+    check = commands.add_parser("gradcheck", help="compare every gradient of minitx, or of an op of yours, with slopes")
+    check.set_defaults(command=_gradcheck)
+    check.add_argument("op", metavar="MODULE:FUNCTION", nargs="?", help=f"an op of your own: {HOW_TO}")
+    check.add_argument(
+        "--shape", metavar="3,4", action="append", default=[], type=_shape, help="of each input, in order"
+    )
+    check.add_argument("--seed", type=int, default=0, help="of the random inputs")
+
+    tokenize = commands.add_parser("tokenize", help="show how a text becomes tokens, merge by merge")
+    tokenize.set_defaults(command=_tokenize)
+    tokenize.add_argument("tokenizer", metavar="DIR", help="a result directory, or any directory with a tokenizer.json")
+    tokenize.add_argument("text", metavar="TEXT")
     return parser

@@ -151,6 +151,54 @@ def test_long_texts_are_cut_and_counted(capsys, trained, tmp_path):
     assert "1 of 37 texts are longer than 32 tokens and were cut" in out
 
 
+def test_gradcheck_passes_everything(capsys):
+    code, out, _ = run(capsys, "gradcheck")
+    assert code == 0
+    assert "MultiTaskModel loss" in out
+    assert "0 of " not in out
+    assert " passed: worst relative error" in out
+
+
+OPS = """
+from minitx import Tensor
+
+def double(x):
+    return Tensor.from_op(2 * x.data, (x,), lambda dy: (2 * dy,))
+
+def wrong(x):
+    return Tensor.from_op(2 * x.data, (x,), lambda dy: (dy,))
+"""
+
+
+def test_gradcheck_of_an_op_of_ones_own(capsys, tmp_path):
+    (tmp_path / "my_cli_ops.py").write_text(OPS, encoding="utf-8")
+    code, out, _ = run(capsys, "gradcheck", "my_cli_ops.py:double", "--shape", "3,4")
+    assert code == 0
+    assert "is right" in out
+    code, out, err = run(capsys, "gradcheck", "my_cli_ops.py:wrong", "--shape", "3,4")
+    assert code == 1
+    assert "factor" in err
+    assert "no function triple" in refused(capsys, "gradcheck", "my_cli_ops.py:triple", "--shape", "3")
+    assert "cannot import" in refused(capsys, "gradcheck", "nowhere:double", "--shape", "3")
+    assert "--shape" in refused(capsys, "gradcheck", "my_cli_ops.py:double")
+    assert "not 'three'" in refused(capsys, "gradcheck", "my_cli_ops.py:double", "--shape", "three")
+    assert "op of your own" in refused(capsys, "gradcheck", "--shape", "3")
+
+
+def test_gradcheck_fails_when_a_gradient_of_the_package_is_wrong(capsys, monkeypatch):
+    monkeypatch.setattr("minitx.autograd.tensor.np.sign", lambda x: x * 0)
+    code, out, _ = run(capsys, "gradcheck")
+    assert code == 1
+    assert "FAIL" in out
+
+
+def test_tokenize_shows_the_merges(capsys, trained):
+    code, out, _ = run(capsys, "tokenize", trained, "the app")
+    assert code == 0
+    assert "merge " in out
+    assert "tokenizer.json" in refused(capsys, "tokenize", ".", "the app")
+
+
 # -- what cannot be used ------------------------------------------------------------------------------------------
 
 

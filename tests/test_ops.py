@@ -469,8 +469,8 @@ def test_powers_at_0_are_torchs(exponent):
     np.testing.assert_allclose(x.grad, twin.grad, rtol=1e-6)
 
 
-def test_normalize_of_a_zero_vector_is_torchs():
-    x = np.array([[0.0, 0, 0], [3, 0, 4]])
+def test_normalize_of_zero_and_of_tiny_vectors_is_torchs():
+    x = np.array([[0.0, 0, 0], [3e-13, 0, 4e-13], [3, 0, 4]])  # shorter than eps: divided by eps, a constant
     ours, twin = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     dy = np.random.default_rng(0).normal(size=x.shape)
     y, expected = F.normalize(ours), TF.normalize(twin, dim=-1)
@@ -530,7 +530,7 @@ def test_dropout_keeps_the_mean_and_drops_the_share(p):
     assert mask.dtype == np.float32
     assert abs((mask == 0).mean() - p) < 0.002
     assert len(np.unique(mask)) == 2
-    np.testing.assert_allclose(mask.max(), 1 / (1 - p), rtol=1e-4)
+    np.testing.assert_allclose(mask.max(), 1 / (1 - round(p * 65536) / 65536), rtol=1e-6)  # the share that is met
     assert abs(np.corrcoef(mask[:, 0], mask[:, 1])[0, 1]) < 0.1
 
 

@@ -369,6 +369,9 @@ HALF_WAVE = [1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2, 0]
         # transformers' get_{constant,linear,cosine}_schedule_with_warmup(optimizer, warmup, 6), steps 0 to 7
         (constant, 2, [0, 0.5, 1, 1, 1, 1, 1, 1]),
         (constant, 0, [1, 1, 1, 1, 1, 1, 1, 1]),
+        (constant, 1, [0, 1, 1, 1, 1, 1, 1, 1]),
+        (linear, 5, [0, 0.2, 0.4, 0.6, 0.8, 1, 0, 0]),
+        (cosine, 5, [0, 0.2, 0.4, 0.6, 0.8, 1, 0, 1]),  # past its end the wave goes up again, there as here
         (linear, 2, [0, 0.5, 1, 0.75, 0.5, 0.25, 0, 0]),
         (linear, 0, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]),
         (linear, 6, [0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 0, 0]),
