@@ -126,7 +126,7 @@ def bench_step(shape: tuple[int, ...], threads: int, rounds: int, compiled: bool
     def our_step() -> None:
         optimizer.zero_grad()
         parallel.backward(batch)
-        optimizer.step()
+        optimizer.step(parallel.pool.map)
 
     with parallel:
         return take_turns({"minitx": our_step, **contenders}, rounds)

@@ -41,7 +41,7 @@ class Experiment:
     num_heads: int = 4
     intermediate_size: int = 512
     max_length: int = 128
-    dropout: float = 0.3
+    dropout: float = 0.4
     activation: str = "gelu"
     positions: str = "sinusoidal"
     pooling: str = "mean"
@@ -56,7 +56,7 @@ class Experiment:
     warmup: float = 0.1  # share of the steps
     max_grad_norm: float = 1.0
     label_smoothing: float = 0.0
-    class_weighting: float = 0.15  # 0: every row counts the same; 1: every class does; between: in between
+    class_weighting: float = 0.25  # 0: every row counts the same; 1: every class does; between: in between
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

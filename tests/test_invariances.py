@@ -156,12 +156,18 @@ class DecaysFrozenOnes(SGD):
 
 
 class StepsFrozenOnes(SGD):
+    """Zeros for a gradient that is None: then momentum goes on moving what has been frozen."""
+
     def step(self):
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None or "momentum_buffer" in self.state.get(parameter, {}):
-                    grad = np.zeros_like(parameter.data) if parameter.grad is None else parameter.grad
-                    self.update(parameter, grad, self.state.setdefault(parameter, {}), group)
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        flags = [p.requires_grad for p in parameters]
+        for parameter in parameters:
+            parameter.requires_grad = True
+            if parameter.grad is None:
+                parameter.grad = np.zeros_like(parameter.data)
+        super().step()
+        for parameter, flag in zip(parameters, flags, strict=True):
+            parameter.requires_grad = flag
 
 
 @pytest.mark.parametrize("kind", [DecaysFrozenOnes, StepsFrozenOnes])

@@ -12,7 +12,8 @@ Frozen parameters are passed over entirely, weight decay and momentum included: 
 """
 
 import math
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -92,15 +93,35 @@ class Optimizer:
             for parameter in group["params"]:
                 parameter.grad = None
 
-    def step(self) -> None:
-        """Move every parameter that has a gradient and is not frozen."""
+    def step(self, run: Callable[..., Iterable[None]] = map) -> None:
+        """Move every parameter that has a gradient and is not frozen.
+
+        Every element moves by itself, so the work is cut into blocks: `run=pool.map` of a thread pool spreads them
+        over the cores, and the bits are the same.
+        """
+        blocks = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.requires_grad and parameter.grad is not None:
-                    self.update(parameter, parameter.grad, self.state.setdefault(parameter, {}), group)
+                    if not parameter.data.flags.c_contiguous:  # flat views of a transposed array would be copies
+                        parameter.data = parameter.data.copy()
+                    state = self.state.get(parameter) or self.initial_state(parameter, group)
+                    if state:
+                        self.state[parameter] = state
+                    if "step" in state:
+                        state["step"] += 1
+                    buffers = (buffer for buffer in state.values() if isinstance(buffer, np.ndarray))
+                    flat = [array.reshape(-1) for array in (parameter.data, parameter.grad, *buffers)]
+                    for start in range(0, parameter.size, BLOCK):
+                        blocks.append((state.get("step", 0), group, *(array[start : start + BLOCK] for array in flat)))
+        deque(run(lambda block: self.update(*block), blocks), maxlen=0)
 
-    def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Move one parameter, in place."""
+    def initial_state(self, parameter: Parameter, group: dict[str, Any]) -> dict[str, Any]:
+        """What is kept for a parameter between steps: arrays of its shape, and maybe `step`, a count."""
+        raise NotImplementedError
+
+    def update(self, step: int, group: dict[str, Any], x: np.ndarray, g: np.ndarray, *buffers: np.ndarray) -> None:
+        """Move some elements x, in place, by their gradients g; `step` counts from 1, `buffers` are the state's."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -134,12 +155,19 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
-    def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Move one parameter, in place."""
-        g = grad + group["weight_decay"] * parameter.data
-        if group["momentum"]:
-            state["momentum_buffer"] = g = group["momentum"] * state.get("momentum_buffer", 0) + g
-        parameter.data -= group["lr"] * g
+    def initial_state(self, parameter: Parameter, group: dict[str, Any]) -> dict[str, Any]:
+        """v, if there is momentum."""
+        return {"momentum_buffer": np.zeros_like(parameter.data)} if group["momentum"] else {}
+
+    def update(self, step: int, group: dict[str, Any], x: np.ndarray, g: np.ndarray, *buffers: np.ndarray) -> None:
+        """See `Optimizer.update`."""
+        if group["weight_decay"]:
+            g = g + group["weight_decay"] * x
+        for v in buffers:
+            v *= group["momentum"]
+            v += g
+            g = v
+        x -= group["lr"] * g
 
 
 class Adam(Optimizer):
@@ -165,32 +193,27 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Move one parameter, in place."""
-        if not parameter.data.flags.c_contiguous:  # flat views of a transposed array would be copies, and move nothing
-            parameter.data = parameter.data.copy()
-        if not state:
-            state.update(step=0, exp_avg=np.zeros_like(parameter.data), exp_avg_sq=np.zeros_like(parameter.data))
-        state["step"] += 1
-        (b1, b2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
-        correction1, correction2 = 1 - b1 ** state["step"], 1 - b2 ** state["step"]
-        flat = [a.reshape(-1) for a in (parameter.data, grad, state["exp_avg"], state["exp_avg_sq"])]
-        for start in range(0, grad.size, BLOCK):
-            x, g, m, v = (a[start : start + BLOCK] for a in flat)
-            if decay and self.decoupled_weight_decay:
-                x *= 1 - lr * decay
-            elif decay:
-                g = g + decay * x
-            m *= b1
-            m += (1 - b1) * g
-            v *= b2
-            v += (1 - b2) * np.square(g)
-            step = np.sqrt(v)
-            step *= 1 / math.sqrt(correction2)
-            step += group["eps"]
-            np.divide(m, step, out=step)
-            step *= lr / correction1
-            x -= step
+    def initial_state(self, parameter: Parameter, group: dict[str, Any]) -> dict[str, Any]:
+        """t, m and v, under torch's names."""
+        return {"step": 0, "exp_avg": np.zeros_like(parameter.data), "exp_avg_sq": np.zeros_like(parameter.data)}
+
+    def update(self, step: int, group: dict[str, Any], x: np.ndarray, g: np.ndarray, *buffers: np.ndarray) -> None:
+        """See `Optimizer.update`."""
+        (m, v), (b1, b2), lr, decay = buffers, group["betas"], group["lr"], group["weight_decay"]
+        if decay and self.decoupled_weight_decay:
+            x *= 1 - lr * decay
+        elif decay:
+            g = g + decay * x
+        m *= b1
+        m += (1 - b1) * g
+        v *= b2
+        v += (1 - b2) * np.square(g)
+        move = np.sqrt(v)
+        move *= 1 / math.sqrt(1 - b2**step)
+        move += group["eps"]
+        np.divide(m, move, out=move)
+        move *= lr / (1 - b1**step)
+        x -= move
 
 
 class AdamW(Adam):

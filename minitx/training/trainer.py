@@ -139,7 +139,7 @@ def fit(
                 if not math.isfinite(loss):
                     raise FloatingPointError(f"the loss became {loss} in epoch {number}: lower the learning rate")
                 clip_grad_norm_(model.parameters(), max_grad_norm)
-                optimizer.step()
+                optimizer.step(parallel.pool.map)
                 if schedule is not None:
                     schedule.step()
 
