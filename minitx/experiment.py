@@ -56,7 +56,8 @@ class Experiment:
     warmup: float = 0.1  # share of the steps
     max_grad_norm: float = 1.0
     label_smoothing: float = 0.0
-    class_weighting: float = 0.25  # 0: every row counts the same; 1: every class does; between: in between
+    weight_average: float = 0.99  # decay of the running mean of the weights, which is what is kept; 0: the last step's
+    class_weighting: float = 0.15  # 0: every row counts the same; 1: every class does; between: in between
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -65,7 +66,7 @@ class Experiment:
         for name in ("lr", "head_lr", "weight_decay", "seed"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
-        for name in ("warmup", "label_smoothing", "class_weighting"):
+        for name in ("warmup", "label_smoothing", "class_weighting", "weight_average"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         if self.schedule not in SCHEDULES:
@@ -139,6 +140,7 @@ def run(
                 head: class_weights(parts.train.class_counts(head), e.class_weighting) for head in model.heads
             },
             label_smoothing=e.label_smoothing,
+            weight_average=e.weight_average,
             rng=rng,
             progress=progress,
             on_epoch=lambda epoch: log(_rows(epoch, e.epochs)),

@@ -13,7 +13,7 @@ from minitx.autograd.tensor import Tensor
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module, Parameter
 from minitx.training import optim
-from minitx.training.optim import SGD, Adam, AdamW, Optimizer, clip_grad_norm_
+from minitx.training.optim import SGD, Adam, AdamW, Optimizer, WeightAverage, clip_grad_norm_
 from minitx.training.schedules import SCHEDULES, LambdaLR, constant, cosine, linear, with_warmup
 
 pytestmark = pytest.mark.quick
@@ -411,3 +411,22 @@ def test_lambda_lr_is_torchs():
         schedule.step()
         twin.step()
     assert schedule.last_step == 6
+
+
+def test_weight_average_follows_its_formula_and_leaves_frozen_weights_alone():
+    layer = Linear(3, 2, rng=np.random.default_rng(0)).to(np.float64)
+    layer.bias.requires_grad = False
+    ours = WeightAverage(layer, decay=0.5)
+    rng, theirs, frozen = np.random.default_rng(1), layer.weight.data.copy(), layer.bias.data.copy()
+    for step in range(1, 12):
+        layer.weight.data += rng.normal(size=(2, 3))
+        layer.bias.data += 1  # what an optimizer would never do to a frozen weight
+        ours.update()
+        keep = min(0.5, (1 + step) / (10 + step))
+        theirs = keep * theirs + (1 - keep) * layer.weight.data
+    own = {name: array.copy() for name, array in layer.state_dict().items()}
+    with ours.applied():
+        np.testing.assert_allclose(layer.weight.data, theirs, rtol=1e-12)
+        np.testing.assert_array_equal(layer.bias.data, frozen)
+    for name, array in layer.state_dict().items():
+        np.testing.assert_array_equal(array, own[name])

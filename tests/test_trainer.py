@@ -60,6 +60,14 @@ def test_the_best_epoch_is_what_remains():
     assert not model.training
 
 
+def test_the_averaged_weights_are_what_is_judged_and_kept():
+    model, epochs, (_, validation) = train(epochs=3, weight_average=0.9)
+    again = evaluate(model, validation)
+    for head, report in best_epoch(epochs).validation.items():
+        assert again[head].loss == report.loss
+    assert again["high"].loss != train(epochs=3)[1][-1].validation["high"].loss
+
+
 def test_averages_count_every_row_the_same(rng):
     """The last batch is smaller; a mean of batch means would weigh its rows more."""
     model, _ = make(dropout=0.0)

@@ -1,4 +1,4 @@
-"""Adam and AdamW with parameter groups, SGD, and gradient clipping.
+"""Adam and AdamW with parameter groups, SGD, gradient clipping, and averages of weights.
 
 A group is a dict: its parameters and its own settings, as in torch:
 
@@ -13,7 +13,8 @@ Frozen parameters are passed over entirely, weight decay and momentum included: 
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -233,6 +234,39 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
+
+
+class WeightAverage:
+    """A running mean of a model's weights, w̄ = d w̄ + (1 - d) w, to evaluate and keep in place of the last step's.
+
+    The last step's weights still carry the noise of the last batches; their mean does not. Polyak & Juditsky 1992;
+    d = min(decay, (1 + t) / (10 + t)) at step t, so that the start is soon forgotten (Tarvainen & Valpola 2017).
+    Torch: `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)`.
+    """
+
+    def __init__(self, model: Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.averages = [(parameter, parameter.data.copy()) for parameter in model.parameters()]
+
+    def update(self) -> None:
+        """Take in the weights after a step; frozen ones stay what they are."""
+        self.steps += 1
+        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for parameter, average in self.averages:
+            if parameter.requires_grad:
+                average += (1 - keep) * (parameter.data - average)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model has the averages for weights inside the block, and its own again after it."""
+        own = [parameter.data.copy() for parameter, _ in self.averages]
+        for parameter, average in self.averages:
+            parameter.data[...] = average
+        try:
+            yield
+        finally:
+            for (parameter, _), weights in zip(self.averages, own, strict=True):
+                parameter.data[...] = weights
 
 
 def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:

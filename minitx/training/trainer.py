@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from minitx.autograd.engine import no_grad
 from minitx.data.batches import Batch, length_batches
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.metrics import Report, confusion_matrix
-from minitx.training.optim import Optimizer, clip_grad_norm_
+from minitx.training.optim import Optimizer, WeightAverage, clip_grad_norm_
 from minitx.training.parallel import DataParallel
 from minitx.training.schedules import LambdaLR
 
@@ -38,8 +39,11 @@ class Epoch:
 
     @property
     def score(self) -> float:
-        """What "best" means: macro-F1 on the validation rows, mean of the heads."""
-        return float(np.mean([report.macro_f1 for report in self.validation.values()]))
+        """What "best" means: the mean over the heads of accuracy and macro-F1 on the validation rows.
+
+        Both, because macro-F1 alone can hang on a handful of rows of a small class, and accuracy alone ignores them.
+        """
+        return float(np.mean([(report.accuracy + report.macro_f1) / 2 for report in self.validation.values()]))
 
     def to_row(self) -> dict[str, float]:
         """Flat numbers: `epoch`, `seconds`, and `train_sentiment_loss` and the like for each part, head, metric."""
@@ -100,6 +104,7 @@ def fit(
     max_grad_norm: float = 1.0,
     class_weights: Mapping[str, np.ndarray] | None = None,
     label_smoothing: float = 0.0,
+    weight_average: float = 0.0,
     rng: np.random.Generator,
     threads: int | None = None,
     progress: bool = True,
@@ -113,6 +118,7 @@ def fit(
         schedule: stepped after every optimizer step.
         max_grad_norm: gradients are scaled down to this joint length.
         class_weights: head -> (C,) weights of the training loss; reports are unweighted but for their loss.
+        weight_average: decay of a `WeightAverage`, whose weights are then what is judged and kept; 0 for none.
         rng: shuffles the rows.
         threads: how many share each batch; by default one for each core. See `parallel.DataParallel`.
         progress: show a bar with the running loss and tokens per second.
@@ -124,6 +130,7 @@ def fit(
     """
     optimizer.check(model)
     parallel = DataParallel(model, threads)
+    average = WeightAverage(model, weight_average) if weight_average else None
     epochs_done: list[Epoch] = []
     best: dict[str, np.ndarray] = {}
     for number in range(1, epochs + 1):
@@ -140,6 +147,8 @@ def fit(
                     raise FloatingPointError(f"the loss became {loss} in epoch {number}: lower the learning rate")
                 clip_grad_norm_(model.parameters(), max_grad_norm)
                 optimizer.step(parallel.pool.map)
+                if average:
+                    average.update()
                 if schedule is not None:
                     schedule.step()
 
@@ -151,10 +160,11 @@ def fit(
                     f"loss {running:.3f}, {tokens / (time.perf_counter() - start):,.0f} tokens/s", refresh=False
                 )
         seconds = time.perf_counter() - start
-        held_out = evaluate(model, validation)
-        epochs_done.append(Epoch(number, tally.reports(), held_out, tokens / seconds, seconds))
-        if epochs_done[-1].score >= max(epoch.score for epoch in epochs_done):
-            best = {name: weights.copy() for name, weights in model.state_dict().items()}
+        with average.applied() if average else nullcontext():
+            held_out = evaluate(model, validation)
+            epochs_done.append(Epoch(number, tally.reports(), held_out, tokens / seconds, seconds))
+            if epochs_done[-1] is best_epoch(epochs_done):
+                best = {name: weights.copy() for name, weights in model.state_dict().items()}
         on_epoch(epochs_done[-1])
     model.load_state_dict(best)
     model.eval()
