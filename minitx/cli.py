@@ -54,9 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GradcheckError as error:
         print(error, file=sys.stderr)
         return 1
-    except InputError as error:
+    except (InputError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read our output has seen enough, as in `minitx predict ... | head`
+        sys.stdout = None  # so that the interpreter does not try to flush it
+        return 0
     except OSError as error:  # a full disk, no permission, a device in the place of a file
         print(f"error: {error.filename or 'file'}: {error.strerror}", file=sys.stderr)
         return 2
@@ -81,6 +84,8 @@ def _evaluate(a: argparse.Namespace) -> None:
     config, model = load_config(a.model), load_model(a.model)
     columns = config.get("data", {})
     data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes)
+    if data.classes != model.classes:
+        raise InputError(f"{a.data} has the heads and classes {data.classes}, the model has {model.classes}")
     print(audit, file=sys.stderr if a.format == "json" else sys.stdout)
     reports = evaluate(model, TokenisedRows(model.encoder.tokenize(data.texts), data.labels))
     if a.format == "json":
@@ -92,7 +97,10 @@ def _evaluate(a: argparse.Namespace) -> None:
 
 def _predict(a: argparse.Namespace) -> None:
     model = load_model(a.model)
-    texts = a.text or [line.rstrip("\r\n") for line in sys.stdin]
+    try:
+        texts = a.text or [line.rstrip("\r\n") for line in sys.stdin]
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input is not {error.encoding}: {error.reason}") from error
     for text, heads in zip(texts, model.predict(texts), strict=True):
         if a.format == "json":
             labels = {head: {"label": label, "probability": p} for head, (label, p) in heads.items()}
@@ -105,6 +113,8 @@ def _embed(a: argparse.Namespace) -> None:
     out = Path(a.out)
     if out.suffix != ".npy":
         raise InputError(f"{out}: vectors are written as .npy")
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is not a directory")
     if out.exists() and not a.overwrite:
         raise InputError(f"{out} exists already: choose another file, or pass --overwrite to replace it")
     model = load_model(a.model)
@@ -142,9 +152,12 @@ def _unused(path: Path) -> Path:
 
 def _shape(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(size) for size in text.split(",") if size)
+        sizes = tuple(int(size) for size in text.split(",") if size)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected sizes with commas, as in 3,4, not {text!r}") from None
+        sizes = (0,)
+    if any(size < 1 for size in sizes):
+        raise argparse.ArgumentTypeError(f"expected sizes of at least 1 with commas, as in 3,4, not {text!r}")
+    return sizes
 
 
 def _name_and_column(text: str) -> tuple[str, str]:

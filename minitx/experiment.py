@@ -22,6 +22,7 @@ from minitx.text.tokenizer import TruncationWarning
 from minitx.training.checkpoint import new_directory, save_model, write_json
 from minitx.training.metrics import Report
 from minitx.training.optim import AdamW
+from minitx.training.parallel import usable_cores
 from minitx.training.schedules import SCHEDULES, with_warmup
 from minitx.training.trainer import Epoch, TokenisedRows, best_epoch, evaluate, fit
 
@@ -57,12 +58,16 @@ class Experiment:
     max_grad_norm: float = 1.0
     label_smoothing: float = 0.0
     weight_average: float = 0.99  # decay of the running mean of the weights, which is what is kept; 0: the last step's
-    class_weighting: float = 0.15  # 0: every row counts the same; 1: every class does; between: in between
+    class_weighting: float = 0.2  # 0: every row counts the same; 1: every class does; between: in between
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.max_grad_norm > 0:
+            raise InputError(f"max_grad_norm must be greater than 0 (inf for no clipping), not {self.max_grad_norm}")
+        if self.label_smoothing == 1:
+            raise InputError("label_smoothing must be below 1: at 1 the labels no longer count")
         for name in ("lr", "head_lr", "weight_decay", "seed"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
@@ -160,6 +165,7 @@ def run(
                 "rows": {name: len(part) for name, part in parts._asdict().items()},
                 "texts_cut": cut,
                 "weights": model.num_parameters(),
+                "threads": usable_cores(),  # the last bits depend on it
                 "best_epoch": best.number,
                 "validation": {head: report.to_dict() for head, report in best.validation.items()},
                 "test": {head: report.to_dict() for head, report in test.items()},

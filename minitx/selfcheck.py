@@ -315,8 +315,8 @@ def load_op(target: str) -> Callable[..., Tensor]:
     sys.path.insert(0, os.path.abspath(folder))  # as `python -m` does; an installed command has its own place there
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(f"cannot import {path}: {error}") from error
+    except Exception as error:  # it is a stranger's file: it may raise anything
+        raise InputError(f"cannot import {path}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
     op = getattr(module, name, None)
@@ -336,6 +336,8 @@ def check_op(target: str, shapes: Sequence[tuple[int, ...]], seed: int = 0) -> s
         GradcheckError: a derivative is wrong; the message says where, and what it looks like.
         InputError: the op cannot be found, or cannot be called with these shapes.
     """
+    if seed < 0:
+        raise InputError(f"the seed must be at least 0, not {seed}")
     op, rng = load_op(target), np.random.default_rng(seed)
     if not shapes:
         raise InputError(f"give a shape for each argument of {target}{inspect.signature(op)}: --shape 3,4 --shape 4")

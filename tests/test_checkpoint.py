@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minitx.errors import InputError
+from minitx.experiment import Experiment
 from minitx.training.checkpoint import load_model, new_directory
 
 TEXTS = ["the app crashes 😡", "love it", ""]
@@ -45,6 +46,7 @@ def test_loaded_twice_it_gives_the_same_vectors(trained):
     np.testing.assert_array_equal(first.encoder.encode(TEXTS), second.encoder.encode(TEXTS))
     assert first.predict(TEXTS) == second.predict(TEXTS)
     assert not first.training
+    assert first.dropout.p == first.encoder.dropout.p == Experiment.dropout
     assert first.classes["sentiment"] == ("negative", "neutral", "positive")
 
 

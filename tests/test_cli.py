@@ -61,7 +61,7 @@ def test_train_says_what_it_does(capsys, tmp_path, reviews_csv):
         assert phrase in out
     assert out.count("always the largest class") == 4
     assert "1/2" in out
-    assert "tokens/s" in err  # the progress bar
+    assert "epoch 2/2" in err  # the progress bar
     assert f"written to {tmp_path / 'model'}" in out
 
 
@@ -113,6 +113,19 @@ def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
     assert 0 < json.loads(out)["engagement"]["macro_f1"] < 1
 
 
+def test_evaluate_refuses_labels_that_mean_something_else(capsys, trained, tmp_path, reviews_csv):
+    shutil.copytree(trained, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))
+    config["heads"]["sentiment"].reverse()
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert "the model has" in refused(capsys, "evaluate", "model", "--data", reviews_csv)
+
+
+def test_standard_input_that_is_not_utf8(capsys, trained, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), encoding="utf-8"))
+    assert "standard input is not utf-8" in refused(capsys, "predict", trained)
+
+
 def test_predict_reads_arguments_or_lines(capsys, trained, monkeypatch):
     code, out, _ = run(capsys, "predict", trained, "love it", "it crashes 😡")
     assert code == 0
@@ -138,6 +151,7 @@ def test_embed_writes_one_vector_per_row_in_order(capsys, trained, tmp_path):
     assert vectors.dtype == np.float32
     np.testing.assert_array_equal(vectors, np.load("b.npy"))
     assert "exists already" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.npy")
+    assert "nowhere is not a directory" in refused(capsys, "embed", trained, "texts.txt", "--out", "nowhere/a.npy")
     assert "written as .npy" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
 
 
@@ -155,8 +169,8 @@ def test_gradcheck_passes_everything(capsys):
     code, out, _ = run(capsys, "gradcheck")
     assert code == 0
     assert "MultiTaskModel loss" in out
-    assert "0 of " not in out
-    assert " passed: worst relative error" in out
+    assert "all " in out.splitlines()[-3]
+    assert "FAIL" not in out
 
 
 OPS = """
@@ -183,6 +197,11 @@ def test_gradcheck_of_an_op_of_ones_own(capsys, tmp_path):
     assert "--shape" in refused(capsys, "gradcheck", "my_cli_ops.py:double")
     assert "not 'three'" in refused(capsys, "gradcheck", "my_cli_ops.py:double", "--shape", "three")
     assert "op of your own" in refused(capsys, "gradcheck", "--shape", "3")
+    for shape in ("0,4", "3,-4"):
+        assert "at least 1" in refused(capsys, "gradcheck", "my_cli_ops.py:double", f"--shape={shape}")
+    assert "at least 0" in refused(capsys, "gradcheck", "my_cli_ops.py:double", "--shape", "3", "--seed=-1")
+    (tmp_path / "broken_ops.py").write_text("def", encoding="utf-8")
+    assert "SyntaxError" in refused(capsys, "gradcheck", "broken_ops.py:double", "--shape", "3")
 
 
 def test_gradcheck_fails_when_a_gradient_of_the_package_is_wrong(capsys, monkeypatch):
@@ -272,6 +291,9 @@ def test_rows_that_cannot_be_used_are_counted(capsys, tmp_path, bad_rows, droppe
         (["--lr", "-1"], "lr must be"),
         (["--lr", "nan"], "lr must be"),
         (["--dropout", "1"], "dropout must be in [0, 1)"),
+        (["--max-grad-norm", "-1"], "max_grad_norm must be greater than 0"),
+        (["--max-grad-norm", "nan"], "max_grad_norm must be greater than 0"),
+        (["--label-smoothing", "1"], "label_smoothing must be below 1"),
         (["--warmup", "2"], "warmup must be between 0 and 1"),
         (["--schedule", "zigzag"], "invalid choice: 'zigzag'"),
         (["--epochs", "many"], "invalid int value: 'many'"),
@@ -309,6 +331,16 @@ def test_a_model_with_a_piece_missing(capsys, trained, tmp_path):
 
 def test_no_command_at_all(capsys):
     assert "COMMAND" in refused(capsys)
+
+
+def test_a_run_that_diverges(capsys, monkeypatch, reviews_csv, tmp_path):
+    def diverge(*args, **kwargs):
+        raise FloatingPointError("the loss became nan in epoch 1: lower the learning rate")
+
+    monkeypatch.setattr("minitx.experiment.fit", diverge)
+    message = refused(capsys, "train", "--data", reviews_csv, "--out", "model", *TINY)
+    assert "lower the learning rate" in message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupted(capsys, monkeypatch, reviews_csv, tmp_path):

@@ -152,4 +152,4 @@ def test_what_an_encoder_refuses(batch):
 )
 def test_settings_that_cannot_work(setting, message):
     with pytest.raises(InputError, match=message):
-        make_model(**setting)
+        EncoderConfig(**{"vocab_size": 30, "hidden_size": 12, "num_heads": 3, **setting})

@@ -61,10 +61,26 @@ def test_a_fixed_number_of_threads_gives_the_same_bits(batch):
     for _ in range(2):
         model = make(dropout=0.2)
         with DataParallel(model, 3) as parallel:
-            runs.append([parallel.backward(batch) for _ in range(3)])
-    for (_, losses), (_, again) in zip(*runs, strict=True):
-        assert losses == again
-    assert runs[0][0][1] != runs[0][1][1]  # dropout masks are drawn anew each time
+            losses = [parallel.backward(batch)[1] for _ in range(3)]
+        assert losses[0] != losses[1]  # dropout masks are drawn anew each time
+        runs.append((losses, [p.grad.tobytes() for p in model.parameters()]))
+    assert runs[0] == runs[1]
+
+
+def test_what_came_before_does_not_matter(batch):
+    """A gradient left over from earlier is not copied to the threads, nor a weight array that has been replaced."""
+    expected = gradients_with(1, batch)[2]
+    model = make(dtype=np.float64)
+    with DataParallel(model, 1) as alone:
+        alone.backward(batch)
+    with DataParallel(model, 3) as parallel:
+        for parameter in model.parameters():
+            parameter.data = np.asfortranarray(parameter.data)
+        model.zero_grad()
+        parallel.backward(batch)
+        for name, parameter in model.named_parameters():
+            np.testing.assert_allclose(parameter.grad, expected[name], atol=1e-12, err_msg=name)
+            assert all(parameter.data is dict(m.named_parameters())[name].data for m in parallel.models)
 
 
 def test_replicas_share_weights_and_nothing_else():

@@ -79,6 +79,17 @@ def test_averages_count_every_row_the_same(rng):
         assert whole[head].support.sum() == 25
 
 
+def test_rows_without_a_label_count_for_nothing(rng):
+    model, _ = make(dropout=0.0)
+    rows = rows_of(rng, 20)
+    labels = {**rows.labels, "chance": np.where(np.arange(20) < 5, -100, rows.labels["chance"])}
+    some = evaluate(model, TokenisedRows(rows.sequences, labels), batch_size=7)
+    rest = evaluate(model, TokenisedRows(rows.sequences[5:], {h: y[5:] for h, y in rows.labels.items()}), batch_size=15)
+    assert some["high"].support.sum() == 20
+    assert some["chance"].loss == pytest.approx(rest["chance"].loss, rel=1e-5)
+    np.testing.assert_array_equal(some["chance"].confusion, rest["chance"].confusion)
+
+
 def test_history_rows_are_flat_numbers():
     _, epochs, _ = train(epochs=2)
     row = epochs[1].to_row()

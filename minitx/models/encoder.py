@@ -13,9 +13,9 @@ from minitx.data.batches import length_batches
 from minitx.errors import InputError
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
 from minitx.nn.module import Module
-from minitx.nn.pooling import Normalize, Pooling
+from minitx.nn.pooling import POOLING_MODES, Normalize, Pooling
 from minitx.nn.position import LearnedPosition, SinusoidalPosition
-from minitx.nn.transformer import TransformerEncoder
+from minitx.nn.transformer import ACTIVATIONS, TransformerEncoder
 
 POSITIONS = ("sinusoidal", "learned")
 
@@ -63,8 +63,14 @@ class EncoderConfig:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be in [0, 1), not {self.dropout}")
-        if self.positions not in POSITIONS:
-            raise InputError(f"unknown positions {self.positions!r}: choose from {', '.join(POSITIONS)}")
+        if self.hidden_size % self.num_heads:
+            raise InputError(
+                f"num_heads must divide hidden_size: {self.hidden_size} is no multiple of {self.num_heads}"
+            )
+        choices = {"positions": POSITIONS, "pooling": POOLING_MODES, "activation": tuple(ACTIVATIONS)}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
 
 
 class SentenceEncoder(Module):

@@ -68,6 +68,7 @@ def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
         "format": FORMAT,
         "version": VERSION,
         "encoder": dataclasses.asdict(model.encoder.config),
+        "dropout": model.dropout.p,
         "heads": {head: list(classes) for head, classes in model.classes.items()},
         **extra,
     }
@@ -108,7 +109,9 @@ def load_model(directory: str | Path) -> MultiTaskModel:
     rng = np.random.default_rng(0)  # every weight it draws is replaced below
     try:
         encoder_config = EncoderConfig(**config["encoder"])
-        model = MultiTaskModel(SentenceEncoder(encoder_config, tokenizer, rng=rng), config["heads"], rng=rng)
+        model = MultiTaskModel(
+            SentenceEncoder(encoder_config, tokenizer, rng=rng), config["heads"], config["dropout"], rng=rng
+        )
     except (TypeError, KeyError, AttributeError, InputError) as error:
         raise InputError(f"{directory / CONFIG} does not describe a model: {error}") from error
     if tokenizer.vocab_size != encoder_config.vocab_size:

@@ -19,7 +19,7 @@ class Report:
 
     classes: tuple[str, ...]
     confusion: np.ndarray  # (C, C), row = true, column = predicted
-    loss: float  # mean over rows, not over batches
+    loss: float  # mean over rows, not over batches; while training, of each batch's (class-weighted) loss
 
     @property
     def support(self) -> np.ndarray:

@@ -275,6 +275,8 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
     Frozen parameters do not count. Pascanu et al. 2013. Torch: `torch.nn.utils.clip_grad_norm_`.
     """
     grads = [p.grad for p in parameters if p.grad is not None and p.requires_grad]
+    if not max_norm > 0:
+        raise ValueError(f"max_norm must be greater than 0, not {max_norm}")
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads))
     if norm > max_norm:
         for grad in grads:

@@ -34,7 +34,7 @@ class DataParallel:
     """
 
     def __init__(self, model: MultiTaskModel, threads: int | None = None) -> None:
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or usable_cores()
         self.models = [model, *(replicate(model) for _ in range(self.threads - 1))]
         self.parameters = [list(replica.parameters()) for replica in self.models]
 
@@ -78,17 +78,24 @@ class DataParallel:
         return logits, {h: sum(losses[h] for _, losses in results) for h in divisors}
 
     def _follow(self) -> None:
-        """Let the replicas have the model's mode and frozen flags, which may have changed since the last batch."""
+        """Give the replicas the model's mode, frozen flags and arrays, which may have changed since the last batch."""
         for replica, parameters in zip(self.models[1:], self.parameters[1:], strict=True):
             replica.train(self.models[0].training)
             for parameter, own in zip(parameters, self.parameters[0], strict=True):
                 parameter.requires_grad = own.requires_grad
+                parameter.data = own.data  # the same array, even if something has put a new one in its place
+
+
+def usable_cores() -> int:
+    """Cores this process may run on, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def replicate(model: MultiTaskModel) -> MultiTaskModel:
     """A model for another thread: the very same weight arrays, gradients and dropout generators of its own."""
     shared = (*(parameter.data for parameter in model.parameters()), model.encoder.tokenizer)
     replica = copy.deepcopy(model, {id(item): item for item in shared})
+    replica.zero_grad()
     for original, module in zip(model.modules(), replica.modules(), strict=True):
         if isinstance(original, Dropout) and isinstance(module, Dropout):
             module.rng = original.rng.spawn(1)[0]

@@ -69,8 +69,10 @@ class _Tally:
 
     def add(self, batch: Batch, logits: Mapping[str, np.ndarray], losses: Mapping[str, float]) -> None:
         for head, classes in self.classes.items():
-            self.confusion[head] += confusion_matrix(batch.labels[head], logits[head].argmax(axis=1), len(classes))
-            self.loss[head] += losses[head] * len(batch)
+            kept = batch.labels[head] >= 0  # -100 where a row has no label for this head
+            target, predicted = batch.labels[head][kept], logits[head][kept].argmax(axis=1)
+            self.confusion[head] += confusion_matrix(target, predicted, len(classes))
+            self.loss[head] += losses[head] * int(kept.sum())
 
     def reports(self) -> dict[str, Report]:
         return {
