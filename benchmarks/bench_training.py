@@ -147,9 +147,8 @@ def main() -> None:
         print(f"\n{name}   (target {target}; {step_flops(*shape) / ours / 1e9 / peak:.0%} of {peak:.0f} GFLOP/s)")
         for contender, values in seconds.items():
             median = statistics.median(values)
-            print(
-                f"  {contender:20} median {median * 1e3:7.1f} ms  min {min(values) * 1e3:7.1f} ms  ratio {ours / median:.2f}"
-            )
+            milliseconds = f"median {median * 1e3:7.1f} ms  min {min(values) * 1e3:7.1f} ms"
+            print(f"  {contender:20} {milliseconds}  ratio {ours / median:.2f}")
 
 
 if __name__ == "__main__":
