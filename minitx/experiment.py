@@ -102,7 +102,7 @@ def run(
     then as it was.
     """
     e = experiment
-    e.encoder_config(e.vocab_size, pad_id=0)  # sizes that cannot work are refused before any work is done
+    e.encoder_config(e.vocab_size, pad_id=0)  # a shape that cannot work is refused before any work is done
     with new_directory(out, overwrite) as directory:
         data, audit = read_data(e.data, e.text, e.labels)
         log(str(audit))
