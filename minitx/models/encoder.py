@@ -90,10 +90,10 @@ class SentenceEncoder(Module):
         self.config, self.tokenizer = config, tokenizer
         self.position: SinusoidalPosition | LearnedPosition
         if c.positions == "sinusoidal":
-            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=c.hidden_size**-0.5, rng=rng)
+            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=c.hidden_size**-0.5, sparse=True, rng=rng)
             self.position = SinusoidalPosition(c.max_length, c.hidden_size)
         else:
-            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=0.02, rng=rng)  # as BERT does
+            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=0.02, sparse=True, rng=rng)  # as BERT does
             self.position = LearnedPosition(c.max_length, c.hidden_size, rng=rng)
         self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps)
         self.dropout = Dropout(c.dropout, rng=rng)
