@@ -21,6 +21,7 @@ Reading order, each file resting on those before it:
 from minitx.autograd.anomaly import detect_anomaly
 from minitx.autograd.engine import no_grad
 from minitx.autograd.gradcheck import gradcheck
+from minitx.autograd.profiler import profile
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
 from minitx.models.encoder import EncoderConfig, SentenceEncoder
@@ -48,6 +49,7 @@ __all__ = [
     "detect_anomaly",
     "gradcheck",
     "no_grad",
+    "profile",
     "stack",
     "where",
 ]
