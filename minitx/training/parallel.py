@@ -25,7 +25,7 @@ from minitx.nn.module import Parameter
 
 # A thread takes its part of the batch in shares of about so many tokens: their activations stay close to its core from
 # one op to the next, and only one share's are alive at a time.
-TOKENS_PER_SHARE = 512
+TOKENS_PER_SHARE = 1024
 
 Share = tuple[dict[str, np.ndarray], dict[str, float]]  # logits (b, C) and loss for each head
 
