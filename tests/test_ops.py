@@ -24,6 +24,7 @@ from minitx.autograd.numeric import GradcheckError, compare
 from minitx.autograd.tensor import Tensor, where
 from minitx.nn.module import Module
 from minitx.selfcheck import LAYERS, OPS, SIZES, TOLERANCE, ragged_mask
+from minitx.training import baseline
 
 pytestmark = pytest.mark.quick
 
@@ -110,6 +111,7 @@ TWINS = {
     "where": lambda x, w, condition: torch.where(condition, x, w),
     "linear": TF.linear,
     "linear without bias": TF.linear,
+    "sparse_linear": lambda w, b, x: TF.linear(x.to(w.dtype), w, b),
     "relu": TF.relu,
     "gelu": TF.gelu,
     "softmax": lambda x: TF.softmax(x, dim=-1),
@@ -284,7 +286,7 @@ def public_ops():
     """Every function and method that makes a Tensor, by name."""
     not_ops = {"Tensor.from_op", "Tensor.detach", "as_tensor"}
     ops = {}
-    for module in (tensor, functional):
+    for module in (tensor, functional, baseline):
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
                 ops[name] = function
@@ -373,6 +375,7 @@ def composed_mean_pool(x, mask):
 
 COMPOSED = {
     "linear": lambda x, w, b: x @ w.T + b,
+    "sparse_linear": lambda w, b, x: x @ w.T + b,
     "relu": lambda x: where(x.data > 0, x, Tensor(np.zeros(()))),
     "gelu": lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2))),
     "softmax": composed_softmax,
