@@ -93,7 +93,8 @@ def _evaluate(a: argparse.Namespace) -> None:
     data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes)
     if data.classes != model.classes:
         raise InputError(f"{a.data} has the heads and classes {data.classes}, the model has {model.classes}")
-    print(audit, file=sys.stderr if a.format == "json" else sys.stdout)
+    remarks = sys.stderr if a.format == "json" else sys.stdout
+    print(audit, file=remarks)
     probabilities = model.predict_proba(data.texts)
     reports = {
         head: report_probabilities(data.labels[head], probabilities[head], classes)
@@ -103,6 +104,15 @@ def _evaluate(a: argparse.Namespace) -> None:
     bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
     if bag_of_words:
         reports = bag_of_words.beside(reports, data)
+        if known := int(bag_of_words.knows(data.texts).sum()):
+            print(
+                f"{known:,} of {len(data):,} texts stand in the training rows: there the figures measure memory",
+                file=remarks,
+            )
+    else:
+        print(
+            f"{stored} is missing, so there is no bag of words to compare with; training anew writes it", file=remarks
+        )
     if page:
         write_mistakes_page(page, Path(a.data).name, model, data, probabilities, reports, bag_of_words)
     if a.format == "json":
@@ -110,8 +120,6 @@ def _evaluate(a: argparse.Namespace) -> None:
         return
     for head, report in reports.items():
         print(f"\n{head}\n{report}")
-    if not bag_of_words:
-        print(f"\n{a.model} has no {BASELINE}, so there is no bag of words to compare with; training anew writes one")
     if page:
         print(f"\nthe most confident mistakes and what misled the model: {page}")
 

@@ -149,7 +149,12 @@ def write_mistakes_page(
         slices = length_slices(data, head, probabilities[head], beside[head] if beside else None)
         mistakes = worst_mistakes(model, data, head, probabilities[head])
         sections.append(_section(head, report, slices, mistakes))
-    page = PAGE.format(source=_safe(source), rows=f"{len(data):,}", sections="\n".join(sections))
+    known = int(bag_of_words.knows(data.texts).sum()) if bag_of_words else 0
+    memory = (
+        f", of which {known:,} have a text that stands in the training rows: there the figures measure memory"
+        * bool(known)
+    )
+    page = PAGE.format(source=_safe(source), rows=f"{len(data):,}", memory=memory, sections="\n".join(sections))
     path.write_text(page, encoding="utf-8", newline="\n")
 
 
@@ -267,7 +272,7 @@ article p {{ margin: 0.2rem 0; }}
 </head>
 <body>
 <h1>Mistakes on {source}</h1>
-<p>{rows} rows. An accuracy says little alone: it stands beside those of a bag of words (TF-IDF with logistic
+<p>{rows} rows{memory}. An accuracy says little alone: it stands beside those of a bag of words (TF-IDF with logistic
 regression, trained on the model's own training rows) and of always predicting the largest class.</p>
 <p><b>How to read the colours.</b> Each token of a text has the number e · d logit / d e, its embedding times the
 gradient of the predicted class's logit by that embedding: how much the logit would grow, per unit, were the token

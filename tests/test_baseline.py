@@ -1,5 +1,7 @@
 """The bag of words is scikit-learn's TF-IDF with logistic regression, and knows nothing but its training rows."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -99,12 +101,23 @@ def test_it_beats_the_majority_and_reports_like_any_model(parts, model):
         np.testing.assert_array_equal(same.confusion, report.confusion)
 
 
+def test_it_knows_the_texts_it_was_trained_on(parts, model):
+    assert model.knows(parts.train.texts).all()
+    assert not model.knows(parts.test.texts).any()
+    assert model.knows([f"{parts.train.texts[0].upper()}!", "surely nobody wrote this", ""]).tolist() == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_saved_and_loaded_it_says_the_same(parts, model, tmp_path):
     model.save(tmp_path / "bag.safetensors")
     loaded = BagOfWords.load(tmp_path / "bag.safetensors")
     assert loaded.classes == model.classes
     for head, probabilities in model.predict_proba(parts.test.texts).items():
         np.testing.assert_array_equal(loaded.predict_proba(parts.test.texts)[head], probabilities)
+    assert loaded.knows(parts.train.texts).all()
 
 
 def test_what_cannot_be_used(tmp_path, trained):
@@ -115,8 +128,9 @@ def test_what_cannot_be_used(tmp_path, trained):
     with pytest.raises(InputError, match="is not a bag of words"):
         BagOfWords.load(trained / "model.safetensors")
     apart = LabelledTexts(["one", "two"], {"head": np.array([0, 1])}, {"head": ("a", "b")}, np.arange(2))
-    with pytest.raises(InputError, match="no word stands in 2 of the 2 training texts"):
-        BagOfWords.fit(apart)
+    assert BagOfWords.fit(apart).predict_proba(["two"])["head"].argmax() == 1  # with no word twice, all are kept
+    with pytest.raises(InputError, match="not one word in 2 training texts"):
+        BagOfWords.fit(dataclasses.replace(apart, texts=["", " "]))
 
 
 def test_on_the_real_reviews_it_is_as_good_as_scikit_learns(real_reviews):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -109,8 +110,10 @@ def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
     code, out, _ = run(capsys, "evaluate", trained, "--data", reviews_csv)
     assert code == 0
     assert out.count("always the largest class") == out.count("bag of words") == 2
-    code, out, _ = run(capsys, "evaluate", trained, "--data", reviews_csv, "--format", "json")
+    assert re.search(r"\n4\d\d of 5\d\d texts stand in the training rows: there the figures measure memory\n", out)
+    code, out, err = run(capsys, "evaluate", trained, "--data", reviews_csv, "--format", "json")
     assert 0 < json.loads(out)["engagement"]["macro_f1"] < 1
+    assert "there the figures measure memory" in err
 
 
 def test_evaluate_without_a_stored_bag_of_words_says_so(capsys, trained, tmp_path, reviews_csv):
@@ -118,7 +121,7 @@ def test_evaluate_without_a_stored_bag_of_words_says_so(capsys, trained, tmp_pat
     (tmp_path / "model" / "baseline.safetensors").unlink()
     code, out, _ = run(capsys, "evaluate", "model", "--data", reviews_csv, "--errors", "page.html")
     assert code == 0
-    assert "model has no baseline.safetensors" in out
+    assert "model/baseline.safetensors is missing, so there is no bag of words" in out
     assert "<td>n/a</td>" in (tmp_path / "page.html").read_text(encoding="utf-8")
     code, out, _ = run(capsys, "evaluate", "model", "--data", reviews_csv, "--format", "json")
     assert "bag_of_words" not in json.loads(out)["sentiment"]

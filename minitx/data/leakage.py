@@ -5,10 +5,13 @@ duplicate ("great app, love it so much" and "great app, love it so so much") is 
 is memory too, so it is counted.
 """
 
+import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+import numpy as np
 
 from minitx.data.split import LabelledTexts, normalise
 
@@ -86,6 +89,12 @@ def leakage_report(train: LabelledTexts, test: LabelledTexts) -> LeakageReport:
             if found is not None:
                 near.append((row, train_rows[found]))
     return LeakageReport(train, test, {"same_text": same_text, "same_id": same_id, "near": near})
+
+
+def fingerprints(texts: Iterable[str]) -> np.ndarray:
+    """(N,) uint64, equal for the same text: enough to find it again later without keeping it (64 bits of BLAKE2b)."""
+    digests = (hashlib.blake2b(normalise(text).encode("utf-8", "replace"), digest_size=8).digest() for text in texts)
+    return np.frombuffer(b"".join(digests), dtype="<u8")
 
 
 def _prefix(words: frozenset[str], rarity: Counter[str]) -> list[str]:

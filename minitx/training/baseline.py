@@ -7,7 +7,7 @@ few thousand short reviews it is hard to beat. An accuracy that is not printed b
     p = softmax(W x + b),  minimising  mean cross-entropy + ‖W‖² / 2N
 
 Terms are words, single signs and emoji, and pairs of neighbours; df[t] is the number of training texts with term t, and
-terms of a single training text are left out. Salton & Buckley 1988. The tests compare it with scikit-learn's
+terms of a single training text are left out, unless all are. Salton & Buckley 1988. The tests compare it with scikit-learn's
 `TfidfVectorizer(binary=True, ngram_range=(1, 2), min_df=2, token_pattern=TERM)` and `LogisticRegression()`. (For two
 classes scikit-learn keeps one vector of weights, minitx two; there its `C=2` is the same.)
 """
@@ -29,6 +29,7 @@ from tqdm import tqdm
 from minitx.autograd import functional as F
 from minitx.autograd.engine import Gradients, no_grad
 from minitx.autograd.tensor import Tensor
+from minitx.data.leakage import fingerprints
 from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.nn.layers import Linear
@@ -89,12 +90,14 @@ class BagOfWords(Module):
     Args:
         idf: term -> its weight.
         classes: head -> names of its classes.
+        trained_on: `fingerprints` of the training texts, by which `knows` tells them from new ones.
     """
 
-    def __init__(self, idf: Mapping[str, float], classes: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, idf: Mapping[str, float], classes: Mapping[str, Sequence[str]], trained_on: np.ndarray) -> None:
         self.columns = {term: column for column, term in enumerate(idf)}
         self.idf = np.array(list(idf.values()), np.float32)
         self.classes = {head: tuple(names) for head, names in classes.items()}
+        self.trained_on = trained_on
         rng = np.random.default_rng(0)  # what it draws is replaced at once: a convex loss may start from 0
         self.heads = {head: Linear(len(idf), len(names), rng=rng) for head, names in self.classes.items()}
         for parameter in self.parameters():
@@ -120,14 +123,15 @@ class BagOfWords(Module):
     def fit(cls, train: LabelledTexts, *, progress: bool = False) -> "BagOfWords":
         """Learn terms, their weights and the classifiers from `train` alone; the same rows give the same bits.
 
-        `InputError` if no term stands in two of the texts.
+        `InputError` if there is not one word in them.
         """
         counts = Counter(term for text in train.texts for term in terms_of(text))
-        kept = sorted(term for term, texts in counts.items() if texts >= MIN_TEXTS)
+        kept = sorted(term for term, texts in counts.items() if texts >= MIN_TEXTS) or sorted(counts)
         if not kept:
-            raise InputError(f"bag of words: no word stands in {MIN_TEXTS} of the {len(train):,} training texts")
+            raise InputError(f"bag of words: not one word in {len(train):,} training texts")
         N = len(train)
-        model = cls({term: np.log((1 + N) / (1 + counts[term])) + 1 for term in kept}, train.classes)
+        idf = {term: np.log((1 + N) / (1 + counts[term])) + 1 for term in kept}
+        model = cls(idf, train.classes, np.unique(fingerprints(train.texts)))
         x = model.vectorise(train.texts)
         weights, biases = ([p for n, p in model.named_parameters() if n.endswith(kind)] for kind in ("weight", "bias"))
         groups = [{"params": weights, "weight_decay": 1 / N}, {"params": biases}]  # Adam's decay, ‖W‖² / 2N in the loss
@@ -159,10 +163,14 @@ class BagOfWords(Module):
         own = self.evaluate(data)
         return {head: dataclasses.replace(report, bag_of_words=own[head]) for head, report in reports.items()}
 
+    def knows(self, texts: Sequence[str]) -> np.ndarray:
+        """(N,) bool: which of the texts stand in the training rows, but for case and punctuation."""
+        return np.isin(fingerprints(texts), self.trained_on)
+
     def save(self, path: Path) -> None:
         """One .safetensors file: the weights, and the terms and classes as its metadata."""
         names = {"terms": list(self.columns), "classes": self.classes}
-        arrays = {**self.state_dict(), "idf": self.idf}
+        arrays = {**self.state_dict(), "idf": self.idf, "trained_on": self.trained_on}
         safetensors.numpy.save_file(arrays, path, {name: json.dumps(value) for name, value in names.items()})
 
     @classmethod
@@ -173,7 +181,7 @@ class BagOfWords(Module):
                 names = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             idf = dict(zip(names["terms"], arrays.pop("idf").tolist(), strict=True))
-            model = cls(idf, names["classes"])
+            model = cls(idf, names["classes"], arrays.pop("trained_on"))
             model.load_state_dict(arrays)
         except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a bag of words that minitx saved: {error}") from error
