@@ -7,6 +7,7 @@ colour vision, and whatever a colour says stands beside it in words.
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minitx.data.split import LabelledTexts
+from minitx.data.split import LabelledTexts, normalise
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.tokenizer import Tokenizer, TruncationWarning
 from minitx.training.attribution import token_contributions
@@ -39,6 +40,7 @@ class Mistake:
     """A row that was predicted wrong."""
 
     row: int
+    copies: int  # other rows with the same text and the same mistake
     true: str
     predicted: str
     confidence: float  # probability of the predicted class
@@ -59,10 +61,17 @@ class Slice:
 def worst_mistakes(
     model: MultiTaskModel, data: LabelledTexts, head: str, probabilities: np.ndarray, limit: int = SHOWN
 ) -> list[Mistake]:
-    """The wrong predictions with the highest probability (N, C), most confident first; equal ones in row order."""
+    """The wrong predictions with the highest probability (N, C), most confident first; equal ones in row order.
+
+    Rows with the same text, as `normalise` sees it, and the same classes are shown once and counted.
+    """
     target, predicted = data.labels[head], probabilities.argmax(axis=1)
     wrong = np.flatnonzero((target >= 0) & (predicted != target))
-    wrong = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:limit]
+    wrong = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
+    kinds = [(normalise(data.texts[row]), target[row], predicted[row]) for row in wrong]
+    copies, first = Counter(kinds), dict(zip(reversed(kinds), reversed(wrong.tolist()), strict=True))
+    shown = list(dict.fromkeys(kinds))[:limit]
+    wrong = np.array([first[kind] for kind in shown], dtype=np.int64)
     texts = [data.texts[row] for row in wrong]
     with warnings.catch_warnings():  # who computed the probabilities has said how many were cut
         warnings.simplefilter("ignore", TruncationWarning)
@@ -70,14 +79,21 @@ def worst_mistakes(
     contributions = token_contributions(model, sequences, head, predicted[wrong])
     assert isinstance(model.encoder.tokenizer, Tokenizer)
     classes, mistakes = model.classes[head], []
-    for row, text, values in zip(wrong.tolist(), texts, contributions, strict=True):
+    for kind, row, text, values in zip(shown, wrong.tolist(), texts, contributions, strict=True):
         pieces = _pieces(text, model.encoder.tokenizer, values)
         special = values.sum() - sum(piece.contribution or 0.0 for piece in pieces)
         true, chosen = target[row], predicted[row]
-        confidence, true_probability = probabilities[row, chosen], probabilities[row, true]
+        given = probabilities[row]
         mistakes.append(
             Mistake(
-                row, classes[true], classes[chosen], float(confidence), float(true_probability), pieces, float(special)
+                row=row,
+                copies=copies[kind] - 1,
+                true=classes[true],
+                predicted=classes[chosen],
+                confidence=float(given[chosen]),
+                true_probability=float(given[true]),
+                pieces=pieces,
+                special=float(special),
             )
         )
     return mistakes
@@ -187,7 +203,7 @@ def _section(head: str, report: Report, slices: Sequence[Slice], mistakes: Seque
             _table(["", *report.classes], confusion),
             "<h3>By length of the text</h3>",
             _table(length_names, by_length),
-            f"<h3>The {len(mistakes)} most confident of {wrong:,} mistakes</h3>",
+            f"<h3>The most confident of {wrong:,} mistakes: {len(mistakes)} texts</h3>",
             *map(_mistake, mistakes),
             "</section>",
         ]
@@ -206,8 +222,9 @@ def _mistake(mistake: Mistake) -> str:
             marked.append(
                 f'<span class="{side}" style="{style}" title="{piece.contribution:+.3f}">{_safe(piece.text)}</span>'
             )
+    others = f" and {mistake.copies:,} more with this text" * bool(mistake.copies)
     return (
-        f"<article><p><b>row {mistake.row + 1:,}</b>: is <b>{_safe(mistake.true)}</b> "
+        f"<article><p><b>row {mistake.row + 1:,}</b>{others}: is <b>{_safe(mistake.true)}</b> "
         f"(given {mistake.true_probability:.2f}), predicted <b>{_safe(mistake.predicted)}</b> "
         f'({mistake.confidence:.2f})</p>\n<p class="text" dir="auto">{"".join(marked)}</p>\n'
         f'<p class="note">{_strongest(mistake)}</p></article>'

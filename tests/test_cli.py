@@ -133,7 +133,7 @@ def test_evaluate_writes_a_page_of_mistakes_and_replaces_none_unasked(capsys, tr
     assert code == 0
     assert out.endswith("what misled the model: page.html\n")
     first = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "most confident of" in first
+    assert "The most confident of" in first
     (tmp_path / "page.html").write_text("mine", encoding="utf-8")
     assert "exists already" in refused(capsys, *arguments, "page.html")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == "mine"

@@ -130,6 +130,16 @@ def test_the_worst_mistakes_are_the_most_confident_ones(model, data):
     assert worst_mistakes(model, data, "mood", np.eye(3)[np.maximum(data.labels["mood"], 0)]) == []
 
 
+def test_copies_of_a_mistake_are_shown_once_and_counted(model, data):
+    rows = np.array([0, 1, 7, 1, 1, 1])
+    many = data.subset(rows)
+    many.texts[3] = "It crashes!"
+    many.labels["mood"][5] = 1  # the same text, another mistake
+    wrong = np.tile([0.1, 0.2, 0.7], (6, 1)) - 0.01 * np.arange(6)[:, None]
+    found = [(m.row, m.copies, m.true) for m in worst_mistakes(model, many, "mood", wrong)]
+    assert found == [(1, 2, "bad"), (2, 0, "bad"), (5, 0, "so<so")]
+
+
 @pytest.mark.filterwarnings("ignore:.*longer than 24 tokens")
 def test_pieces_are_the_text_and_carry_every_contribution(model, data):
     wrong = np.eye(3)[(np.maximum(data.labels["mood"], 0) + 1) % 3]
@@ -233,7 +243,7 @@ def test_the_page_shows_what_there_is_to_see(page, model, data):
     probabilities = model.predict_proba(data.texts)
     for head in data.labels:
         wrong = int(((data.labels[head] >= 0) & (probabilities[head].argmax(1) != data.labels[head])).sum())
-        assert f"The {wrong} most confident of {wrong} mistakes" in text
+        assert f"The most confident of {wrong} mistakes: {wrong} texts" in text
         for mistake in worst_mistakes(model, data, head, probabilities[head]):
             shown = re.sub(r"[\x00\x07\u202e]", "\N{REPLACEMENT CHARACTER}", data.texts[mistake.row])
             assert shown in text

@@ -7,9 +7,9 @@ few thousand short reviews it is hard to beat. An accuracy that is not printed b
     p = softmax(W x + b),  minimising  mean cross-entropy + ‖W‖² / 2N
 
 Terms are words, single signs and emoji, and pairs of neighbours; df[t] is the number of training texts with term t, and
-terms of a single training text are left out, unless all are. Salton & Buckley 1988. The tests compare it with scikit-learn's
-`TfidfVectorizer(binary=True, ngram_range=(1, 2), min_df=2, token_pattern=TERM)` and `LogisticRegression()`. (For two
-classes scikit-learn keeps one vector of weights, minitx two; there its `C=2` is the same.)
+terms of a single training text are left out, unless all are such. Salton & Buckley 1988. The tests compare it with
+scikit-learn's `TfidfVectorizer(binary=True, ngram_range=(1, 2), min_df=2, token_pattern=TERM)` and
+`LogisticRegression()`. (For two classes scikit-learn keeps one vector of weights, minitx two; its `C=2` is the same.)
 """
 
 import dataclasses
