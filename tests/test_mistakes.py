@@ -17,6 +17,9 @@ from minitx.nn.layers import Embedding
 from minitx.nn.module import Module
 from minitx.nn.pooling import Pooling
 from minitx.text.bpe import BPETokenizer
+from minitx.text.tokenizer import TruncationWarning
+from minitx.text.tokenizer_json import SpecialToken, TokenizerSpec
+from minitx.text.wordpiece import WordPieceTokenizer
 from minitx.training.attribution import token_contributions
 from minitx.training.baseline import BagOfWords
 from minitx.training.metrics import Report, report_probabilities
@@ -160,6 +163,24 @@ def test_pieces_are_the_text_and_carry_every_contribution(model, data):
     assert any("😡" in piece.text for piece in emoji.pieces)
 
 
+def test_word_pieces_leave_the_spaces_between_them_unmarked(rng):
+    vocab = {
+        token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "it", "crash", "##es", "bad", "!"])
+    }
+    specials = [SpecialToken(name, vocab[name]) for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")]
+    tokenizer = WordPieceTokenizer(TokenizerSpec("WordPiece", vocab, specials, ["[CLS]"], ["[SEP]"]))
+    config = EncoderConfig(len(vocab), tokenizer.pad_id, 8, 1, 2, 8, max_length=7)
+    model = MultiTaskModel(SentenceEncoder(config, tokenizer, rng=rng), {"mood": 2}, rng=rng)
+    data = LabelledTexts(["It  crashes é bad !"], {"mood": np.array([0])}, model.classes, np.zeros(1, int))
+    with pytest.warns(TruncationWarning):
+        probabilities = model.predict_proba(data.texts)
+    probabilities["mood"][0] = [0, 1]
+    (mistake,) = worst_mistakes(model, data, "mood", probabilities["mood"])
+    assert [piece.text for piece in mistake.pieces] == ["It", "  ", "crash", "es", " ", "é", " ", "bad", " !"]
+    read = [piece.text for piece in mistake.pieces if piece.contribution is not None]
+    assert read == ["It", "crash", "es", "é", "bad"]
+
+
 def test_slices_by_length_share_out_the_rows(data, rng):
     texts = ["word " * n for n in rng.integers(1, 40, size=200)]
     labels = {"mood": rng.integers(0, 3, size=200)}
@@ -180,6 +201,7 @@ def test_wilson_interval():
     """The worked example of 8 right of 10: 0.490 to 0.943."""
     ten = Report(("a", "b"), np.array([[8, 0], [2, 0]]), 0.0)
     assert accuracy_interval(ten) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert np.isnan(accuracy_interval(Report(("a", "b"), np.zeros((2, 2), int), np.nan))).all()
 
 
 class Page(HTMLParser):
