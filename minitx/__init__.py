@@ -16,6 +16,7 @@ Reading order, each file resting on those before it:
     data/reviews.py  split.py  batches.py     where do batches come from?
     models/encoder.py  multitask.py       the whole path
     training/optim.py  trainer.py  ../experiment.py      how does it learn?
+    training/metrics.py  baseline.py  ../study.py  mistakes.py      how good is it, and where is it not?
 """
 
 from minitx.autograd.anomaly import detect_anomaly

@@ -3,7 +3,10 @@
 config.json          format, sizes, heads with their class names, how the data was labelled
 model.safetensors    the weights, by name
 tokenizer.json       the tokenizer, in the ecosystem's format
-metrics.json  history.csv  curves.png  confusion_<head>.png      what came out; not needed for loading
+baseline.safetensors a bag of words trained on the same rows, to be read beside the model
+metrics.json  history.csv  curves.png  confusion_<head>.png      what came out
+
+The last two lines are not needed for loading.
 """
 
 import dataclasses
@@ -26,7 +29,7 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
 
 FORMAT, VERSION = "minitx", 1
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+CONFIG, WEIGHTS, TOKENIZER, BASELINE = "config.json", "model.safetensors", "tokenizer.json", "baseline.safetensors"
 
 
 @contextmanager
