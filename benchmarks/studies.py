@@ -7,8 +7,8 @@
     data        pretrained or from scratch, as the training rows become fewer
 
 Each prints one table with its reading and writes NAME.png and NAME.json. All but the last arms of `data` fine-tune the
-real MiniLM (recipe `minilm-reviews`), on `--rows` of the training rows to keep a study within some minutes; tests are on
-the whole test split, leak-free, paired by seed.
+real MiniLM (recipe `minilm-reviews`), on `--rows` of the training rows to keep a study within some minutes; tests are
+on the whole test split, leak-free, paired by seed.
 """
 
 import argparse
