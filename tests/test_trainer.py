@@ -95,7 +95,7 @@ def test_history_rows_are_flat_numbers():
     row = epochs[1].to_row()
     assert row["epoch"] == 2
     assert row["validation_high_macro_f1"] == epochs[1].validation["high"].macro_f1
-    assert len(row) == 3 + 2 * 2 * 3
+    assert len(row) == 3 + 2 * 2 * 3 + 2 + 2  # and two gradient norms, a cosine, a share of conflict
     assert all(math.isfinite(value) for value in row.values())
 
 

@@ -67,8 +67,8 @@ class Optimizer:
                 parameter.requires_grad, parameter.grad = False, None
         self.param_groups.append(group)
 
-    def check(self, model: Module) -> None:
-        """Make sure that this optimizer trains `model`.
+    def check(self, *models: Module) -> None:
+        """Make sure that this optimizer trains `models`, usually one, as a whole and nothing else.
 
         An optimizer built before the model was made anew holds the old one's parameters, and training does
         nothing at all; a layer left out of the groups stays at its random start. Neither is visible in the code.
@@ -77,7 +77,7 @@ class Optimizer:
             ValueError: trainable parameters are in no group, or a group holds what is not the model's.
         """
         grouped = {p for group in self.param_groups for p in group["params"]}
-        own = {p: name for name, p in model.named_parameters()}
+        own = {p: name for model in models for name, p in model.named_parameters()}
         strangers = len(grouped.difference(own))
         if strangers:
             raise ValueError(

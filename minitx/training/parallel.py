@@ -7,19 +7,29 @@ spread over the cores too, and nobody waits for the other inside every product.
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from minitx.autograd import functional as F
+from minitx.autograd.engine import no_grad
 from minitx.autograd.tensor import Tensor
-from minitx.data.batches import Batch
+from minitx.data.batches import Batch, length_batches
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.layers import Dropout
 from minitx.nn.module import Parameter
+
+
+class Result(NamedTuple):
+    """What `DataParallel.backward` found on the way."""
+
+    logits: dict[str, np.ndarray]  # head -> (B, C)
+    losses: dict[str, float]  # head -> its loss, without its factor
+    gram: np.ndarray  # (tasks, tasks): dot products of the tasks' gradients by the shared sentence vectors, (B, D) each
 
 
 class DataParallel:
@@ -52,30 +62,83 @@ class DataParallel:
         batch: Batch,
         class_weights: Mapping[str, np.ndarray] | None = None,
         label_smoothing: float = 0.0,
-    ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """Leave the gradient of the summed loss in the model's `.grad`; returns logits (B, C) and loss of each head."""
-        weights = class_weights or {}
+        *,
+        task_weights: Mapping[str, float] | None = None,
+        vectors: np.ndarray | None = None,
+        pieces: int = 1,
+    ) -> Result:
+        """Leave the gradient of the (weighted) sum of the heads' losses in the model's `.grad`.
+
+        Args:
+            batch: the rows.
+            class_weights: head -> (C,).
+            label_smoothing: see `functional.cross_entropy`.
+            task_weights: head -> factor of its loss; 1 for those left out.
+            vectors: (B, D), what the encoder makes of the rows, known because it is frozen; it is then not run, and
+                one thread does what is left.
+            pieces: pieces that a share is computed in, one after the other: gradients add up to the same numbers, in
+                a fraction of the memory.
+        """
+        weights, factors = class_weights or {}, task_weights or {}
         divisors = {head: F.target_weight(batch.labels[head], weights.get(head)) for head in self.models[0].heads}
 
-        def share(i: int, rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        def share(i: int, rows: np.ndarray) -> Result:
             model = self.models[i]
-            width = int(batch.attention_mask[rows].any(axis=0).nonzero()[0].max(initial=0)) + 1  # may be less than T
             labels = {head: target[rows] for head, target in batch.labels.items()}
-            logits = model(batch.ids[rows, :width], batch.attention_mask[rows, :width])
+            if vectors is None:
+                width = int(batch.attention_mask[rows].any(axis=0).nonzero()[0].max(initial=0)) + 1  # maybe less than T
+                encoded = model.encoder(batch.ids[rows, :width], batch.attention_mask[rows, :width])
+            else:
+                encoded = Tensor(vectors[rows])
+            shared = model.shared(encoded)
+            # The tasks part here, so that each one's gradient can be looked at before they add up; then one pass back
+            # through the encoder serves them all.
+            tops = {head: Tensor(shared.data, requires_grad=True) for head in model.heads}
+            logits = {head: layer(tops[head]) for head, layer in model.heads.items()}
             losses = model.losses(logits, labels, weights, label_smoothing, divisors)
-            sum(losses.values(), start=Tensor(0.0)).backward()
-            return {h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()}
-
-        self._follow()
-        shares = [rows for rows in np.array_split(np.arange(len(batch)), self.threads) if len(rows)]
-        results = list(self.pool.map(share, range(len(shares)), shares))
-        list(
-            self.pool.map(
-                _add_gradients, *([p[i :: self.threads] for i in range(self.threads)] for p in self.parameters)
+            for head, loss in losses.items():
+                loss.backward(np.full((), factors.get(head, 1.0), loss.dtype))
+            gradients = [top.grad for top in tops.values() if top.grad is not None]
+            if shared.requires_grad:
+                shared.backward(sum(gradients[1:], start=gradients[0]))
+            flat = np.stack([gradient.reshape(-1) for gradient in gradients])
+            return Result(
+                {h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()}, flat @ flat.T
             )
+
+        def shares(i: int, rows: np.ndarray) -> list[Result]:
+            return [share(i, piece) for piece in np.array_split(rows, pieces) if len(piece)]
+
+        if vectors is not None:
+            results = shares(0, np.arange(len(batch)))
+        else:
+            self._follow()
+            parts = [rows for rows in np.array_split(np.arange(len(batch)), self.threads) if len(rows)]
+            results = [result for part in self.pool.map(shares, range(len(parts)), parts) for result in part]
+            blocks = ([p[i :: self.threads] for i in range(self.threads)] for p in self.parameters)
+            list(self.pool.map(_add_gradients, *blocks))
+        return Result(
+            {h: np.concatenate([result.logits[h] for result in results]) for h in divisors},
+            {h: sum(result.losses[h] for result in results) for h in divisors},
+            sum((result.gram for result in results[1:]), start=results[0].gram),
         )
-        logits = {h: np.concatenate([logits[h] for logits, _ in results]) for h in divisors}
-        return logits, {h: sum(losses[h] for _, losses in results) for h in divisors}
+
+    def encode(self, sequences: Sequence[Sequence[int]], bar: tqdm, batch_size: int = 16) -> np.ndarray:
+        """Sentence vectors (N, D) of N lists of ids, in their order, in eval mode; a batch at a time for each thread."""
+        encoder, config = self.models[0].encoder, self.models[0].encoder.config
+        vectors = np.empty((len(sequences), config.hidden_size), encoder.embedding.weight.dtype)
+
+        def fill(batch: Batch) -> None:
+            with no_grad():  # holds for one thread
+                vectors[batch.rows] = encoder(batch.ids, batch.attention_mask).data
+            bar.update(len(batch))
+
+        training = encoder.training
+        encoder.eval()
+        batches = list(length_batches(sequences, {}, batch_size=batch_size, pad_id=config.pad_id))
+        list(self.pool.map(fill, reversed(batches)))  # the longest first, so that no thread ends up with one of them
+        encoder.train(training)
+        return vectors
 
     def _follow(self) -> None:
         """Give the replicas the model's mode, frozen flags and arrays, which may have changed since the last batch."""

@@ -6,17 +6,19 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from minitx.autograd.engine import no_grad
+from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch, length_batches
-from minitx.models.multitask import MultiTaskModel
+from minitx.models.multitask import MultiTaskModel, TaskWeights
 from minitx.training.metrics import Report, confusion_matrix
 from minitx.training.optim import Optimizer, WeightAverage, clip_grad_norm_
-from minitx.training.parallel import DataParallel
+from minitx.training.parallel import DataParallel, Result
 from minitx.training.schedules import LambdaLR
 
 
@@ -36,6 +38,8 @@ class Epoch:
     validation: dict[str, Report]
     tokens_per_second: float
     seconds: float
+    gradients: dict[str, float] = field(default_factory=dict)  # see `TaskGradients.means`
+    task_weights: dict[str, float] = field(default_factory=dict)  # head -> factor of its loss at the end
 
     @property
     def score(self) -> float:
@@ -56,7 +60,37 @@ class Epoch:
             for head, report in reports.items():
                 for metric in ("loss", "accuracy", "macro_f1"):
                     row[f"{part}_{head}_{metric}"] = getattr(report, metric)
-        return row
+        return row | self.gradients | {f"task_weight_{head}": factor for head, factor in self.task_weights.items()}
+
+
+@dataclass
+class TaskGradients:
+    """Do the tasks pull the encoder the same way? Collected over the steps of an epoch, at no cost.
+
+    Measured at the sentence vectors as all heads see them, where the gradients G_t (B, D) of the weighted task losses
+    last stand apart: from there down everything is linear in their sum, so one pass back serves all tasks, whereas
+    gradients by the encoder's weights would take a pass for each. This is the place Sener & Koltun 2018, section 3.3,
+    choose too. What it cannot see is how one row's gradient for one task meets another row's for the other.
+    """
+
+    tasks: tuple[str, ...]
+    grams: list[np.ndarray] = field(default_factory=list)  # (tasks, tasks) of each step: dot products of the G_t
+
+    def means(self) -> dict[str, float]:
+        """Flat means over the steps.
+
+        `gradient_norm_A`, the length of G_A; for each pair `gradient_cosine_A_B`, and `gradient_conflict_A_B`, the
+        share of steps in which it was negative. Steps in which a task had no label say nothing of it.
+        """
+        grams = np.stack(self.grams).astype(np.float64)
+        norms = np.sqrt(np.maximum(np.diagonal(grams, axis1=1, axis2=2), 0))  # (steps, tasks)
+        means = {f"gradient_norm_{task}": float(norms[:, i].mean()) for i, task in enumerate(self.tasks)}
+        for (i, a), (j, b) in combinations(enumerate(self.tasks), 2):
+            both = (norms[:, i] > 0) & (norms[:, j] > 0)
+            cosines = grams[both, i, j] / (norms[both, i] * norms[both, j])
+            means[f"gradient_cosine_{a}_{b}"] = float(cosines.mean()) if both.any() else math.nan
+            means[f"gradient_conflict_{a}_{b}"] = float((cosines < 0).mean()) if both.any() else math.nan
+        return means
 
 
 @dataclass
@@ -76,18 +110,24 @@ class _Tally:
 
     def reports(self) -> dict[str, Report]:
         return {
-            head: Report(classes, self.confusion[head], self.loss[head] / self.confusion[head].sum())
+            head: Report(classes, self.confusion[head], self.loss[head] / max(1, self.confusion[head].sum()))
             for head, classes in self.classes.items()
         }
 
 
-def evaluate(model: MultiTaskModel, rows: TokenisedRows, batch_size: int = 64) -> dict[str, Report]:
-    """A report for each head over `rows`, in eval mode and without a graph."""
+def evaluate(
+    model: MultiTaskModel, rows: TokenisedRows, batch_size: int = 64, vectors: np.ndarray | None = None
+) -> dict[str, Report]:
+    """A report for each head over `rows`, in eval mode and without a graph.
+
+    `vectors` (N, D), if the encoder's sentence vectors of the rows are known, spare running it.
+    """
     tally, training = _Tally(model.classes), model.training
     model.eval()
     with no_grad():
         for batch in length_batches(*rows, batch_size=batch_size, pad_id=model.encoder.config.pad_id):
-            logits = model(batch.ids, batch.attention_mask)
+            known = vectors is not None
+            logits = model.classify(Tensor(vectors[batch.rows])) if known else model(batch.ids, batch.attention_mask)
             losses = model.losses(logits, batch.labels)
             tally.add(batch, {h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()})
     model.train(training)
@@ -103,9 +143,11 @@ def fit(
     schedule: LambdaLR | None = None,
     epochs: int,
     batch_size: int = 32,
+    accumulate: int = 1,
     max_grad_norm: float = 1.0,
     class_weights: Mapping[str, np.ndarray] | None = None,
     label_smoothing: float = 0.0,
+    task_weights: TaskWeights | None = None,
     weight_average: float = 0.0,
     rng: np.random.Generator,
     threads: int | None = None,
@@ -114,12 +156,20 @@ def fit(
 ) -> list[Epoch]:
     """Train, and leave the model with the weights of the epoch that was best on `validation` (`Epoch.score`).
 
+    While nothing of the encoder trains, from the first step on, this is a linear probe: sentence vectors are computed
+    once and used in every epoch, which makes an epoch cheap. They are computed in eval mode, so there is no dropout in
+    an encoder that is frozen as a whole (and there is none either if it is frozen as a whole later on).
+
     Args:
         model, train, validation: what to train, on what, and by what to judge it.
-        optimizer: its groups must cover the model (`Optimizer.check`).
-        schedule: stepped after every optimizer step.
+        optimizer: its groups must cover the model, and `task_weights` if they are learned (`Optimizer.check`).
+        schedule: stepped after every optimizer step; a `freezing.Plan` freezes and thaws as well.
+        batch_size: rows of an optimizer step.
+        accumulate: pieces a batch is computed in, one after the other, if it is too large for memory at once. The
+            loss is divided by the whole batch's rows, so the numbers are the same.
         max_grad_norm: gradients are scaled down to this joint length.
         class_weights: head -> (C,) weights of the training loss; reports are unweighted but for their loss.
+        task_weights: how much each head counts in the loss; all the same if left out.
         weight_average: decay of a `WeightAverage`, whose weights are then what is judged and kept; 0 for none.
         rng: shuffles the rows.
         threads: how many share each batch; by default one for each core. See `parallel.DataParallel`.
@@ -130,31 +180,53 @@ def fit(
         ValueError: the optimizer does not train this model.
         FloatingPointError: the loss became NaN or infinite.
     """
-    optimizer.check(model)
+    task_weights = task_weights or TaskWeights(model.heads)
+    optimizer.check(model, task_weights)
     parallel = DataParallel(model, threads)
     average = WeightAverage(model, weight_average) if weight_average else None
+    parameters = [*model.parameters(), *task_weights.parameters()]
+    encoder = list(model.encoder.parameters())
     epochs_done: list[Epoch] = []
     best: dict[str, np.ndarray] = {}
+
+    def frozen() -> bool:
+        return not any(parameter.requires_grad for parameter in encoder)
+
+    def update(batch: Batch, vectors: np.ndarray | None) -> tuple[Result, float]:
+        """One optimizer step; returns its parts and its loss."""
+        optimizer.zero_grad()
+        factors = task_weights.current()
+        result = parallel.backward(
+            batch, class_weights, label_smoothing, task_weights=factors, vectors=vectors, pieces=accumulate
+        )
+        loss = task_weights.total(result.losses)
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss} in epoch {number}: lower the learning rate")
+        task_weights.backward(result.losses)
+        clip_grad_norm_(parameters, max_grad_norm)
+        optimizer.step(map if probing else parallel.pool.map)  # the heads alone are not worth a thread
+        if average:
+            average.update()
+        if schedule is not None:
+            schedule.step()
+        return result, loss
+
+    probing = frozen()  # until the encoder thaws, and then never again
+    if probing:
+        known, held_out = _sentence_vectors(parallel, (train, validation), progress)
     for number in range(1, epochs + 1):
         model.train()
-        tally, tokens, running, start = _Tally(model.classes), 0, 0.0, time.perf_counter()
+        tally, gradients, tokens, running = _Tally(model.classes), TaskGradients(tuple(model.heads)), 0, 0.0
         batches = length_batches(*train, batch_size=batch_size, pad_id=model.encoder.config.pad_id, rng=rng)
+        start = time.perf_counter()
         with parallel, tqdm(total=len(train.sequences), unit=" rows", disable=not progress, leave=False) as bar:
             bar.set_description(f"epoch {number}/{epochs}")
             for batch in batches:
-                optimizer.zero_grad()
-                logits, losses = parallel.backward(batch, class_weights, label_smoothing)
-                loss = sum(losses.values())
-                if not math.isfinite(loss):
-                    raise FloatingPointError(f"the loss became {loss} in epoch {number}: lower the learning rate")
-                clip_grad_norm_(model.parameters(), max_grad_norm)
-                optimizer.step(parallel.pool.map)
-                if average:
-                    average.update()
-                if schedule is not None:
-                    schedule.step()
-
-                tally.add(batch, logits, losses)
+                probing = probing and frozen()
+                model.encoder.train(not frozen())
+                result, loss = update(batch, known[batch.rows] if probing else None)
+                tally.add(batch, result.logits, result.losses)
+                gradients.grams.append(result.gram)
                 tokens += int(batch.attention_mask.sum())
                 running = 0.9 * running + 0.1 * loss if running else loss
                 bar.update(len(batch))
@@ -162,15 +234,26 @@ def fit(
                     f"loss {running:.3f}, {tokens / (time.perf_counter() - start):,.0f} tokens/s", refresh=False
                 )
         seconds = time.perf_counter() - start
+        probing = probing and frozen()
         with average.applied() if average else nullcontext():
-            held_out = evaluate(model, validation)
-            epochs_done.append(Epoch(number, tally.reports(), held_out, tokens / seconds, seconds))
+            reports = evaluate(model, validation, vectors=held_out if probing else None)
+            epochs_done.append(Epoch(number, tally.reports(), reports, tokens / seconds, seconds, gradients.means()))
+            if task_weights.log_variance is not None:
+                epochs_done[-1].task_weights = task_weights.current()
             if epochs_done[-1] is best_epoch(epochs_done):
                 best = {name: weights.copy() for name, weights in model.state_dict().items()}
         on_epoch(epochs_done[-1])
     model.load_state_dict(best)
     model.eval()
     return epochs_done
+
+
+def _sentence_vectors(parallel: DataParallel, parts: Sequence[TokenisedRows], progress: bool) -> list[np.ndarray]:
+    """The encoder's vectors (N, D) of the rows of each part, with a bar."""
+    total = sum(len(rows.sequences) for rows in parts)
+    with parallel, tqdm(total=total, unit=" rows", disable=not progress, leave=False) as bar:
+        bar.set_description("sentence vectors")
+        return [parallel.encode(rows.sequences, bar) for rows in parts]
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
