@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.torch_twin import TorchMultiTask
 from minitx.data.batches import Batch
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.optim import Adam
 from minitx.training.parallel import DataParallel

@@ -23,7 +23,8 @@ from minitx.autograd.engine import no_grad
 from minitx.autograd.gradcheck import gradcheck
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.module import Module, Parameter
 from minitx.text.bpe import BPETokenizer

@@ -15,7 +15,7 @@ from minitx.autograd.numeric import GradcheckError
 from minitx.data.reviews import read_texts
 from minitx.errors import InputError
 from minitx.experiment import Experiment, read_data, run
-from minitx.models.encoder import POSITIONS
+from minitx.models.config import POSITIONS
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.transformer import ACTIVATIONS
 from minitx.selfcheck import HOW_TO, check_all, check_op, format_table

@@ -14,7 +14,8 @@ from minitx.data.reviews import Audit, label_reviews, read_labelled, read_review
 from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
 from minitx.data.split import LabelledTexts, Split, split
 from minitx.errors import InputError
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.plots import confusion_picture, training_curves
 from minitx.text.bpe import BPETokenizer

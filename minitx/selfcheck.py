@@ -23,13 +23,14 @@ from minitx.autograd.gradcheck import gradcheck
 from minitx.autograd.numeric import GradcheckError, compare
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
-from minitx.nn.position import LearnedPosition, SinusoidalPosition
+from minitx.nn.position import LearnedPosition, RelativePositionBias, SinusoidalPosition
 from minitx.nn.transformer import FeedForward, TransformerBlock, TransformerEncoder
 
 SIZES = {"B": 3, "T": 4, "D": 6, "F": 5, "V": 7, "C": 5, "N": 8, "H": 2}
@@ -206,6 +207,13 @@ LAYERS = [
     Case("Dropout", "B T D", lambda layer, x: layer(x), make=lambda rng: Dropout(0.3, rng=rng)),
     Case("SinusoidalPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: SinusoidalPosition(5, 6)),
     Case("LearnedPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: LearnedPosition(5, 6, rng=rng)),
+    Case(
+        "RelativePositionBias",
+        "",
+        lambda layer, ids: layer(ids.shape[1]),
+        (_ids,),
+        make=lambda rng: RelativePositionBias(8, 2),
+    ),
     Case("Pooling mean", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("mean")),
     Case("Pooling cls", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("cls")),
     Case("Pooling max", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("max")),
@@ -245,7 +253,7 @@ LAYERS = [
         "",
         lambda model, ids, mask: model(ids, mask),
         (_ids, ragged_mask),
-        make=lambda rng: _encoder(rng, positions="learned", normalize=True),
+        make=lambda rng: _encoder(rng, positions="learned", relative_buckets=4, normalize=True),
     ),
     Case(
         "MultiTaskModel loss",

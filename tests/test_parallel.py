@@ -7,7 +7,8 @@ from reference import ragged_mask
 from torch.nn import functional as TF
 
 from minitx.data.batches import Batch
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.parallel import DataParallel, replicate
 

@@ -7,7 +7,8 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from minitx.experiment import class_weights, read_data
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.optim import AdamW
 from minitx.training.schedules import with_warmup

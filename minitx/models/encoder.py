@@ -1,8 +1,9 @@
 """SentenceEncoder: token ids -> one vector per sentence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from os import PathLike
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 from tqdm import tqdm
@@ -11,13 +12,13 @@ from minitx.autograd.engine import no_grad
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import length_batches
 from minitx.errors import InputError
+from minitx.models.config import EncoderConfig
+from minitx.models.pretrained import Unwritten, load_weights, read_directory
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
 from minitx.nn.module import Module
-from minitx.nn.pooling import POOLING_MODES, Normalize, Pooling
-from minitx.nn.position import LearnedPosition, SinusoidalPosition
-from minitx.nn.transformer import ACTIVATIONS, TransformerEncoder
-
-POSITIONS = ("sinusoidal", "learned")
+from minitx.nn.pooling import Normalize, Pooling
+from minitx.nn.position import LearnedPosition, RelativePositionBias, SinusoidalPosition
+from minitx.nn.transformer import TransformerEncoder
 
 
 class Tokenizer(Protocol):
@@ -35,44 +36,6 @@ class Tokenizer(Protocol):
         """Ids of each text, special tokens included, cut to `max_length`."""
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Sizes and choices of a SentenceEncoder; `InputError` for a size below 1 or an unknown choice.
-
-    The defaults suit a few thousand reviews and random weights.
-    """
-
-    vocab_size: int  # V
-    pad_id: int = 0  # fills short rows of a batch; the mask hides it
-    hidden_size: int = 128  # D
-    num_layers: int = 2
-    num_heads: int = 4  # H, a divisor of D
-    intermediate_size: int = 512  # F, width inside the feed-forward networks
-    max_length: int = 128  # tokens; longer texts are cut
-    activation: str = "gelu"  # or "relu"
-    dropout: float = 0.1
-    layer_norm_eps: float = 1e-5
-    norm_first: bool = False  # pre-norm blocks
-    positions: str = "sinusoidal"  # or "learned"
-    pooling: str = "mean"  # or "cls", "max"
-    normalize: bool = False  # scale sentence vectors to length 1
-
-    def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be in [0, 1), not {self.dropout}")
-        if self.hidden_size % self.num_heads:
-            raise InputError(
-                f"num_heads must divide hidden_size: {self.hidden_size} is no multiple of {self.num_heads}"
-            )
-        choices = {"positions": POSITIONS, "pooling": POOLING_MODES, "activation": tuple(ACTIVATIONS)}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
-
-
 class SentenceEncoder(Module):
     """Token and position embeddings, LayerNorm, transformer blocks, pooling: ids (B, T) -> vectors (B, D).
 
@@ -88,6 +51,7 @@ class SentenceEncoder(Module):
     def __init__(self, config: EncoderConfig, tokenizer: Tokenizer | None = None, *, rng: np.random.Generator) -> None:
         c = config
         self.config, self.tokenizer = config, tokenizer
+        self.max_seq_length = c.max_length  # tokens a text is cut to; may be set to less
         self.position: SinusoidalPosition | LearnedPosition
         if c.positions == "sinusoidal":
             self.embedding = Embedding(c.vocab_size, c.hidden_size, std=c.hidden_size**-0.5, rng=rng)
@@ -95,6 +59,7 @@ class SentenceEncoder(Module):
         else:
             self.embedding = Embedding(c.vocab_size, c.hidden_size, std=0.02, rng=rng)  # as BERT does
             self.position = LearnedPosition(c.max_length, c.hidden_size, rng=rng)
+        self.relative_position = RelativePositionBias(c.relative_buckets, c.num_heads) if c.relative_buckets else None
         self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps)
         self.dropout = Dropout(c.dropout, rng=rng)
         self.transformer = TransformerEncoder(
@@ -111,24 +76,54 @@ class SentenceEncoder(Module):
         self.pooling = Pooling(c.pooling)
         self.normalize = Normalize() if c.normalize else None
 
+    @classmethod
+    def from_pretrained(cls, path: str | PathLike[str], *, rng: np.random.Generator | None = None) -> Self:
+        """The encoder of a model directory, in eval mode, with its tokenizer.
+
+        Reads sentence-transformers' layouts, old and new, and plain transformers directories: BERT (MiniLM is one),
+        DistilBERT, RoBERTa, MPNet, RoBERTa-PreLayerNorm; float32, float16 or bfloat16 weights, which become float32.
+
+        Args:
+            path: the directory.
+            rng: draws dropout masks, should you train it.
+
+        Raises:
+            InputError: a file is missing or damaged, files disagree, or one asks for what is not implemented.
+
+        sentence-transformers: `SentenceTransformer(path)`.
+        """
+        source = read_directory(Path(path))
+        encoder = cls(source.config, source.tokenizer, rng=Unwritten((rng or np.random.default_rng(0)).bit_generator))
+        load_weights(encoder, source)
+        encoder.max_seq_length = source.max_seq_length
+        encoder.eval()
+        return encoder
+
     def forward(self, ids: np.ndarray, attention_mask: np.ndarray) -> Tensor:
         """ids (B, T) integers, attention_mask (B, T) with True = a real token -> sentence vectors (B, D).
 
         `InputError` for more tokens than there are positions.
         """
-        if ids.shape[1] > self.config.max_length:
-            raise InputError(f"{ids.shape[1]} tokens are more than this encoder's {self.config.max_length} positions")
-        x = self.embedding(ids)  # (B, T, D)
-        x = self.dropout(self.norm(self.position(x)))
-        x = self.transformer(x, attention_mask)
-        x = self.pooling(x, attention_mask)  # (B, D)
+        x = self.pooling(self.token_embeddings(ids, attention_mask), attention_mask)  # (B, D)
         return x if self.normalize is None else self.normalize(x)
 
+    def token_embeddings(self, ids: np.ndarray, attention_mask: np.ndarray) -> Tensor:
+        """ids (B, T), attention_mask (B, T) -> the last block's vector of each token (B, T, D), before pooling.
+
+        transformers: `last_hidden_state`.
+        """
+        if ids.shape[1] > self.config.max_length:
+            raise InputError(f"{ids.shape[1]} tokens are more than this encoder's {self.config.max_length} positions")
+        bias = None if self.relative_position is None else self.relative_position(ids.shape[1])  # (H, T, T)
+        x = self.embedding(ids)  # (B, T, D)
+        x = self.dropout(self.norm(self.position(x)))
+        return self.transformer(x, attention_mask, bias)
+
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, cut to `max_length` with one warning; `InputError` without a tokenizer."""
+        """Ids of each text, cut to `max_seq_length` with one warning; `InputError` without a tokenizer."""
         if self.tokenizer is None:
             raise InputError("this encoder has no tokenizer: give it one, SentenceEncoder(config, tokenizer=...)")
-        return self.tokenizer.encode_batch(texts, max_length=self.config.max_length)
+        return self.tokenizer.encode_batch(texts, max_length=self.max_seq_length)
 
     def encode(
         self, sentences: str | Sequence[str], batch_size: int = 32, show_progress_bar: bool = False

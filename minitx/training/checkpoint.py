@@ -21,7 +21,8 @@ import safetensors
 import safetensors.numpy
 
 from minitx.errors import InputError
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
 
