@@ -5,7 +5,7 @@ import dataclasses
 import json
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,16 +13,15 @@ import numpy as np
 
 from minitx.autograd.numeric import GradcheckError
 from minitx.data.reviews import read_texts
+from minitx.data.rules import read_rules
 from minitx.errors import InputError
-from minitx.experiment import Experiment, read_data, run
-from minitx.models.config import POSITIONS
-from minitx.nn.pooling import POOLING_MODES
-from minitx.nn.transformer import ACTIVATIONS
+from minitx.experiment import prepare, read_data, run
+from minitx.plots import timeline
 from minitx.selfcheck import HOW_TO, check_all, check_op, format_table
+from minitx.settings import CHOICES, RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
 from minitx.text.load import load_tokenizer
 from minitx.text.tokenizer import TruncationWarning
 from minitx.training.checkpoint import load_config, load_model
-from minitx.training.schedules import SCHEDULES
 from minitx.training.trainer import TokenisedRows, evaluate
 
 
@@ -73,17 +72,35 @@ def _train(a: argparse.Namespace) -> None:
     labels = dict(a.label)
     if len(labels) < len(a.label):
         raise InputError("--label names the same head twice")
-    settings = {f.name: getattr(a, f.name) for f in dataclasses.fields(Experiment) if hasattr(a, f.name)}
-    experiment = Experiment(**{**settings, "labels": labels})
-    out = Path(a.out) if a.out else _unused(Path("runs") / (Path(a.data).stem if a.data else "synthetic"))
+    recipe = read_recipe(a.recipe) if a.recipe else {}
+    for assignment in a.set:
+        apply_assignment(recipe, assignment)
+    flags = {f.name: getattr(a, f.name) for f in dataclasses.fields(Experiment) if hasattr(a, f.name)}
+    experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
+    if a.plan:
+        timeline(prepare(experiment).plan, Path(a.plan))
+        print(f"the plan is drawn in {a.plan}; nothing was trained")
+        return
+    name = Path(experiment.data or "synthetic").stem.replace(" ", "-")
+    out = Path(a.out) if a.out else _unused(Path("runs") / (Path(a.recipe).stem if a.recipe else name))
     run(experiment, out, overwrite=a.overwrite, progress=sys.stderr.isatty() or a.progress)
     print(f'\nwritten to {out}; try:  minitx predict {out} "crashes all the time since the update"')
+
+
+def _recipes(a: argparse.Namespace) -> None:
+    width = max(map(len, recipe_names()))
+    print(f"{'default':{width}}  what `minitx train` does without a recipe")
+    for name in recipe_names():
+        recipe = read_recipe(name)
+        print(f"{name:{width}}  {recipe['about']}\n{'':{width}}  from: {recipe['source']}")
+    print(f"\nminitx train --recipe NAME; each is a short file in {RECIPES}, to be copied and changed")
 
 
 def _evaluate(a: argparse.Namespace) -> None:
     config, model = load_config(a.model), load_model(a.model)
     columns = config.get("data", {})
-    data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes)
+    rules = read_rules(columns.get("rules", {}), columns.get("words", {}))
+    data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes, rules)
     if data.classes != model.classes:
         raise InputError(f"{a.data} has the heads and classes {data.classes}, the model has {model.classes}")
     print(audit, file=sys.stderr if a.format == "json" else sys.stdout)
@@ -173,14 +190,15 @@ def _parser() -> Parser:
 
     train = commands.add_parser("train", help="train a model on reviews and write a result directory")
     train.set_defaults(command=_train)
-    data = train.add_argument_group("data")
-    data.add_argument(
-        "--data",
-        metavar="CSV",
-        help="a Google-Play review file, or any CSV with --text and --label; built-in synthetic reviews if left out",
+    train.add_argument("--recipe", metavar="NAME|FILE", help="settings to start from; `minitx recipes` lists them")
+    train.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one setting of the recipe, tables included: --set rates.heads=1e-3; repeatable",
     )
-    data.add_argument("--text", metavar="COLUMN", help="text column of a CSV that is not a review file")
-    data.add_argument(
+    train.add_argument(
         "--label",
         metavar="NAME=COLUMN",
         action="append",
@@ -192,27 +210,29 @@ def _parser() -> Parser:
     result.add_argument("--out", metavar="DIR", help="where to write; by default a new directory under runs/")
     result.add_argument("--overwrite", action="store_true", help="replace the result directory DIR")
     result.add_argument("--progress", action="store_true", help="show the progress bar even if not on a terminal")
-    settings = train.add_argument_group("settings")
-    choices: dict[str, Iterable[str]] = {
-        "schedule": SCHEDULES,
-        "activation": ACTIVATIONS,
-        "positions": POSITIONS,
-        "pooling": POOLING_MODES,
-    }
+    result.add_argument(
+        "--plan", metavar="PNG", help="draw what would train when, and how fast, and stop before it does"
+    )
+    settings = train.add_argument_group("settings", "flags go before --set, --set before the recipe")
     for setting in dataclasses.fields(Experiment):
-        if setting.name in ("data", "text", "labels"):
-            continue
-        flag = f"--{setting.name.replace('_', '-')}"
-        if isinstance(setting.default, bool):
-            settings.add_argument(flag, action="store_true", help=" ")
+        kind = type(setting.default)
+        if kind not in (str, int, float, bool, type(None)):
+            continue  # tables and lists: --set
+        flag, about = f"--{setting.name.replace('_', '-')}", setting.metadata["help"]
+        if kind is bool:
+            settings.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
         else:
             settings.add_argument(
                 flag,
-                type=type(setting.default),
-                default=setting.default,
-                choices=choices.get(setting.name),
-                help="%(default)s",
+                type=kind if setting.default is not None else str,
+                default=argparse.SUPPRESS,
+                choices=CHOICES.get(setting.name),
+                metavar=None if setting.name in CHOICES else kind.__name__.replace("NoneType", "str").upper(),
+                help=about if setting.default in (None, "") else f"{about} (default: {setting.default})",
             )
+
+    recipes = commands.add_parser("recipes", help="list the recipes for `minitx train --recipe`")
+    recipes.set_defaults(command=_recipes)
 
     evaluating = commands.add_parser("evaluate", help="measure a trained model on a labelled CSV")
     evaluating.set_defaults(command=_evaluate)

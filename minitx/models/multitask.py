@@ -141,13 +141,13 @@ def check_head_names(names: Iterable[str]) -> None:
 
 
 class TaskWeights(Module):
-    """How much each task counts: total = sum_t w_t L_t, with weights that are fixed, or learned as uncertainties.
+    """How much each task counts, by weights that are fixed, total = sum_t w_t L_t, or learned as uncertainties:
 
-        learned:  total = sum_t exp(-s_t) L_t + s_t / 2 ;  d total / d L_t = exp(-s_t) ;  d total / d s_t = 1/2 - exp(-s_t) L_t
+        total = sum_t exp(-s_t) L_t + s_t / 2 ;  d total / d L_t = exp(-s_t) ;  d total / d s_t = 1/2 - exp(-s_t) L_t
 
-    s_t = log σ_t² is the log variance of task t and starts at 0. At rest exp(-s_t) = 1 / (2 L_t): a task with a large
-    loss counts less. The total may become negative, which means nothing. Weight decay must leave s alone, since it
-    would pull every task towards the same weight. Kendall, Gal & Cipolla 2018, section 3.2 (classification).
+    where s_t = log σ_t² is the log variance of task t and starts at 0. At rest exp(-s_t) = 1 / (2 L_t): a task with a
+    large loss counts less. The total may become negative, which means nothing. Weight decay must leave s alone, since
+    it would pull every task towards the same weight. Kendall, Gal & Cipolla 2018, section 3.2 (classification).
 
     The weights are no part of the model: they are not needed to predict.
     """

@@ -24,7 +24,8 @@ from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
-from minitx.text.bpe import BPETokenizer
+from minitx.text.load import load_tokenizer
+from minitx.text.tokenizer import Tokenizer
 
 FORMAT, VERSION = "minitx", 1
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -69,7 +70,9 @@ def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
         "format": FORMAT,
         "version": VERSION,
         "encoder": dataclasses.asdict(model.encoder.config),
+        "max_seq_length": model.encoder.max_seq_length,
         "dropout": model.dropout.p,
+        "head_hidden": model.hidden,
         "heads": {head: list(classes) for head, classes in model.classes.items()},
         **extra,
     }
@@ -77,7 +80,7 @@ def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
     # safetensors takes a transposed array's memory as it lies and would save it scrambled.
     weights = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
     safetensors.numpy.save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
-    assert isinstance(model.encoder.tokenizer, BPETokenizer)
+    assert isinstance(model.encoder.tokenizer, Tokenizer)
     model.encoder.tokenizer.save(directory / TOKENIZER)
 
 
@@ -106,16 +109,16 @@ def load_model(directory: str | Path) -> MultiTaskModel:
     """The model of a result directory, in eval mode, with its tokenizer; `InputError` naming file and fault."""
     directory = Path(directory)
     config = load_config(directory)
-    tokenizer = BPETokenizer.load(directory / TOKENIZER)
+    tokenizer = load_tokenizer(directory / TOKENIZER)
     rng = np.random.default_rng(0)  # every weight it draws is replaced below
     try:
         encoder_config = EncoderConfig(**config["encoder"])
-        model = MultiTaskModel(
-            SentenceEncoder(encoder_config, tokenizer, rng=rng), config["heads"], config["dropout"], rng=rng
-        )
+        encoder = SentenceEncoder(encoder_config, tokenizer, rng=rng)
+        encoder.max_seq_length = int(config.get("max_seq_length", encoder_config.max_length))
+        model = MultiTaskModel(encoder, config["heads"], config["dropout"], config.get("head_hidden", 0), rng=rng)
     except (TypeError, KeyError, AttributeError, InputError) as error:
         raise InputError(f"{directory / CONFIG} does not describe a model: {error}") from error
-    if tokenizer.vocab_size != encoder_config.vocab_size:
+    if tokenizer.vocab_size > encoder_config.vocab_size:
         raise InputError(
             f"{directory / TOKENIZER} has {tokenizer.vocab_size} tokens, "
             f"{CONFIG} says {encoder_config.vocab_size}: they are not of one model"

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minitx.errors import InputError
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.module import Module, Parameter
@@ -26,7 +28,7 @@ from minitx.training.schedules import LambdaLR
 def layers(model: MultiTaskModel) -> dict[str, list[str]]:
     """Layer -> names of its parameters, from the bottom up: embeddings, block 0, block 1, ..., then each head.
 
-    Whatever of the encoder is in no block counts as embeddings, but for a last LayerNorm, which goes with the top block.
+    Whatever of the encoder is in no block counts as embeddings, but a last LayerNorm goes with the top block.
     """
     top = len(model.encoder.transformer.blocks) - 1
     found: dict[str, list[str]] = {"embeddings": [], **{f"block {i}": [] for i in range(top + 1)}}
@@ -109,15 +111,15 @@ def parameter_groups(
         for name in names:
             decays = decay_all or parameters[name].ndim > 1
             decay = weight_decay if decays else 0.0
-            group = {"name": layer if decays else f"{layer}, no decay", "layer": layer}
-            group |= {"lr": rate_of[name], "weight_decay": decay, "params": []}
-            groups.setdefault((group["name"], rate_of[name], decay), group)["params"].append(parameters[name])
+            title = layer if decays else f"{layer}, no decay"
+            group = {"name": title, "layer": layer, "lr": rate_of[name], "weight_decay": decay, "params": []}
+            groups.setdefault((title, rate_of[name], decay), group)["params"].append(parameters[name])
     return list(groups.values())
 
 
 @dataclass(frozen=True)
 class Stage:
-    """From `epoch` on (0 is the start, 1.5 the middle of the second), exactly these parts train, at `rate` times theirs.
+    """From `epoch` on (1.5: the middle of the second), exactly these parts train, at `rate` times their rates.
 
     Gradual unfreezing is a list of stages whose parts grow from the top: Howard & Ruder 2018, section 3.3.
     """
@@ -174,6 +176,26 @@ class Plan(LambdaLR):
         stage = sum(start <= step for start in self.starts) - 1
         scale = self.factor(step) * self.stages[stage].rate
         return [base_lr * scale for base_lr in self.base_lrs], self.trains[stage]
+
+    def by_layer(self, steps: Sequence[int]) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """The plan as a picture needs it: layers, rates (layers, steps), and shares of weights that train, likewise.
+
+        Of several rates in a layer the highest counts.
+        """
+        groups = self.optimizer.param_groups
+        label = [str(group.get("layer", group.get("name", i))) for i, group in enumerate(groups)]
+        layers = list(dict.fromkeys(label))
+        own, rates, shares = set(self.own), np.zeros((len(layers), len(steps))), np.zeros((len(layers), len(steps)))
+        for column, step in enumerate(steps):
+            at, trains = self.at(step)
+            sizes = dict.fromkeys(layers, 0)
+            for group, layer, rate in zip(groups, label, at, strict=True):
+                row, training = layers.index(layer), [p.size for p in group["params"] if p in trains or p not in own]
+                sizes[layer] += sum(p.size for p in group["params"])
+                shares[row, column] += sum(training)
+                rates[row, column] = max(rates[row, column], rate if training else 0.0)
+            shares[:, column] /= list(sizes.values())
+        return layers, rates, shares
 
     def step(self) -> None:
         """Go to the next step: rates, and who trains."""

@@ -124,7 +124,7 @@ class DataParallel:
         )
 
     def encode(self, sequences: Sequence[Sequence[int]], bar: tqdm, batch_size: int = 16) -> np.ndarray:
-        """Sentence vectors (N, D) of N lists of ids, in their order, in eval mode; a batch at a time for each thread."""
+        """Sentence vectors (N, D) of N lists of ids, in order, in eval mode; a batch at a time a thread."""
         encoder, config = self.models[0].encoder, self.models[0].encoder.config
         vectors = np.empty((len(sequences), config.hidden_size), encoder.embedding.weight.dtype)
 

@@ -126,8 +126,10 @@ def evaluate(
     model.eval()
     with no_grad():
         for batch in length_batches(*rows, batch_size=batch_size, pad_id=model.encoder.config.pad_id):
-            known = vectors is not None
-            logits = model.classify(Tensor(vectors[batch.rows])) if known else model(batch.ids, batch.attention_mask)
+            if vectors is None:
+                logits = model(batch.ids, batch.attention_mask)
+            else:
+                logits = model.classify(Tensor(vectors[batch.rows]))
             losses = model.losses(logits, batch.labels)
             tally.add(batch, {h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()})
     model.train(training)
