@@ -259,12 +259,16 @@ def read_data(
 
 
 def check_two_stage(classes: Mapping[str, tuple[str, ...]], head: str, first: str, then: str) -> None:
-    """`InputError` unless every class of `head` is one of `first` or of `then`."""
+    """`InputError` unless every class of `head` is one of `first` or of `then`, and `then` is asked at all."""
     for name in (head, first, then):
         if name not in classes:
             raise InputError(f"two_stage: there is no head {name!r}: there is {', '.join(classes)}")
-    if not set(classes[then]) <= set(classes[head]) <= {*classes[first], *classes[then]}:
-        raise InputError(f"two_stage: classes of {head} must be classes of {first} or of {then}, with all of {then}")
+    settled, asked = set(classes[first]) & set(classes[head]), set(classes[then])
+    if settled & asked or settled | asked != set(classes[head]) or settled == set(classes[first]):
+        raise InputError(
+            f"two_stage: classes of {head} must be those of {then} and some of {first}, none of both: "
+            f"{', '.join(classes[head])} of {', '.join(classes[first])} and {', '.join(classes[then])}"
+        )
 
 
 def two_stage_report(model: MultiTaskModel, rows: TokenisedRows, head: str, first: str, then: str) -> Report:

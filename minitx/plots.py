@@ -1,7 +1,7 @@
 """Every picture. Figures are drawn without pyplot, so nothing is global and no window system is needed."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -111,15 +111,16 @@ def timeline(plan: Plan, path: Path) -> None:
 
 def task_gradients(epochs: Sequence[Epoch], path: Path, title: str) -> None:
     """Do the tasks help or fight? Left: how strongly each pulls the encoder. Right: the cosine between each two."""
-    numbers = [epoch.number for epoch in epochs]
-    names = list(epochs[0].gradients)
+    numbers, tasks = [epoch.number for epoch in epochs], list(epochs[0].train)
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     figure.suptitle(title)
     left, right = figure.subplots(1, 2)
-    for axes, kind in ((left, "gradient_norm_"), (right, "gradient_cosine_")):
-        for name in (name for name in names if name.startswith(kind)):
-            values = [epoch.gradients[name] for epoch in epochs]
-            axes.plot(numbers, values, marker="o", markersize=4, label=name.removeprefix(kind))
+    for task in tasks:
+        left.plot(numbers, [e.gradients[f"gradient_norm_{task}"] for e in epochs], "o-", markersize=4, label=task)
+    for a, b in combinations(tasks, 2):
+        cosines = [e.gradients[f"gradient_cosine_{a}_{b}"] for e in epochs]
+        right.plot(numbers, cosines, "o-", markersize=4, label=f"{a} and {b}")
+    for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
@@ -131,6 +132,6 @@ def task_gradients(epochs: Sequence[Epoch], path: Path, title: str) -> None:
     right.set_ylim(-1, 1)
     right.text(0.01, 0.97, "pull together", transform=right.transAxes, va="top", fontsize=8, color="#555555")
     right.text(0.01, 0.03, "fight", transform=right.transAxes, va="bottom", fontsize=8, color="#555555")
-    if right.lines[:-1]:
+    if len(tasks) > 1:
         right.legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=120)
