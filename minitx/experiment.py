@@ -264,7 +264,7 @@ def check_two_stage(classes: Mapping[str, tuple[str, ...]], head: str, first: st
         if name not in classes:
             raise InputError(f"two_stage: there is no head {name!r}: there is {', '.join(classes)}")
     settled, asked = set(classes[first]) & set(classes[head]), set(classes[then])
-    if settled & asked or settled | asked != set(classes[head]) or settled == set(classes[first]):
+    if settled & asked or settled | asked != set(classes[head]) or settled in (set(), set(classes[first])):
         raise InputError(
             f"two_stage: classes of {head} must be those of {then} and some of {first}, none of both: "
             f"{', '.join(classes[head])} of {', '.join(classes[first])} and {', '.join(classes[then])}"

@@ -25,7 +25,7 @@ from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.multitask import MLP, MultiTaskModel
+from minitx.models.multitask import MLP, MultiTaskModel, TaskWeights
 from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from minitx.nn.module import Module
@@ -256,6 +256,7 @@ LAYERS = [
         make=lambda rng: _encoder(rng, positions="learned", relative_buckets=4, normalize=True),
     ),
     Case("MLP", "B D", lambda layer, x: layer(x), make=lambda rng: MLP(6, 8, 5, 0.2, rng=rng)),
+    Case("TaskWeights", "B", lambda layer, x: layer(x), make=lambda rng: TaskWeights("abc", learned=True)),
     Case(
         "MultiTaskModel loss",
         "",

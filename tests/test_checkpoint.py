@@ -24,10 +24,13 @@ def test_the_directory_holds_everything(trained):
         "confusion_engagement.png",
         "confusion_sentiment.png",
         "curves.png",
+        "gradients.png",
         "history.csv",
         "metrics.json",
         "model.safetensors",
+        "timeline.png",
         "tokenizer.json",
+        "trainable.txt",
     ]
     metrics = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["data"]["read"] == metrics["data"]["kept"] + sum(metrics["data"]["dropped"].values())

@@ -197,11 +197,20 @@ TICKETS = "body,team,urgent\nlogin fails,web,yes\ninvoice wrong,NA,no\n,web,no\n
 
 def test_read_labelled_finds_heads_and_classes(tmp_path: Path) -> None:
     data, audit = read_labelled(written(tmp_path, TICKETS), "body", {"team": "team", "priority": "urgent"})
-    assert data.texts == ["login fails", "invoice wrong", "no sound"]
+    assert data.texts == ["login fails", "invoice wrong", "slow page", "no sound"]
     assert data.classes == {"team": ("NA", "web"), "priority": ("no", "yes")}
-    assert data.labels["team"].tolist() == [1, 0, 1]
-    assert data.labels["priority"].tolist() == [1, 0, 1]
-    assert audit.dropped == {"body missing or blank": 1, "team missing or blank": 1}
+    assert data.labels["team"].tolist() == [1, 0, -100, 1]  # a row without one label keeps its other
+    assert data.labels["priority"].tolist() == [1, 0, 0, 1]
+    assert data.class_counts("team").tolist() == [1, 2]
+    assert audit.dropped == {"body missing or blank": 1}
+    assert audit.unlabelled == {"team": 1}
+    assert "1 kept without a label for team" in str(audit)
+
+
+def test_a_row_without_any_label_is_dropped(tmp_path: Path) -> None:
+    _, audit = read_labelled(written(tmp_path, TICKETS), "body", {"team": "team"})
+    assert (audit.kept, audit.unlabelled) == (3, {})
+    assert audit.dropped == {"body missing or blank": 1, "no label for team": 1}
 
 
 def test_read_labelled_with_the_classes_of_a_model(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def check_head_names(names: Iterable[str]) -> None:
 class TaskWeights(Module):
     """How much each task counts, by weights that are fixed, total = sum_t w_t L_t, or learned as uncertainties:
 
-        total = sum_t exp(-s_t) L_t + s_t / 2 ;  d total / d L_t = exp(-s_t) ;  d total / d s_t = 1/2 - exp(-s_t) L_t
+        total = sum_t exp(-s_t) L_t + s_t / 2
 
     where s_t = log σ_t² is the log variance of task t and starts at 0. At rest exp(-s_t) = 1 / (2 L_t): a task with a
     large loss counts less. The total may become negative, which means nothing. Weight decay must leave s alone, since
@@ -163,13 +163,12 @@ class TaskWeights(Module):
             return self.fixed
         return {task: math.exp(-float(s)) for task, s in zip(self.tasks, self.log_variance.data, strict=True)}
 
-    def total(self, losses: Mapping[str, float]) -> float:
-        """The one number that training brings down."""
-        penalty = 0.0 if self.log_variance is None else float(self.log_variance.data.sum()) / 2
-        return sum(factor * losses[task] for task, factor in self.current().items()) + penalty
+    def forward(self, losses: Tensor) -> Tensor:
+        """Losses (tasks,) -> the one number that training brings down.
 
-    def backward(self, losses: Mapping[str, float]) -> None:
-        """Set the gradient of s, by the formula; a task without a label in the batch, of loss 0, has none."""
-        if self.log_variance is not None:
-            gradient = [0.5 - w * losses[task] if losses[task] else 0.0 for task, w in self.current().items()]
-            self.log_variance.grad = np.array(gradient, np.float32)
+        A loss of exactly 0 is that of a task without a label in the batch, from which s learns nothing.
+        """
+        if self.log_variance is None:
+            return (losses * Tensor(np.array(list(self.fixed.values()), losses.dtype))).sum()
+        labelled = Tensor((losses.data != 0).astype(losses.dtype))
+        return (labelled * ((-self.log_variance).exp() * losses + self.log_variance * 0.5)).sum()

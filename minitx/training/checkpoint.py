@@ -3,7 +3,8 @@
 config.json          format, sizes, heads with their class names, how the data was labelled
 model.safetensors    the weights, by name
 tokenizer.json       the tokenizer, in the ecosystem's format
-metrics.json  history.csv  curves.png  confusion_<head>.png      what came out; not needed for loading
+timeline.png  trainable.txt      what was to train, when and how fast: made before training
+metrics.json  history.csv  curves.png  gradients.png  confusion_<head>.png      what came out; not needed for loading
 """
 
 import dataclasses

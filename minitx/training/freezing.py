@@ -47,13 +47,13 @@ def select(model: MultiTaskModel, parts: str | Iterable[str]) -> set[str]:
     """Names of the parameters that the parts mean, together; `InputError` with near misses if one means nothing."""
     of = layers(model)
     encoder = [layer for layer in of if layer not in model.heads]  # embeddings, then the blocks from the bottom up
-    half = len(encoder) // 2  # the middle of the blocks, which start at 1
+    half = len(encoder) // 2  # of the blocks, the middle one among the upper
     named = {
         "everything": list(of),
         "backbone": encoder,
         "heads": list(model.heads),
-        "lower": encoder[: half + 1],
-        "upper": encoder[half + 1 :],
+        "lower": encoder[:-half],
+        "upper": encoder[-half:],
         **{f"top {n}": encoder[-n:] for n in range(1, len(encoder))},
         **{layer: [layer] for layer in of},
     }

@@ -201,10 +201,12 @@ def fit(
         result = parallel.backward(
             batch, class_weights, label_smoothing, task_weights=factors, vectors=vectors, pieces=accumulate
         )
-        loss = task_weights.total(result.losses)
+        total = task_weights(Tensor(list(result.losses.values())))
+        loss = total.item()
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss} in epoch {number}: lower the learning rate")
-        task_weights.backward(result.losses)
+        if total.requires_grad:
+            total.backward()  # the weights', if they are learned; the model has its gradients
         clip_grad_norm_(parameters, max_grad_norm)
         optimizer.step(map if probing else parallel.pool.map)  # the heads alone are not worth a thread
         if average:
