@@ -22,7 +22,7 @@ import torch
 import transformers
 from torch.nn import functional as TF
 
-from minitx.data.batches import Batch, length_batches
+from minitx.data.batches import length_batches
 from minitx.experiment import pretrained_path, read_data
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
@@ -85,9 +85,9 @@ def train_torch(twin: Twin, rows: TokenisedRows, epochs: int, *, frozen: bool, c
     for _ in range(epochs):
         total = 0.0
         for batch in length_batches(*rows, batch_size=BATCH, pad_id=0, rng=rng):
-            vectors = (
-                known[batch.rows] if cached else twin.vectors(torch.tensor(batch.ids), torch.tensor(batch.attention_mask))
-            )
+            vectors = known[batch.rows]
+            if not cached:
+                vectors = twin.vectors(torch.tensor(batch.ids), torch.tensor(batch.attention_mask))
             loss = twin.loss(vectors, batch.labels)
             optimizer.zero_grad()
             loss.backward()
@@ -103,16 +103,9 @@ def train_ours(model: MultiTaskModel, rows: TokenisedRows, epochs: int, *, froze
     model.encoder.requires_grad_(not frozen)
     optimizer = AdamW(parameter_groups(model, lr=LR, head_lr=HEAD_LR, weight_decay=0.01, decay_all=True))
     one = TokenisedRows(rows.sequences[:1], {head: labels[:1] for head, labels in rows.labels.items()})
-    done = fit(
-        model, rows, one, optimizer, epochs=epochs, batch_size=BATCH, rng=np.random.default_rng(1), progress=False
-    )
+    settings = {"epochs": epochs, "batch_size": BATCH, "task_gradients": 0, "progress": False}
+    done = fit(model, rows, one, optimizer, rng=np.random.default_rng(1), **settings)
     return [sum(report.loss for report in epoch.train.values()) for epoch in done], done[-1].seconds
-
-
-def timed(call: Callable[[], object]) -> tuple[float, object]:
-    start = time.perf_counter()
-    result = call()
-    return time.perf_counter() - start, result
 
 
 def assert_equal(classes: dict[str, tuple[str, ...]], rows: TokenisedRows) -> None:
@@ -127,6 +120,7 @@ def assert_equal(classes: dict[str, tuple[str, ...]], rows: TokenisedRows) -> No
 
 
 def main() -> None:
+    transformers.logging.set_verbosity_error()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data")
     parser.add_argument("--rows", type=int, default=1000)
@@ -143,32 +137,35 @@ def main() -> None:
     assert_equal(data.classes, rows)
     seconds: dict[str, list[float]] = {}
     for _ in range(a.rounds):
-        contenders: dict[str, Callable[[], object]] = {}
-        frozen = make(data.classes, 0.1)
-        twin, other = Twin(frozen, 0.1), Twin(frozen, 0.1)
-        contenders[f"heads only, {a.epochs} epochs: minitx"] = lambda: train_ours(frozen, rows, a.epochs, frozen=True)
-        contenders[f"heads only, {a.epochs} epochs: torch"] = lambda: train_torch(twin, rows, a.epochs, frozen=True)
-        contenders[f"heads only, {a.epochs} epochs: torch, cached"] = lambda: train_torch(
-            other, rows, a.epochs, frozen=True, cached=True
-        )
-        full = make(data.classes, 0.1)
-        full_twin = Twin(full, 0.1)
-        contenders["everything, 1 epoch: minitx"] = lambda: train_ours(full, rows, 1, frozen=False)
-        contenders["everything, 1 epoch: torch"] = lambda: train_torch(full_twin, rows, 1, frozen=False)
-        for name, call in contenders.items():
-            took, result = timed(call)
-            seconds.setdefault(name, []).append(took)
-            if name == f"heads only, {a.epochs} epochs: minitx":
-                seconds.setdefault("heads only, an epoch after the first: minitx", []).append(result[1])
+        for name, call in contenders(data.classes, rows, a.epochs).items():
+            start = time.perf_counter()
+            last_epoch = call()
+            seconds.setdefault(name, []).append(time.perf_counter() - start)
+            if name == "heads only: minitx":
+                seconds.setdefault("heads only, its last epoch", []).append(last_epoch)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"\nheads only for {a.epochs} epochs, everything for one; {a.rounds} rounds")
     for name, median in medians.items():
-        print(f"{name:50} median {median:8.3f} s  min {min(seconds[name]):8.3f} s")
-    heads = f"heads only, {a.epochs} epochs: "
-    epoch = medians["heads only, an epoch after the first: minitx"]
-    print(f"\nheads only, minitx / torch          {medians[heads + 'minitx'] / medians[heads + 'torch']:.2f}")
-    print(f"heads only, minitx / torch, cached  {medians[heads + 'minitx'] / medians[heads + 'torch, cached']:.2f}")
-    print(f"everything, minitx / torch          {medians['everything, 1 epoch: minitx'] / medians['everything, 1 epoch: torch']:.2f}")
-    print(f"an epoch of everything / an epoch of the heads, minitx  {medians['everything, 1 epoch: minitx'] / epoch:.0f}")
+        print(f"{name:28} median {median:8.3f} s  min {min(seconds[name]):8.3f} s")
+    for name in ("heads only: torch", "heads only: torch, cached", "everything: torch"):
+        ours = medians[f"{name.split(':')[0]}: minitx"]
+        print(f"minitx / {name:26} {ours / medians[name]:6.2f}")
+    times = medians["everything: minitx"] / medians["heads only, its last epoch"]
+    print(f"an epoch of everything takes minitx {times:.0f} times as long as one of the heads")
+
+
+def contenders(
+    classes: dict[str, tuple[str, ...]], rows: TokenisedRows, epochs: int
+) -> dict[str, Callable[[], float | list[float]]]:
+    heads, everything = make(classes, 0.1), make(classes, 0.1)
+    twins = [Twin(heads, 0.1) for _ in range(3)]
+    return {
+        "heads only: minitx": lambda: train_ours(heads, rows, epochs, frozen=True)[1],
+        "heads only: torch": lambda: train_torch(twins[0], rows, epochs, frozen=True),
+        "heads only: torch, cached": lambda: train_torch(twins[1], rows, epochs, frozen=True, cached=True),
+        "everything: minitx": lambda: train_ours(everything, rows, 1, frozen=False)[1],
+        "everything: torch": lambda: train_torch(twins[2], rows, 1, frozen=False),
+    }
 
 
 if __name__ == "__main__":

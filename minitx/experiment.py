@@ -96,7 +96,8 @@ def run(
             writer.writeheader()
             writer.writerows(epoch.to_row() for epoch in epochs)
         training_curves(epochs, directory / "curves.png", job.audit.source)
-        task_gradients(epochs, directory / "gradients.png", job.audit.source)
+        if len(test) > 1 and any(math.isfinite(value) for epoch in epochs for value in epoch.gradients.values()):
+            task_gradients(epochs, directory / "gradients.png", job.audit.source)
         for head, result in test.items():
             confusion_picture(result, directory / f"confusion_{head}.png", f"{head}, test split of {job.audit.source}")
     return test
@@ -201,6 +202,7 @@ def train(job: Job, experiment: Experiment, progress: bool, log: Callable[[str],
         class_weights=job.class_weights,
         label_smoothing=e.label_smoothing,
         task_weights=job.task_weights,
+        task_gradients=e.task_gradients,
         weight_average=e.weight_average,
         rng=job.rng,
         threads=e.threads or None,

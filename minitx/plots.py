@@ -124,7 +124,7 @@ def task_gradients(epochs: Sequence[Epoch], path: Path, title: str) -> None:
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
-    left.set_title("length of each task's gradient at the sentence vectors", fontsize=10)
+    left.set_title("length of each task's gradient by the encoder's weights", fontsize=10)
     left.set_ylim(bottom=0)
     left.legend(fontsize=8)
     right.set_title("cosine between the tasks' gradients: mean over steps", fontsize=10)
@@ -132,6 +132,5 @@ def task_gradients(epochs: Sequence[Epoch], path: Path, title: str) -> None:
     right.set_ylim(-1, 1)
     right.text(0.01, 0.97, "pull together", transform=right.transAxes, va="top", fontsize=8, color="#555555")
     right.text(0.01, 0.03, "fight", transform=right.transAxes, va="bottom", fontsize=8, color="#555555")
-    if len(tasks) > 1:
-        right.legend(fontsize=8, loc="lower right")
+    right.legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=120)

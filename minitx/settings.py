@@ -99,6 +99,7 @@ class Experiment:
     class_weighting: float = _setting(0.2, "0: every row counts the same; 1: every class does; between: in between")
     task_weighting: str = _setting("fixed", "of the heads' losses: fixed, or learned as uncertainties")
     task_weights: Mapping[str, float] = _table("fixed weights, head = weight; 1 for the others")
+    task_gradients: int = _setting(2, "steps of each epoch at which tasks' gradients are compared")
     weight_average: float = _setting(0.99, "decay of a running mean of the weights, which is kept; 0: the last step's")
     threads: int = _setting(0, "threads that share each batch; 0: one for each core")
 
@@ -112,7 +113,11 @@ class Experiment:
         if self.label_smoothing == 1:
             raise InputError("label_smoothing must be below 1: at 1 the labels no longer count")
         numbers = {name: getattr(self, name) for name in ("lr", "head_lr", "weight_decay", "seed", "threads")}
-        numbers |= {"train_rows": self.train_rows, "head_hidden": self.head_hidden}
+        numbers |= {
+            "train_rows": self.train_rows,
+            "task_gradients": self.task_gradients,
+            "head_hidden": self.head_hidden,
+        }
         numbers |= {f"rates.{part}": rate for part, rate in self.rates.items()}
         numbers |= {f"task_weights.{head}": weight for head, weight in self.task_weights.items()}
         for name, number in numbers.items():

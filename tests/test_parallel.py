@@ -31,7 +31,7 @@ def make(dropout=0.0, dtype=np.float32):
 def gradients_with(threads, batch, **options):
     model = make(dtype=np.float64)
     with DataParallel(model, threads) as parallel:
-        logits, losses, _ = parallel.backward(batch, **options)
+        logits, losses = parallel.backward(batch, **options)
     return logits, losses, {name: p.grad for name, p in model.named_parameters()}
 
 

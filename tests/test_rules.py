@@ -62,7 +62,7 @@ def test_rules_that_cannot_be_used(rules, message):
 
 
 def test_words_that_cannot_be_used():
-    with pytest.raises(InputError, match="words.value: expected words with commas"):
+    with pytest.raises(InputError, match=r"words\.value: expected words with commas"):
         read_rules({}, {"value": ""})
 
 

@@ -190,43 +190,62 @@ def test_accumulation_gives_the_numbers_of_one_large_batch(pieces):
         np.testing.assert_allclose(many.state_dict()[name], weights, atol=1e-12, err_msg=name)
     for first, second in zip(epochs, again, strict=True):
         assert second.train["chance"].loss == pytest.approx(first.train["chance"].loss, abs=1e-12)
-        assert second.gradients == pytest.approx(first.gradients, abs=1e-12)
+        assert second.gradients == pytest.approx(first.gradients, abs=1e-9)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("hidden", [0, 7])
 def test_task_gradients_equal_those_of_separate_backward_passes(rng, threads, hidden):
-    """At the shared vectors, weighted; and the one pass from there down gives what two passes from the losses give."""
-    config = EncoderConfig(V, hidden_size=16, num_layers=1, num_heads=2, intermediate_size=32, dropout=0.0)
+    """By all the encoder's weights, weighted, whatever the threads; and nothing is left behind."""
+    config = EncoderConfig(V, hidden_size=16, num_layers=1, num_heads=2, intermediate_size=32, dropout=0.5)
     encoder = SentenceEncoder(config, rng=rng)
-    model = MultiTaskModel(encoder, {"high": 2, "chance": 3}, 0.0, hidden, rng=rng).to(np.float64)
+    model = MultiTaskModel(encoder, {"high": 2, "chance": 3}, 0.5, hidden, rng=rng).to(np.float64)
+    encoder.embedding.freeze()
     rows = rows_of(rng, 13)
     labels = {**rows.labels, "chance": np.where(np.arange(13) < 4, -100, rows.labels["chance"])}
     (batch,) = length_batches(rows.sequences, labels, batch_size=13, pad_id=0)
     weights = {"high": 0.3, "chance": 2.0}
     with DataParallel(model, threads) as parallel:
-        result = parallel.backward(batch, task_weights=weights, pieces=2)
-    found = {name: p.grad for name, p in model.named_parameters()}
+        gram = parallel.task_gram(batch, task_weights=weights)
+    assert all(p.grad is None for p in model.parameters())
+    assert model.training
 
-    model.zero_grad()
+    model.eval()
     by_task = []
     for head, weight in weights.items():
-        vectors = Tensor(encoder(batch.ids, batch.attention_mask).data, requires_grad=True)
-        (model.losses(model.classify(vectors), batch.labels)[head] * weight).backward()
-        by_task.append(vectors.grad.ravel())
-    model.zero_grad()
-    for head, weight in weights.items():
-        logits = model(batch.ids, batch.attention_mask)
-        (model.losses(logits, batch.labels)[head] * weight).backward()
-    np.testing.assert_allclose(result.gram, [[a @ b for b in by_task] for a in by_task], atol=1e-14)
-    for name, parameter in model.named_parameters():
-        np.testing.assert_allclose(found[name], parameter.grad, atol=1e-14, err_msg=name)
+        model.zero_grad()
+        (model.losses(model(batch.ids, batch.attention_mask), batch.labels)[head] * weight).backward()
+        by_task.append(np.concatenate([p.grad.ravel() for p in encoder.parameters() if p.requires_grad]))
+    np.testing.assert_allclose(gram, [[a @ b for b in by_task] for a in by_task], rtol=1e-9)
 
-    means = TaskGradients(("high", "chance"), [result.gram] * 2).means()
+    means = TaskGradients(("high", "chance"), [gram] * 2).means()
     assert means["gradient_norm_chance"] == pytest.approx(np.linalg.norm(by_task[1]))
     cosine = by_task[0] @ by_task[1] / np.linalg.norm(by_task[0]) / np.linalg.norm(by_task[1])
     assert means["gradient_cosine_high_chance"] == pytest.approx(cosine)
     assert means["gradient_conflict_high_chance"] == float(cosine < 0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_weighted_sum_of_losses_has_the_gradient_of_the_sum(rng, threads):
+    model, _ = make(dropout=0.0)
+    model.to(np.float64)
+    rows = rows_of(rng, 13)
+    (batch,) = length_batches(*rows, batch_size=13, pad_id=0)
+    weights = {"high": 0.3, "chance": 2.0}
+    with DataParallel(model, threads) as parallel:
+        parallel.backward(batch, task_weights=weights, pieces=2)
+    found = {name: p.grad for name, p in model.named_parameters()}
+    model.zero_grad()
+    for head, weight in weights.items():
+        (model.losses(model(batch.ids, batch.attention_mask), batch.labels)[head] * weight).backward()
+    for name, parameter in model.named_parameters():
+        np.testing.assert_allclose(found[name], parameter.grad, atol=1e-14, err_msg=name)
+
+
+def test_comparing_the_tasks_changes_nothing_else():
+    with_, without = train(task_gradients=3)[0], train(task_gradients=0)[0]
+    for name, weights in with_.state_dict().items():
+        np.testing.assert_array_equal(weights, without.state_dict()[name])
 
 
 def test_a_step_without_a_label_says_nothing_about_the_cosine():
@@ -234,7 +253,7 @@ def test_a_step_without_a_label_says_nothing_about_the_cosine():
     means = TaskGradients(("a", "b"), grams).means()
     assert means == {
         "gradient_norm_a": 1.5,
-        "gradient_norm_b": 2.0,
+        "gradient_norm_b": 4.0,
         "gradient_cosine_a_b": -0.5,
         "gradient_conflict_a_b": 1.0,
     }
@@ -283,7 +302,8 @@ def test_fixed_task_weights_scale_the_gradient():
     weights = TaskWeights(("high", "chance"), {"chance": 0.0})
     assert weights.current() == {"high": 1.0, "chance": 0.0}
     without, both = (train(epochs=1, task_weights=w)[1][0].gradients["gradient_norm_chance"] for w in (weights, None))
-    assert without == 0 < both
+    assert math.isnan(without)
+    assert both > 0
 
 
 def probe(monkeypatch, seed=0, epochs=3, **options):

@@ -81,14 +81,11 @@ class MultiTaskModel(Module):
         """ids (B, T), attention_mask (B, T) with True = a real token -> logits (B, C) for each head."""
         return self.classify(self.encoder(ids, attention_mask))
 
-    def shared(self, vectors: Tensor) -> Tensor:
-        """Sentence vectors (B, D) as all the heads see them: dropout while training, and the scale."""
-        vectors = self.dropout(vectors)
-        return vectors if self.scale == 1 else vectors * self.scale
-
     def classify(self, vectors: Tensor) -> dict[str, Tensor]:
         """Sentence vectors (B, D) of the encoder -> logits (B, C) for each head."""
-        shared = self.shared(vectors)
+        shared = self.dropout(vectors)
+        if self.scale != 1:
+            shared = shared * self.scale
         return {name: head(shared) for name, head in self.heads.items()}
 
     def losses(

@@ -29,7 +29,6 @@ class Result(NamedTuple):
 
     logits: dict[str, np.ndarray]  # head -> (B, C)
     losses: dict[str, float]  # head -> its loss, without its factor
-    gram: np.ndarray  # (tasks, tasks): dot products of the tasks' gradients by the shared sentence vectors, (B, D) each
 
 
 class DataParallel:
@@ -90,21 +89,13 @@ class DataParallel:
                 encoded = model.encoder(batch.ids[rows, :width], batch.attention_mask[rows, :width])
             else:
                 encoded = Tensor(vectors[rows])
-            shared = model.shared(encoded)
-            # The tasks part here, so that each one's gradient can be looked at before they add up; then one pass back
-            # through the encoder serves them all.
-            tops = {head: Tensor(shared.data, requires_grad=True) for head in model.heads}
-            logits = {head: layer(tops[head]) for head, layer in model.heads.items()}
+            logits = model.classify(encoded)
             losses = model.losses(logits, labels, weights, label_smoothing, divisors)
-            for head, loss in losses.items():
-                loss.backward(np.full((), factors.get(head, 1.0), loss.dtype))
-            gradients = [top.grad for top in tops.values() if top.grad is not None]
-            if shared.requires_grad:
-                shared.backward(sum(gradients[1:], start=gradients[0]))
-            flat = np.stack([gradient.reshape(-1) for gradient in gradients])
-            return Result(
-                {h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()}, flat @ flat.T
-            )
+            scaled = (loss if factors.get(h, 1) == 1 else loss * factors[h] for h, loss in losses.items())
+            total = sum(scaled, start=Tensor(0.0))
+            if total.requires_grad:  # not if everything is frozen
+                total.backward()
+            return Result({h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()})
 
         def shares(i: int, rows: np.ndarray) -> list[Result]:
             return [share(i, piece) for piece in np.array_split(rows, pieces) if len(piece)]
@@ -120,8 +111,32 @@ class DataParallel:
         return Result(
             {h: np.concatenate([result.logits[h] for result in results]) for h in divisors},
             {h: sum(result.losses[h] for result in results) for h in divisors},
-            sum((result.gram for result in results[1:]), start=results[0].gram),
         )
+
+    def task_gram(
+        self,
+        batch: Batch,
+        class_weights: Mapping[str, np.ndarray] | None = None,
+        label_smoothing: float = 0.0,
+        *,
+        task_weights: Mapping[str, float] | None = None,
+    ) -> np.ndarray:
+        """Dot products (tasks, tasks) between the tasks' gradients by all of the encoder's trainable weights.
+
+        A pass forward and back for each task, without dropout's noise; the model's gradients are gone afterwards.
+        """
+        model, factors, gradients = self.models[0], task_weights or {}, []
+        training = model.training
+        model.eval()
+        for head in model.heads:
+            model.zero_grad()
+            alone = {other: factors.get(head, 1.0) if other == head else 0.0 for other in model.heads}
+            self.backward(batch, class_weights, label_smoothing, task_weights=alone)
+            own = (p.grad for p in model.encoder.parameters() if p.grad is not None)
+            gradients.append([gradient.reshape(-1) for gradient in own])
+        model.zero_grad()
+        model.train(training)
+        return np.array([[sum(map(np.vdot, a, b)) for b in gradients] for a in gradients], dtype=np.float64)
 
     def encode(self, sequences: Sequence[Sequence[int]], bar: tqdm, batch_size: int = 16) -> np.ndarray:
         """Sentence vectors (N, D) of N lists of ids, in order, in eval mode; a batch at a time a thread."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,32 +65,35 @@ class Epoch:
 
 @dataclass
 class TaskGradients:
-    """Do the tasks pull the encoder the same way? Collected over the steps of an epoch, at no cost.
+    """Do the tasks pull the encoder the same way? The gradients of the weighted task losses by its trainable weights.
 
-    Measured at the sentence vectors as all heads see them, where the gradients G_t (B, D) of the weighted task losses
-    last stand apart: from there down everything is linear in their sum, so one pass back serves all tasks, whereas
-    gradients by the encoder's weights would take a pass for each. This is the place Sener & Koltun 2018, section 3.3,
-    choose too. What it cannot see is how one row's gradient for one task meets another row's for the other.
+    Compared at some steps of an epoch, since each costs a pass for each task. By the weights, not by the sentence
+    vectors, where it would cost nothing: there the gradients of one row for two tasks are all but orthogonal whatever
+    the tasks are, and what one row's means for another's shows only where they add up. As in Yu et al. 2020.
     """
 
     tasks: tuple[str, ...]
-    grams: list[np.ndarray] = field(default_factory=list)  # (tasks, tasks) of each step: dot products of the G_t
+    grams: list[np.ndarray] = field(default_factory=list)  # (tasks, tasks) of each step: dot products
 
     def means(self) -> dict[str, float]:
-        """Flat means over the steps.
+        """Flat means over the steps: NaN where there was nothing to compare, as in a frozen encoder.
 
-        `gradient_norm_A`, the length of G_A; for each pair `gradient_cosine_A_B`, and `gradient_conflict_A_B`, the
-        share of steps in which it was negative. Steps in which a task had no label say nothing of it.
+        `gradient_norm_A`, the length of A's gradient; for each pair `gradient_cosine_A_B`, and `gradient_conflict_A_B`,
+        the share of steps in which it was negative. Batches in which a task has no label say nothing of it.
         """
-        grams = np.stack(self.grams).astype(np.float64)
+        shape = (-1, len(self.tasks), len(self.tasks))
+        grams = np.array(self.grams, np.float64).reshape(shape)
         norms = np.sqrt(np.maximum(np.diagonal(grams, axis1=1, axis2=2), 0))  # (steps, tasks)
-        means = {f"gradient_norm_{task}": float(norms[:, i].mean()) for i, task in enumerate(self.tasks)}
+        means = {f"gradient_norm_{task}": _mean(norms[norms[:, i] > 0, i]) for i, task in enumerate(self.tasks)}
         for (i, a), (j, b) in combinations(enumerate(self.tasks), 2):
             both = (norms[:, i] > 0) & (norms[:, j] > 0)
             cosines = grams[both, i, j] / (norms[both, i] * norms[both, j])
-            means[f"gradient_cosine_{a}_{b}"] = float(cosines.mean()) if both.any() else math.nan
-            means[f"gradient_conflict_{a}_{b}"] = float((cosines < 0).mean()) if both.any() else math.nan
+            means[f"gradient_cosine_{a}_{b}"], means[f"gradient_conflict_{a}_{b}"] = _mean(cosines), _mean(cosines < 0)
         return means
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else math.nan
 
 
 @dataclass
@@ -150,6 +153,7 @@ def fit(
     class_weights: Mapping[str, np.ndarray] | None = None,
     label_smoothing: float = 0.0,
     task_weights: TaskWeights | None = None,
+    task_gradients: int = 2,
     weight_average: float = 0.0,
     rng: np.random.Generator,
     threads: int | None = None,
@@ -172,6 +176,8 @@ def fit(
         max_grad_norm: gradients are scaled down to this joint length.
         class_weights: head -> (C,) weights of the training loss; reports are unweighted but for their loss.
         task_weights: how much each head counts in the loss; all the same if left out.
+        task_gradients: steps of each epoch at which the tasks' gradients are compared, see `TaskGradients`. It changes
+            nothing else.
         weight_average: decay of a `WeightAverage`, whose weights are then what is judged and kept; 0 for none.
         rng: shuffles the rows.
         threads: how many share each batch; by default one for each core. See `parallel.DataParallel`.
@@ -215,6 +221,8 @@ def fit(
             schedule.step()
         return result, loss
 
+    number_of_steps = math.ceil(len(train.sequences) / batch_size)
+    compared = {int((i + 0.5) * number_of_steps / task_gradients) for i in range(task_gradients)}
     probing = frozen()  # until the encoder thaws, and then never again
     if probing:
         known, held_out = _sentence_vectors(parallel, (train, validation), progress)
@@ -222,15 +230,19 @@ def fit(
         model.train()
         tally, gradients, tokens, running = _Tally(model.classes), TaskGradients(tuple(model.heads)), 0, 0.0
         batches = length_batches(*train, batch_size=batch_size, pad_id=model.encoder.config.pad_id, rng=rng)
-        start = time.perf_counter()
+        steps, start = count(), time.perf_counter()
         with parallel, tqdm(total=len(train.sequences), unit=" rows", disable=not progress, leave=False) as bar:
             bar.set_description(f"epoch {number}/{epochs}")
             for batch in batches:
                 probing = probing and frozen()
                 model.encoder.train(not frozen())
+                if next(steps) in compared and not frozen():
+                    factors = task_weights.current()
+                    gradients.grams.append(
+                        parallel.task_gram(batch, class_weights, label_smoothing, task_weights=factors)
+                    )
                 result, loss = update(batch, known[batch.rows] if probing else None)
                 tally.add(batch, result.logits, result.losses)
-                gradients.grams.append(result.gram)
                 tokens += int(batch.attention_mask.sum())
                 running = 0.9 * running + 0.1 * loss if running else loss
                 bar.update(len(batch))
