@@ -15,7 +15,7 @@ Reading order, each file resting on those before it:
     text/tokenizer.py  bpe.py       how does a string become ids?
     data/reviews.py  split.py  batches.py     where do batches come from?
     models/encoder.py  multitask.py       the whole path
-    training/optim.py  trainer.py  ../experiment.py      how does it learn?
+    training/optim.py  trainer.py  freezing.py  ../settings.py  ../experiment.py      how does it learn?
 """
 
 from minitx.autograd.anomaly import detect_anomaly
@@ -28,6 +28,7 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.module import Module, Parameter
 from minitx.text.bpe import BPETokenizer
+from minitx.training.freezing import Plan, Stage, parameter_groups, trainable_report
 from minitx.training.invariances import check_invariances
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
 
@@ -41,7 +42,9 @@ __all__ = [
     "Module",
     "MultiTaskModel",
     "Parameter",
+    "Plan",
     "SentenceEncoder",
+    "Stage",
     "Tensor",
     "cat",
     "check_invariances",
@@ -49,6 +52,8 @@ __all__ = [
     "detect_anomaly",
     "gradcheck",
     "no_grad",
+    "parameter_groups",
     "stack",
+    "trainable_report",
     "where",
 ]

@@ -38,6 +38,16 @@ CHOICES = {
 }
 
 
+LEAST = {
+    "epochs": 1,
+    "batch_size": 1,
+    "accumulate": 1,
+    "max_length": 3,
+    **dict.fromkeys(("lr", "head_lr", "weight_decay", "seed", "threads"), 0),
+    **dict.fromkeys(("train_rows", "task_gradients", "head_hidden"), 0),
+}
+
+
 def _setting(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
@@ -105,24 +115,16 @@ class Experiment:
 
     def __post_init__(self) -> None:
         self._check_types()
-        for name, least in {"epochs": 1, "batch_size": 1, "accumulate": 1, "max_length": 3}.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        numbers = {name: (getattr(self, name), least) for name, least in LEAST.items()}
+        numbers |= {f"rates.{part}": (rate, 0) for part, rate in self.rates.items()}
+        numbers |= {f"task_weights.{head}": (weight, 0) for head, weight in self.task_weights.items()}
+        for name, (number, least) in numbers.items():
+            if not least <= number < math.inf:
+                raise InputError(f"{name} must be at least {least}{' and finite' * (number == math.inf)}, not {number}")
         if not self.max_grad_norm > 0:
             raise InputError(f"max_grad_norm must be greater than 0 (inf for no clipping), not {self.max_grad_norm}")
         if self.label_smoothing == 1:
             raise InputError("label_smoothing must be below 1: at 1 the labels no longer count")
-        numbers = {name: getattr(self, name) for name in ("lr", "head_lr", "weight_decay", "seed", "threads")}
-        numbers |= {
-            "train_rows": self.train_rows,
-            "task_gradients": self.task_gradients,
-            "head_hidden": self.head_hidden,
-        }
-        numbers |= {f"rates.{part}": rate for part, rate in self.rates.items()}
-        numbers |= {f"task_weights.{head}": weight for head, weight in self.task_weights.items()}
-        for name, number in numbers.items():
-            if not 0 <= number < math.inf:
-                raise InputError(f"{name} must be a number of at least 0, not {number}")
         for name in ("warmup", "label_smoothing", "class_weighting", "weight_average"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must be between 0 and 1, not {getattr(self, name)}")

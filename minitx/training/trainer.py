@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import combinations, count
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,56 +192,31 @@ def fit(
     optimizer.check(model, task_weights)
     parallel = DataParallel(model, threads)
     average = WeightAverage(model, weight_average) if weight_average else None
-    parameters = [*model.parameters(), *task_weights.parameters()]
-    encoder = list(model.encoder.parameters())
+    loss_settings: dict[str, Any] = {"class_weights": class_weights, "label_smoothing": label_smoothing}
+    step = _Step(model, task_weights, optimizer, parallel, schedule, average, loss_settings, accumulate, max_grad_norm)
+    steps = math.ceil(len(train.sequences) / batch_size)
+    compared = {int((i + 0.5) * steps / task_gradients) for i in range(task_gradients)}
     epochs_done: list[Epoch] = []
     best: dict[str, np.ndarray] = {}
-
-    def frozen() -> bool:
-        return not any(parameter.requires_grad for parameter in encoder)
-
-    def update(batch: Batch, vectors: np.ndarray | None) -> tuple[Result, float]:
-        """One optimizer step; returns its parts and its loss."""
-        optimizer.zero_grad()
-        factors = task_weights.current()
-        result = parallel.backward(
-            batch, class_weights, label_smoothing, task_weights=factors, vectors=vectors, pieces=accumulate
-        )
-        total = task_weights(Tensor(list(result.losses.values())))
-        loss = total.item()
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss} in epoch {number}: lower the learning rate")
-        if total.requires_grad:
-            total.backward()  # the weights', if they are learned; the model has its gradients
-        clip_grad_norm_(parameters, max_grad_norm)
-        optimizer.step(map if probing else parallel.pool.map)  # the heads alone are not worth a thread
-        if average:
-            average.update()
-        if schedule is not None:
-            schedule.step()
-        return result, loss
-
-    number_of_steps = math.ceil(len(train.sequences) / batch_size)
-    compared = {int((i + 0.5) * number_of_steps / task_gradients) for i in range(task_gradients)}
-    probing = frozen()  # until the encoder thaws, and then never again
+    probing = step.encoder_is_frozen()  # until the encoder thaws, and then never again
     if probing:
         known, held_out = _sentence_vectors(parallel, (train, validation), progress)
-    for number in range(1, epochs + 1):
+    for step.epoch in range(1, epochs + 1):
         model.train()
         tally, gradients, tokens, running = _Tally(model.classes), TaskGradients(tuple(model.heads)), 0, 0.0
         batches = length_batches(*train, batch_size=batch_size, pad_id=model.encoder.config.pad_id, rng=rng)
-        steps, start = count(), time.perf_counter()
+        start = time.perf_counter()
         with parallel, tqdm(total=len(train.sequences), unit=" rows", disable=not progress, leave=False) as bar:
-            bar.set_description(f"epoch {number}/{epochs}")
-            for batch in batches:
-                probing = probing and frozen()
-                model.encoder.train(not frozen())
-                if next(steps) in compared and not frozen():
-                    factors = task_weights.current()
+            bar.set_description(f"epoch {step.epoch}/{epochs}")
+            for number, batch in enumerate(batches):
+                frozen = step.encoder_is_frozen()
+                probing = probing and frozen
+                model.encoder.train(not frozen)
+                if number in compared and not frozen:
                     gradients.grams.append(
-                        parallel.task_gram(batch, class_weights, label_smoothing, task_weights=factors)
+                        parallel.task_gram(batch, task_weights=task_weights.current(), **loss_settings)
                     )
-                result, loss = update(batch, known[batch.rows] if probing else None)
+                result, loss = step(batch, known[batch.rows] if probing else None)
                 tally.add(batch, result.logits, result.losses)
                 tokens += int(batch.attention_mask.sum())
                 running = 0.9 * running + 0.1 * loss if running else loss
@@ -250,18 +225,66 @@ def fit(
                     f"loss {running:.3f}, {tokens / (time.perf_counter() - start):,.0f} tokens/s", refresh=False
                 )
         seconds = time.perf_counter() - start
-        probing = probing and frozen()
+        probing = probing and step.encoder_is_frozen()
         with average.applied() if average else nullcontext():
             reports = evaluate(model, validation, vectors=held_out if probing else None)
-            epochs_done.append(Epoch(number, tally.reports(), reports, tokens / seconds, seconds, gradients.means()))
-            if task_weights.log_variance is not None:
-                epochs_done[-1].task_weights = task_weights.current()
+            learned = {} if task_weights.log_variance is None else task_weights.current()
+            epochs_done.append(
+                Epoch(step.epoch, tally.reports(), reports, tokens / seconds, seconds, gradients.means(), learned)
+            )
             if epochs_done[-1] is best_epoch(epochs_done):
                 best = {name: weights.copy() for name, weights in model.state_dict().items()}
         on_epoch(epochs_done[-1])
     model.load_state_dict(best)
     model.eval()
     return epochs_done
+
+
+@dataclass
+class _Step:
+    """One optimizer step, and all that stays the same from one to the next."""
+
+    model: MultiTaskModel
+    task_weights: TaskWeights
+    optimizer: Optimizer
+    parallel: DataParallel
+    schedule: LambdaLR | None
+    average: WeightAverage | None
+    loss_settings: dict[str, Any]
+    accumulate: int
+    max_grad_norm: float
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        self.parameters = [*self.model.parameters(), *self.task_weights.parameters()]
+        self.encoder = list(self.model.encoder.parameters())
+
+    def encoder_is_frozen(self) -> bool:
+        return not any(parameter.requires_grad for parameter in self.encoder)
+
+    def __call__(self, batch: Batch, vectors: np.ndarray | None) -> tuple[Result, float]:
+        """Move the weights once; `vectors` (B, D) if the encoder need not run. Returns what was found, and the loss."""
+        self.optimizer.zero_grad()
+        result = self.parallel.backward(
+            batch,
+            **self.loss_settings,
+            task_weights=self.task_weights.current(),
+            vectors=vectors,
+            pieces=self.accumulate,
+        )
+        total = self.task_weights(Tensor(list(result.losses.values())))
+        loss = total.item()
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss} in epoch {self.epoch}: lower the learning rate")
+        if total.requires_grad:
+            total.backward()  # the weights', if they are learned; the model has its gradients
+        clip_grad_norm_(self.parameters, self.max_grad_norm)
+        self.optimizer.step(self.parallel.pool.map if vectors is None else map)  # heads alone are not worth a thread
+        if self.average:
+            self.average.update()
+        if self.schedule is not None:
+            self.schedule.step()
+        return result, loss
 
 
 def _sentence_vectors(parallel: DataParallel, parts: Sequence[TokenisedRows], progress: bool) -> list[np.ndarray]:
