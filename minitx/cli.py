@@ -78,6 +78,7 @@ def _train(a: argparse.Namespace) -> None:
     flags = {f.name: getattr(a, f.name) for f in dataclasses.fields(Experiment) if hasattr(a, f.name)}
     experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
     if a.plan:
+        _check_new(Path(a.plan), ".png", "the plan is drawn", a.overwrite)
         timeline(prepare(experiment).plan, Path(a.plan))
         print(f"the plan is drawn in {a.plan}; nothing was trained")
         return
@@ -128,12 +129,7 @@ def _predict(a: argparse.Namespace) -> None:
 
 def _embed(a: argparse.Namespace) -> None:
     out = Path(a.out)
-    if out.suffix != ".npy":
-        raise InputError(f"{out}: vectors are written as .npy")
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent} is not a directory")
-    if out.exists() and not a.overwrite:
-        raise InputError(f"{out} exists already: choose another file, or pass --overwrite to replace it")
+    _check_new(out, ".npy", "vectors are written", a.overwrite)
     model = load_model(a.model)
     texts = read_texts(a.file, a.text)
     vectors = model.encoder.encode(texts, show_progress_bar=sys.stderr.isatty())
@@ -156,6 +152,16 @@ def _gradcheck(a: argparse.Namespace) -> None:
 
 def _tokenize(a: argparse.Namespace) -> None:
     print("\n".join(load_tokenizer(a.tokenizer).explain(a.text)))
+
+
+def _check_new(path: Path, suffix: str, what: str, overwrite: bool) -> None:
+    """`InputError` if a file may not be written to `path`."""
+    if path.suffix != suffix:
+        raise InputError(f"{path}: {what} as {suffix}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a directory")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already: choose another file, or pass --overwrite to replace it")
 
 
 def _unused(path: Path) -> Path:
@@ -208,7 +214,7 @@ def _parser() -> Parser:
     )
     result = train.add_argument_group("result")
     result.add_argument("--out", metavar="DIR", help="where to write; by default a new directory under runs/")
-    result.add_argument("--overwrite", action="store_true", help="replace the result directory DIR")
+    result.add_argument("--overwrite", action="store_true", help="replace the result directory DIR, or PNG")
     result.add_argument("--progress", action="store_true", help="show the progress bar even if not on a terminal")
     result.add_argument(
         "--plan", metavar="PNG", help="draw what would train when, and how fast, and stop before it does"

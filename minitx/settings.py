@@ -190,7 +190,7 @@ class Experiment:
 
     def parsed_stages(self) -> tuple[Stage, ...]:
         """The stages; one of everything if there are none. `InputError` naming the stage that cannot be used."""
-        parsed = []
+        parsed: list[Stage] = []
         for number, stage in enumerate(self.stages, start=1):
             if not isinstance(stage, Mapping) or "train" not in stage:
                 raise InputError(f"stage {number}: expected a table that says what trains, as in train = ['heads']")
@@ -200,6 +200,9 @@ class Experiment:
             for name, value in (("epoch", epoch), ("rate", rate)):
                 if type(value) not in (int, float) or not 0 <= value < math.inf:
                     raise InputError(f"stage {number}: {name} must be a number of at least 0, not {value!r}")
+            if (epoch != 0) if not parsed else not parsed[-1].epoch < epoch < self.epochs:
+                after = f"after {parsed[-1].epoch:g} and before the end, {self.epochs}" if parsed else "0"
+                raise InputError(f"stage {number} begins at epoch {epoch:g}: expected {after}")
             parsed.append(Stage(train, float(epoch), float(rate)))
         return tuple(parsed) or (Stage(),)
 

@@ -227,7 +227,7 @@ def test_freeze_goes_before_every_stage():
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ((Stage(epoch=1),), "the first stage begins at epoch 1"),
+        ((Stage(epoch=1),), "stage 1 begins at epoch 1: expected 0"),
         ((Stage(), Stage(epoch=0)), "stage 2 begins at epoch 0: expected after 0"),
         ((Stage(), Stage(epoch=3)), "stage 2 begins at epoch 3: expected after 0 and before the end, 3"),
         ((Stage(("head",)),), "'head'"),

@@ -5,6 +5,8 @@ import json
 import shutil
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,10 +14,14 @@ from checkpoints import make_checkpoint
 from conftest import TINY
 from test_cli import elsewhere, refused, run  # noqa: F401 - a fixture
 
+from minitx.autograd.tensor import Tensor
+from minitx.data.samples import synthetic_reviews
 from minitx.errors import InputError
+from minitx.experiment import check_two_stage, two_stage_report
 from minitx.settings import RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
 from minitx.training.checkpoint import load_model
 from minitx.training.freezing import Stage
+from minitx.training.trainer import TokenisedRows
 
 FROM_SCRATCH = ["--set", "pretrained=''", "--set", "train_rows=120", *TINY, "--num-layers", "3"]
 
@@ -114,6 +120,7 @@ def test_the_plan_alone(capsys, tmp_path):
     assert code == 0
     assert "nothing was trained" in out
     assert [path.name for path in tmp_path.iterdir()] == ["plan.png"]
+    assert "plan.png exists already" in refused(capsys, "train", "--plan", "plan.png")
 
 
 def test_recipes_lists_name_source_and_a_line(capsys):
@@ -149,6 +156,10 @@ def test_help_explains_every_setting():
         ({"stages": [{"train": ["heads"], "epochs": 1}]}, "stage 1: unknown setting 'epochs'; did you mean epoch?"),
         ({"stages": [{"epoch": 1}]}, "stage 1: expected a table that says what trains"),
         ({"stages": [{"train": "heads", "rate": "x"}]}, "stage 1: rate must be a number"),
+        (
+            {"stages": [{"train": "heads"}, {"train": "heads", "epoch": 8}]},
+            "stage 2 begins at epoch 8",
+        ),
         ({"layer_decay": 0}, "layer_decay must be above 0"),
         ({"layer_decay": 1.1}, "layer_decay must be above 0 and at most 1"),
         ({"task_weighting": "learned"}, "unknown task_weighting 'learned': choose from fixed, uncertainty"),
@@ -177,9 +188,13 @@ def test_settings_that_cannot_be_used(settings, message):
         (["--set", "lr.x=1"], "lr is no table"),
         (["--set", "freeze=['encodr']"], "no parameter of this model is 'encodr'"),
         (["--set", "rates.sentimnt=1e-3"], "did you mean sentiment"),
-        (["--set", "stages=[{train=['heads'], epoch=1}]"], "the first stage begins at epoch 1"),
+        (["--set", "stages=[{train=['heads'], epoch=1}]"], "stage 1 begins at epoch 1: expected 0"),
         (["--set", "two_stage.topic=['a', 'b']"], "two_stage: there is no head 'topic'"),
         (["--set", "two_stage.sentiment=['engagement', 'sentiment']"], "two_stage: classes of sentiment must be"),
+        (["--set", "task_weights.sentimnt=2"], "task_weights: there is no head 'sentimnt'"),
+        (["--task-weighting", "uncertainty", "--set", "task_weights.sentiment=2"], "fixed or learned, not both"),
+        (["--plan", "x/plan.png"], "x is not a directory"),
+        (["--plan", "plan.jpg"], "plan.jpg: the plan is drawn as .png"),
         (["--data", "synthetic sentences", "--set", "labels.mood=mood"], "have no column mood"),
         (["--pretrained", "nowhere"], "nowhere"),
     ],
@@ -213,3 +228,61 @@ def test_recipes_are_package_data():
     """They are files beside the code, and the wheel's list of files has to name them."""
     project = tomllib.loads((RECIPES.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["tool"]["setuptools"]["package-data"] == {"minitx": ["recipes/*.toml"]}
+
+
+def test_a_model_labelled_by_rules_is_evaluated_by_the_same_rules(capsys, tmp_path):
+    assert run(capsys, "train", "--recipe", "mpnet-topics", "--out", "model", *FROM_SCRATCH)[0] == 0
+    synthetic_reviews(120, seed=9).to_csv(tmp_path / "new.csv", index=False)
+    code, out, _ = run(capsys, "evaluate", "model", "--data", "new.csv")
+    assert code == 0
+    assert "kept without a label for complaint" in out
+    assert [line for line in out.splitlines() if line in ("topic", "sentiment", "complaint")] == [
+        "topic",
+        "sentiment",
+        "complaint",
+    ]
+
+
+class Oracle:
+    """Stands for a model: says of row i what `answers` say of the token in it."""
+
+    classes: ClassVar = {
+        "topic": ("positive", "technical", "other"),
+        "sentiment": ("negative", "positive"),
+        "complaint": ("technical", "other"),
+    }
+    answers: ClassVar = {"sentiment": [1, 0, 0, 1], "complaint": [0, 0, 1, 1]}
+
+    def __init__(self):
+        self.encoder = SimpleNamespace(config=SimpleNamespace(pad_id=9))
+
+    def eval(self):
+        pass
+
+    def __call__(self, ids, attention_mask):
+        return {
+            head: Tensor(np.eye(2, dtype=np.float32)[np.array(self.answers[head])[ids[:, 0]]]) for head in self.answers
+        }
+
+
+def test_two_stages_read_as_one():
+    """The first head's class settles it if it is a class of the head; else the second head is asked."""
+    rows = TokenisedRows([[3], [2, 2], [1], [0, 0], [0]], {"topic": np.array([1, 2, 1, 0, -100])})
+    report = two_stage_report(Oracle(), rows, "topic", "sentiment", "complaint")
+    np.testing.assert_array_equal(report.confusion, [[1, 0, 0], [1, 1, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"topic": ("positive", "technical")},  # a class of the second head is missing
+        {"topic": ("positive", "technical", "other", "x")},  # one comes from nowhere
+        {"topic": ("positive", "negative", "technical", "other")},  # the second head would never be asked
+        {"topic": ("technical", "other")},  # the first head settles nothing
+        {"complaint": ("technical", "other", "positive")},  # of both heads
+    ],
+)
+def test_two_stages_that_are_ambiguous(classes):
+    with pytest.raises(InputError, match="two_stage: classes of topic must be those of complaint"):
+        check_two_stage({**Oracle.classes, **classes}, "topic", "sentiment", "complaint")
+    check_two_stage(Oracle.classes, "topic", "sentiment", "complaint")

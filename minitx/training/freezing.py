@@ -161,7 +161,7 @@ class Plan(LambdaLR):
         self.model, self.total_steps, self.steps_per_epoch = model, total_steps, steps_per_epoch
         self.stages, self.starts = tuple(stages), [round(stage.epoch * steps_per_epoch) for stage in stages]
         if self.starts[0] != 0:
-            raise InputError(f"the first stage begins at epoch {stages[0].epoch}: expected 0, what trains at the start")
+            raise InputError(f"stage 1 begins at epoch {stages[0].epoch:g}: expected 0")
         for number, (before, start) in enumerate(zip(self.starts, self.starts[1:], strict=False), start=2):
             if not before < start < total_steps:
                 last = f"{self.stages[number - 2].epoch:g} and before the end, {total_steps / steps_per_epoch:g}"
