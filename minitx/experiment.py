@@ -15,12 +15,13 @@ from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
 from minitx.data.split import LabelledTexts, Split, split
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
+from minitx.models.directories import new_directory, write_json
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.plots import confusion_picture, training_curves
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import TruncationWarning
-from minitx.training.checkpoint import new_directory, save_model, write_json
+from minitx.training.checkpoint import save_model
 from minitx.training.metrics import Report
 from minitx.training.optim import AdamW
 from minitx.training.parallel import usable_cores

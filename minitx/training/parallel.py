@@ -6,7 +6,6 @@ spread over the cores too, and nobody waits for the other inside every product.
 """
 
 import copy
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
@@ -17,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch
+from minitx.models.encoding import usable_cores
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.layers import Dropout
 from minitx.nn.module import Parameter
@@ -84,11 +84,6 @@ class DataParallel:
             for parameter, own in zip(parameters, self.parameters[0], strict=True):
                 parameter.requires_grad = own.requires_grad
                 parameter.data = own.data  # the same array, even if something has put a new one in its place
-
-
-def usable_cores() -> int:
-    """Cores this process may run on, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def replicate(model: MultiTaskModel) -> MultiTaskModel:
