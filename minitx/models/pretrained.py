@@ -276,17 +276,16 @@ def write_directory(
 ) -> None:
     """Write `module`, a SentenceEncoder, into an existing directory, in the layout that old and new versions read."""
     architecture = architecture_for(config)
-    package = "sentence_transformers.models"
-    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")][: 2 + config.normalize]
-    write_json(
-        directory / "modules.json",
-        [
-            {"idx": i, "name": str(i), "path": path, "type": f"{package}.{kind}"}
-            for i, (path, kind) in enumerate(modules)
-        ],
-    )
-    for path, _ in modules[1:]:
-        (directory / path).mkdir()
+    if architecture.positions_after_pad and tokenizer.pad_id != config.pad_id:  # there, positions are counted by ids
+        raise InputError(f"the tokenizer's padding id is {tokenizer.pad_id}, the encoder's {config.pad_id}")
+    folders = {"Transformer": "", "Pooling": "1_Pooling"} | ({"Normalize": "2_Normalize"} if config.normalize else {})
+    modules = [
+        {"idx": i, "name": str(i), "path": folder, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, folder) in enumerate(folders.items())
+    ]
+    write_json(directory / "modules.json", modules)
+    for folder in folders.values():
+        (directory / folder).mkdir(exist_ok=True)
     pooling = {f"pooling_mode_{key}": mode == config.pooling for key, mode in POOLING_KEYS.items()}
     write_json(
         directory / "1_Pooling" / "config.json",
