@@ -59,10 +59,10 @@ class SentenceEncoder(Module):
         self.similarity_fn_name = "cosine"
         self.position: SinusoidalPosition | LearnedPosition
         if c.positions == "sinusoidal":
-            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=c.hidden_size**-0.5, rng=rng)
+            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=c.hidden_size**-0.5, sparse=True, rng=rng)
             self.position = SinusoidalPosition(c.max_length, c.hidden_size)
         else:
-            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=0.02, rng=rng)  # as BERT does
+            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=0.02, sparse=True, rng=rng)  # as BERT does
             self.position = LearnedPosition(c.max_length, c.hidden_size, rng=rng)
         self.relative_position = RelativePositionBias(c.relative_buckets, c.num_heads) if c.relative_buckets else None
         self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps)

@@ -6,6 +6,7 @@ spread over the cores too, and nobody waits for the other inside every product.
 """
 
 import copy
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
@@ -20,6 +21,12 @@ from minitx.models.encoding import usable_cores
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.layers import Dropout
 from minitx.nn.module import Parameter
+
+# A thread takes its part of the batch in shares of about so many tokens: their activations stay close to its core from
+# one op to the next, and only one share's are alive at a time.
+TOKENS_PER_SHARE = 512
+
+Share = tuple[dict[str, np.ndarray], dict[str, float]]  # logits (b, C) and loss for each head
 
 
 class DataParallel:
@@ -57,7 +64,7 @@ class DataParallel:
         weights = class_weights or {}
         divisors = {head: F.target_weight(batch.labels[head], weights.get(head)) for head in self.models[0].heads}
 
-        def share(i: int, rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        def share(i: int, rows: np.ndarray) -> Share:
             model = self.models[i]
             width = int(batch.attention_mask[rows].any(axis=0).nonzero()[0].max(initial=0)) + 1  # may be less than T
             labels = {head: target[rows] for head, target in batch.labels.items()}
@@ -66,9 +73,13 @@ class DataParallel:
             sum(losses.values(), start=Tensor(0.0)).backward()
             return {h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()}
 
+        def work(i: int, rows: np.ndarray) -> list[Share]:
+            number = math.ceil(batch.ids[rows].size / TOKENS_PER_SHARE)
+            return [share(i, part) for part in np.array_split(rows, min(number, len(rows)))]
+
         self._follow()
-        shares = [rows for rows in np.array_split(np.arange(len(batch)), self.threads) if len(rows)]
-        results = list(self.pool.map(share, range(len(shares)), shares))
+        parts = [rows for rows in np.array_split(np.arange(len(batch)), self.threads) if len(rows)]
+        results = [result for results in self.pool.map(work, range(len(parts)), parts) for result in results]
         list(
             self.pool.map(
                 _add_gradients, *([p[i :: self.threads] for i in range(self.threads)] for p in self.parameters)
