@@ -12,7 +12,7 @@ import minitx
 PACKAGE = Path(minitx.__file__).parent
 # Each room may import from itself and from rooms before it.
 ROOMS = (
-    *("errors", "text", "data", "autograd", "nn", "models", "training"),
+    *("blas", "errors", "text", "data", "autograd", "nn", "models", "training"),
     *("plots", "experiment", "selfcheck", "__init__", "cli"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
