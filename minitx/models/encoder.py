@@ -12,7 +12,7 @@ from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.directories import find_directory, new_directory
 from minitx.models.encoding import run_batches
-from minitx.models.pretrained import Unwritten, load_weights, read_directory, write_directory
+from minitx.models.pretrained import Unwritten, check_size, load_weights, read_directory, write_directory
 from minitx.models.search import SIMILARITIES, normalized
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
 from minitx.nn.module import Module
@@ -99,6 +99,7 @@ class SentenceEncoder(Module):
         sentence-transformers: `SentenceTransformer(path)`.
         """
         source = read_directory(find_directory(path))
+        check_size(source)
         encoder = cls(source.config, source.tokenizer, rng=Unwritten((rng or np.random.default_rng(0)).bit_generator))
         load_weights(encoder, source)
         encoder.max_seq_length, encoder.similarity_fn_name = source.max_seq_length, source.similarity

@@ -11,6 +11,7 @@ would change a vector is passed over: what is not implemented is refused by name
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,6 +171,16 @@ def _read_max_seq_length(root: Path, lowercase: bool, positions: int) -> int:
     return min(said, positions) if isinstance(said, int) and said > 0 else positions
 
 
+def check_size(source: Pretrained) -> None:
+    """`InputError` if config.json asks for far more weights than the file has, before memory is asked for them."""
+    c, path = source.config, source.weights_path
+    block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+    asked = (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block
+    found = sum(math.prod(stored.shape) for stored in _read_header(path).values())
+    if asked > 2 * found:
+        raise InputError(f"{path} has {found:,} weights, {CONFIG} asks for {asked:,}: they are not of one model")
+
+
 # -- weights -----------------------------------------------------------------------------------------------------
 
 
@@ -219,7 +230,7 @@ class _Stored:
 
     def read(self, path: Path) -> np.ndarray:
         """As float32, in memory of its own."""
-        count = int(np.prod(self.shape))
+        count = math.prod(self.shape)
         array = np.fromfile(path, DTYPES[self.dtype], count, offset=self.start).reshape(self.shape)
         if self.dtype == "BF16":
             return (array.astype(np.uint32) << 16).view(np.float32)
