@@ -34,7 +34,7 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from benchmarks.bench_training import sgemm_peak
-from minitx.data.reviews import read_texts
+from minitx.data.texts import read_texts
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.encoding import equal_length_batches, usable_cores
 from minitx.text.tokenizer import TruncationWarning
@@ -57,7 +57,7 @@ model, reviews, count = sys.argv[1:]
 encode("first")
 first = time.time()
 if int(count):
-    from minitx.data.reviews import read_texts
+    from minitx.data.texts import read_texts
     import warnings
     warnings.simplefilter("ignore")
     encode(read_texts(reviews)[:int(count)])

@@ -317,7 +317,7 @@ def test_columns_need_a_file(capsys):
 
 @pytest.mark.parametrize(
     "command",
-    [["evaluate", "DIR", "--data", "x.csv"], ["predict", "DIR", "hi"], ["embed", "DIR", "x.txt", "--out", "x.npy"]],
+    [["evaluate", "DIR", "--data", "x.csv"], ["predict", "DIR", "hi"]],
 )
 def test_a_model_that_is_not_there(capsys, command):
     assert "DIR is not a directory: expected one that `minitx train` wrote" in refused(capsys, *command)

@@ -16,7 +16,7 @@ from reference import ragged_mask
 from sentence_transformers import SentenceTransformer
 
 from minitx.autograd.tensor import Tensor
-from minitx.data.reviews import read_texts
+from minitx.data.texts import read_texts
 from minitx.errors import InputError
 from minitx.models.directories import find_directory
 from minitx.models.encoder import SentenceEncoder
