@@ -22,7 +22,6 @@ from minitx.autograd.anomaly import detect_anomaly
 from minitx.autograd.engine import no_grad
 from minitx.autograd.gradcheck import gradcheck
 from minitx.autograd.tensor import Tensor, cat, stack, where
-from minitx.blas import use_avx512
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
@@ -53,5 +52,3 @@ __all__ = [
     "stack",
     "where",
 ]
-
-use_avx512()

@@ -12,7 +12,7 @@ import minitx
 PACKAGE = Path(minitx.__file__).parent
 # Each room may import from itself and from rooms before it.
 ROOMS = (
-    *("blas", "errors", "text", "data", "autograd", "nn", "models", "training"),
+    *("errors", "text", "data", "autograd", "nn", "models", "training"),
     *("plots", "experiment", "embed", "selfcheck", "__init__", "cli"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
