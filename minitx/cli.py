@@ -12,10 +12,13 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minitx.autograd.numeric import GradcheckError
-from minitx.data.reviews import read_texts
 from minitx.data.rules import read_rules
+from minitx.data.texts import read_texts
+from minitx.embed import check_out, embed_file
 from minitx.errors import InputError
 from minitx.experiment import prepare, read_data, run
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.search import SIMILARITIES, semantic_search
 from minitx.plots import timeline
 from minitx.selfcheck import HOW_TO, check_all, check_op, format_table
 from minitx.settings import CHOICES, RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
@@ -129,12 +132,57 @@ def _predict(a: argparse.Namespace) -> None:
 
 def _embed(a: argparse.Namespace) -> None:
     out = Path(a.out)
-    _check_new(out, ".npy", "vectors are written", a.overwrite)
-    model = load_model(a.model)
-    texts = read_texts(a.file, a.text)
-    vectors = model.encoder.encode(texts, show_progress_bar=sys.stderr.isatty())
-    np.save(out, vectors)
-    print(f"{len(vectors):,} vectors of {vectors.shape[1]} numbers written to {out}")
+    check_out(out, a.overwrite)
+    encoder = SentenceEncoder.from_pretrained(a.model)
+    try:
+        rows, before, cut = embed_file(
+            encoder,
+            a.file,
+            out,
+            text_column=a.text,
+            overwrite=a.overwrite,
+            progress=sys.stderr.isatty(),
+        )
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command goes on from {out}.partial", file=sys.stderr)
+        raise SystemExit(130) from None
+    if before:
+        print(f"resumed after {before:,} vectors that were there already")
+    if cut:
+        print(f"warning: {cut:,} texts longer than {encoder.max_seq_length} tokens were cut", file=sys.stderr)
+    print(f"{rows:,} vectors of {encoder.config.hidden_size} numbers written to {out}")
+
+
+def _search(a: argparse.Namespace) -> None:
+    encoder = SentenceEncoder.from_pretrained(a.model)
+    texts = read_texts(a.corpus, a.text)
+    shape = (len(texts), encoder.config.hidden_size)
+    corpus = _load_vectors(a.vectors, shape) if a.vectors else encoder.encode(texts)
+    score = SIMILARITIES[encoder.similarity_fn_name]
+    for hit in semantic_search(encoder.encode(a.query), corpus, top_k=a.top_k, score_function=score)[0]:
+        if a.format == "json":
+            print(json.dumps({**hit, "text": texts[int(hit["corpus_id"])]}, ensure_ascii=False))
+        else:
+            print(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}")
+
+
+def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
+    try:
+        vectors = np.load(path, mmap_mode="r")
+    except ValueError as error:
+        raise InputError(f"{path} is not a .npy file of `minitx embed`: {error}") from error
+    if vectors.shape != shape:
+        raise InputError(f"{path} holds {vectors.shape}; the corpus and the model make {shape}")
+    return vectors
+
+
+def _similar(a: argparse.Namespace) -> None:
+    encoder = SentenceEncoder.from_pretrained(a.model)
+    first, *others = a.text
+    if not others:
+        raise InputError("give two texts at least: the first is compared with each other")
+    for text, score in zip(others, encoder.similarity(*map(encoder.encode, (first, others)))[0], strict=True):
+        print(f"{score:.3f}  {text}")
 
 
 def _gradcheck(a: argparse.Namespace) -> None:
@@ -252,13 +300,29 @@ def _parser() -> Parser:
     predict.add_argument("text", metavar="TEXT", nargs="*", help="texts; lines of standard input if there are none")
     predict.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
 
-    embed = commands.add_parser("embed", help="write one vector per text")
+    model_help = "a model directory, a result directory, or the name of a model on the hub"
+    embed = commands.add_parser("embed", help="write one vector per text, of any number of texts; resumable")
     embed.set_defaults(command=_embed)
-    embed.add_argument("model", metavar="DIR", help="a result directory")
+    embed.add_argument("model", metavar="MODEL", help=model_help)
     embed.add_argument("file", metavar="FILE", help="a .txt with one text a line, or a .csv")
     embed.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
-    embed.add_argument("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE")
+    embed.add_argument("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE; or X.csv")
     embed.add_argument("--overwrite", action="store_true", help="replace X.npy")
+
+    search = commands.add_parser("search", help="find the texts that mean what a query means")
+    search.set_defaults(command=_search)
+    search.add_argument("model", metavar="MODEL", help=model_help)
+    search.add_argument("corpus", metavar="CORPUS", help="a .txt with one text a line, or a .csv")
+    search.add_argument("query", metavar="QUERY")
+    search.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
+    search.add_argument("--vectors", metavar="X.npy", help="of the corpus, written by embed, so that none is computed")
+    search.add_argument("--top-k", type=int, default=10, metavar="K", help="how many (default: %(default)s)")
+    search.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
+
+    similar = commands.add_parser("similar", help="how alike are two texts, or one and several others?")
+    similar.set_defaults(command=_similar)
+    similar.add_argument("model", metavar="MODEL", help=model_help)
+    similar.add_argument("text", metavar="TEXT", nargs="+", help="the first is compared with each other")
 
     check = commands.add_parser("gradcheck", help="compare every gradient of minitx, or of an op of yours, with slopes")
     check.set_defaults(command=_gradcheck)

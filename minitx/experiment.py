@@ -19,6 +19,7 @@ from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
 from minitx.data.sentences import COLUMNS, SENTENCES_NAME, synthetic_sentences
 from minitx.data.split import LabelledTexts, Split, split
 from minitx.errors import InputError
+from minitx.models.directories import new_directory, write_json
 from minitx.models.encoder import SentenceEncoder, Tokenizer
 from minitx.models.multitask import MultiTaskModel, TaskWeights
 from minitx.nn.layers import Dropout
@@ -27,7 +28,7 @@ from minitx.plots import confusion_picture, task_gradients, timeline, training_c
 from minitx.settings import Experiment
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import TruncationWarning
-from minitx.training.checkpoint import new_directory, save_model, write_json
+from minitx.training.checkpoint import save_model
 from minitx.training.freezing import Plan, parameter_groups, trainable_report
 from minitx.training.metrics import Report, confusion_matrix
 from minitx.training.optim import AdamW

@@ -115,9 +115,9 @@ def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
 
 def test_evaluate_refuses_labels_that_mean_something_else(capsys, trained, tmp_path, reviews_csv):
     shutil.copytree(trained, tmp_path / "model")
-    config = json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((tmp_path / "model" / "minitx.json").read_text(encoding="utf-8"))
     config["heads"]["sentiment"].reverse()
-    (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "model" / "minitx.json").write_text(json.dumps(config), encoding="utf-8")
     assert "the model has" in refused(capsys, "evaluate", "model", "--data", reviews_csv)
 
 
@@ -317,7 +317,7 @@ def test_columns_need_a_file(capsys):
 
 @pytest.mark.parametrize(
     "command",
-    [["evaluate", "DIR", "--data", "x.csv"], ["predict", "DIR", "hi"], ["embed", "DIR", "x.txt", "--out", "x.npy"]],
+    [["evaluate", "DIR", "--data", "x.csv"], ["predict", "DIR", "hi"]],
 )
 def test_a_model_that_is_not_there(capsys, command):
     assert "DIR is not a directory: expected one that `minitx train` wrote" in refused(capsys, *command)

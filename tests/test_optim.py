@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from minitx.autograd import functional as F
+from minitx.autograd.engine import RowGradient
 from minitx.autograd.tensor import Tensor
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module, Parameter
@@ -430,3 +431,84 @@ def test_weight_average_follows_its_formula_and_leaves_frozen_weights_alone():
         np.testing.assert_array_equal(layer.bias.data, frozen)
     for name, array in layer.state_dict().items():
         np.testing.assert_array_equal(array, own[name])
+
+
+# -- tables of which only some rows have a gradient -----------------------------------------------------------
+
+
+def table_steps(kind, options, sparse, *, restart_at=None, steps=40, max_norm=None):
+    """A table of 200 rows, of which more and more are looked up; the last 50 never are."""
+    rng = np.random.default_rng(3)
+    table = Parameter(np.random.default_rng(0).normal(size=(200, 6)))
+    optimizer = kind([table], **options)
+    for step in range(steps):
+        if step == restart_at:
+            state, table = optimizer.state_dict(), Parameter(table.data.copy())
+            optimizer = kind([table], **options)
+            optimizer.load_state_dict(state)
+        optimizer.zero_grad()
+        ids = rng.integers(20 + 130 * step // steps, size=(4, 5))
+        (F.embedding(ids, table, sparse) * rng.normal(size=(4, 5, 6))).sum().backward()
+        assert isinstance(table.grad, RowGradient) == sparse
+        if max_norm:
+            clip_grad_norm_([table], max_norm)
+        optimizer.step()
+    return table.data
+
+
+@each_optimizer
+@pytest.mark.parametrize("block", [optim.BLOCK, 24])
+def test_row_gradients_give_the_bits_of_full_ones(name, block, monkeypatch):
+    monkeypatch.setattr(optim, "BLOCK", block)
+    kind, _, options = OPTIMIZERS[name]
+    full = table_steps(kind, options, sparse=False)
+    assert full.tobytes() == table_steps(kind, options, sparse=True).tobytes()
+    assert full.tobytes() == table_steps(kind, options, sparse=True, restart_at=17).tobytes()
+    clipped = table_steps(kind, options, sparse=False, max_norm=0.1)
+    np.testing.assert_allclose(table_steps(kind, options, sparse=True, max_norm=0.1), clipped, rtol=1e-9, atol=1e-12)
+    assert np.abs(clipped - full).max() > 1e-6
+
+
+def test_lazy_adam_is_torchs_sparse_adam():
+    ours = Parameter(np.random.default_rng(0).normal(size=(30, 4)))
+    twin = torch.tensor(ours.data, requires_grad=True)
+    options = {"lr": 0.01, "eps": 1e-14}  # which torch adds before it corrects for the start, not after
+    optimizer, torch_optimizer = Adam([ours], **options, lazy=True), torch.optim.SparseAdam([twin], **options)
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        ids, dy = rng.integers(30, size=5), rng.normal(size=(5, 4))
+        ours.grad = RowGradient(ids, dy, ours.shape)
+        twin.grad = torch.sparse_coo_tensor(
+            torch.tensor(ids[None]), torch.tensor(dy), ours.shape, check_invariants=True
+        )
+        optimizer.step()
+        torch_optimizer.step()
+    np.testing.assert_allclose(ours.data, twin.detach().numpy(), rtol=1e-10)
+    exact = table_steps(Adam, {}, sparse=True)
+    assert np.abs(table_steps(Adam, {"lazy": True}, sparse=True) - exact).max() > 1e-4
+
+
+def test_lazy_decay_leaves_rows_alone_that_do_not_occur():
+    table = Parameter(np.ones((30, 4)))
+    table.grad = RowGradient(np.array([3]), np.zeros((1, 4)), table.shape)
+    AdamW([table], lr=0.1, weight_decay=0.5, lazy=True).step()
+    assert table.data[3].tolist() == [0.95] * 4
+    assert (np.delete(table.data, 3, axis=0) == 1).all()
+
+
+def test_a_row_gradient_is_an_array_to_whoever_asks():
+    rows = RowGradient(np.array([2, 0, 2]), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), (4, 2))
+    dense = [[3, 4], [0, 0], [6, 8], [0, 0]]
+    assert np.asarray(rows).tolist() == dense
+    assert np.asarray(rows + rows).tolist() == (2 * np.array(dense)).tolist()
+    for total in (rows + np.ones((4, 2)), np.ones((4, 2)) + rows):
+        assert total.tolist() == (1 + np.array(dense)).tolist()
+    assert rows.coalesce().rows.tolist() == [0, 2]
+    empty = RowGradient(np.array([], int), np.zeros((0, 2)), (4, 2))
+    assert not np.asarray(empty).any()
+
+
+def test_a_table_used_as_a_matrix_too_has_a_full_gradient():
+    table = Parameter(np.ones((5, 3)))
+    (F.embedding(np.array([1, 1]), table, sparse=True).sum() + (table * 2).sum()).backward()
+    assert np.asarray(table.grad).tolist() == [[2] * 3, [4] * 3, *[[2] * 3] * 3]

@@ -10,6 +10,7 @@ from minitx.data.batches import Batch
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
+from minitx.training import parallel as parallel_module
 from minitx.training.parallel import DataParallel, replicate
 
 B, T, V = 7, 9, 20
@@ -32,17 +33,19 @@ def gradients_with(threads, batch, **options):
     model = make(dtype=np.float64)
     with DataParallel(model, threads) as parallel:
         logits, losses = parallel.backward(batch, **options)
-    return logits, losses, {name: p.grad for name, p in model.named_parameters()}
+    return logits, losses, {name: np.asarray(p.grad) for name, p in model.named_parameters()}
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8, 12])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_any_number_of_threads_gives_the_same_loss_and_gradients(batch, threads, weighted):
-    """Uneven shares, more threads than rows, rows without a label, class weights, smoothing."""
+@pytest.mark.parametrize("tokens", [1, 20, 512])
+def test_any_number_of_threads_gives_the_same_loss_and_gradients(batch, threads, weighted, tokens, monkeypatch):
+    """Uneven shares, more threads than rows, many shares a thread, rows without a label, class weights, smoothing."""
     options = {}
     if weighted:
         options = {"class_weights": {"mood": np.array([1.0, 5.0, 0.5])}, "label_smoothing": 0.1}
     expected, expected_losses, expected_gradients = gradients_with(1, batch, **options)
+    monkeypatch.setattr(parallel_module, "TOKENS_PER_SHARE", tokens)
     logits, losses, gradients = gradients_with(threads, batch, **options)
     for head in expected:
         np.testing.assert_allclose(logits[head], expected[head], atol=1e-12)
@@ -64,7 +67,7 @@ def test_a_fixed_number_of_threads_gives_the_same_bits(batch):
         with DataParallel(model, 3) as parallel:
             losses = [parallel.backward(batch).losses for _ in range(3)]
         assert losses[0] != losses[1]  # dropout masks are drawn anew each time
-        runs.append((losses, [p.grad.tobytes() for p in model.parameters()]))
+        runs.append((losses, [np.asarray(p.grad).tobytes() for p in model.parameters()]))
     assert runs[0] == runs[1]
 
 

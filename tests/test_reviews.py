@@ -17,9 +17,9 @@ from minitx.data.reviews import (
     label_reviews,
     read_labelled,
     read_reviews,
-    read_texts,
 )
 from minitx.data.split import LabelledTexts, Split, group_rows, normalise, split
+from minitx.data.texts import read_texts
 from minitx.errors import InputError
 
 REAL = Path(__file__).parents[1] / ".." / "shared" / "data" / "netflix_reviews.csv"
@@ -260,7 +260,7 @@ def test_read_texts(tmp_path: Path, name: str, content: str, column: str | None,
         ("a.txt", "one", "content", "expected a .csv, or a .txt with one text a line"),
         ("a.json", "[]", None, "expected a .csv, or a .txt"),
         ("a.csv", "title\nx\n", None, "no column content; found title"),
-        ("a.csv", "content,b\nx,1\ny\nz,1\n", None, "ragged rows .1 with too few fields."),
+        ("a.csv", "content,b\nx,1\ny\nz,1\n", None, "a.csv: row 2 has too few fields"),
         ("a.txt", b"ok\n\xff\n", None, "not UTF-8 at byte 3"),
     ],
 )

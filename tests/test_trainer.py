@@ -215,7 +215,7 @@ def test_task_gradients_equal_those_of_separate_backward_passes(rng, threads, hi
     for head, weight in weights.items():
         model.zero_grad()
         (model.losses(model(batch.ids, batch.attention_mask), batch.labels)[head] * weight).backward()
-        by_task.append(np.concatenate([p.grad.ravel() for p in encoder.parameters() if p.requires_grad]))
+        by_task.append(np.concatenate([np.asarray(p.grad).ravel() for p in encoder.parameters() if p.requires_grad]))
     np.testing.assert_allclose(gram, [[a @ b for b in by_task] for a in by_task], rtol=1e-9)
 
     means = TaskGradients(("high", "chance"), [gram] * 2).means()

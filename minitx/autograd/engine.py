@@ -24,8 +24,49 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+
+class RowGradient:
+    """The derivative of a table (V, D) of which only some rows were looked up: those rows, and nothing for the others.
+
+    A batch holds a few hundred of 30,000 tokens. A full gradient of zeros, and an optimizer that goes through it,
+    would be most of the work of a small model. `np.asarray(gradient)` is the full array. Torch: a sparse gradient.
+    """
+
+    def __init__(self, rows: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) -> None:
+        self.rows = rows  # (N,) integers, in any order and any number of times
+        self.values = values  # (N, D), the share that each looked-up row adds
+        self.shape, self.dtype = shape, values.dtype
+
+    def __add__(self, other: "RowGradient | np.ndarray") -> "RowGradient | np.ndarray":
+        if isinstance(other, np.ndarray):
+            return np.asarray(self) + other
+        rows, values = np.concatenate([self.rows, other.rows]), np.concatenate([self.values, other.values])
+        return RowGradient(rows, values, self.shape)
+
+    __radd__ = __add__
+
+    def coalesce(self) -> "RowGradient":
+        """Each row once, ascending, with the sum of its shares.
+
+        Sorted by row, the shares of a row lie together and are summed in one pass: several times faster than
+        `np.add.at`.
+        """
+        if np.all(self.rows[1:] > self.rows[:-1]):
+            return self
+        order = np.argsort(self.rows, kind="stable")
+        rows = self.rows[order]
+        starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+        return RowGradient(rows[starts], np.add.reduceat(self.values[order], starts, axis=0), self.shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        once = self.coalesce()
+        dense = np.zeros(self.shape, dtype or self.dtype)
+        dense[once.rows] = once.values
+        return dense
+
+
 # One derivative per parent: an array, or a function that computes it if it is wanted.
-Gradients = Sequence[np.ndarray | Callable[[], np.ndarray]]
+Gradients = Sequence[np.ndarray | RowGradient | Callable[[], np.ndarray]]
 
 
 class _Mode(threading.local):
@@ -61,7 +102,7 @@ class Node:
     __slots__ = ("backward_fn", "data", "grad", "parents", "requires_grad")
 
     data: np.ndarray
-    grad: np.ndarray | None  # d loss / d data, the same shape and dtype; leaves only
+    grad: Any  # d loss / d data, an array of the same shape and dtype (or a RowGradient), or None; leaves only
     requires_grad: bool
     parents: tuple["Node", ...]  # () for a leaf
     backward_fn: Callable[[np.ndarray], Gradients] | None  # None for a leaf
@@ -132,7 +173,13 @@ def backward(root: Node, gradient: np.ndarray, *, retain_graph: bool = False) ->
         for i, (parent, dx) in enumerate(zip(node.parents, derivatives, strict=True)):
             if not parent.requires_grad:
                 continue
-            dx = np.asarray(dx() if callable(dx) else dx, dtype=parent.data.dtype)
+            dx = dx() if callable(dx) else dx
+            if isinstance(dx, RowGradient) and parent.is_leaf:
+                if monitor is not None:
+                    monitor.after_backward(node, i, dy, dx.values)
+                parent.grad = dx if parent.grad is None else parent.grad + dx
+                continue
+            dx = np.asarray(dx, dtype=parent.data.dtype)
             if dx.shape != parent.data.shape:
                 try:
                     dx = unbroadcast(dx, parent.data.shape)

@@ -9,42 +9,47 @@ Letters: B batch, T tokens, D model width, H heads, K = D // H, V vocabulary, C 
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from minitx.autograd.engine import Gradients
+from minitx.autograd.engine import Gradients, RowGradient, is_grad_enabled
 from minitx.autograd.tensor import Tensor
 
-# Attention works on as many samples at a time as keep their (H, T, T) scores within a core's L2 cache: elements.
-SCORES_IN_CACHE = 64 * 1024
+# What several passes work on at a time, so that it stays in a core's cache between them: elements.
+ELEMENTS_IN_CACHE = 32 * 1024
+SCORES_IN_CACHE = 64 * 1024  # in attention: whole samples, (H, T, T) scores each
 
 
-def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    """y = x wᵀ + b, with x (..., D), w (F, D), b (F,) -> (..., F). Torch: `functional.linear`.
+def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None = None) -> Tensor:
+    """y = act(x wᵀ + b), with x (..., D), w (F, D), b (F,) -> (..., F); act is None, "relu" or "gelu".
 
-    Fused for cost: all leading axes become one, so that dw is a single product. Composed from `@`, the weight
-    gradient of a (B, T, D) input would be (B, D, F) before it is summed.
+    Fused for cost: all leading axes become one, so that dw is a single product (composed from `@`, the weight
+    gradient of a (B, T, D) input would be (B, D, F) before it is summed), and the activation works in place on what the
+    product wrote. Torch: `functional.linear`, then `functional.relu` or `functional.gelu`.
     """
-    # dx = dy w ;  dw = dyᵀ x ;  db = 1ᵀ dy
+    # h = x wᵀ + b ;  dh = act'(h) dy ;  dx = dh w ;  dw = dhᵀ x ;  db = 1ᵀ dh
     x2 = x.data.reshape(-1, x.shape[-1])
     y = x2 @ w.data.T
     if b is not None:
         y += b.data
+    slope = None if activation is None else ACTIVATIONS[activation](y, is_grad_enabled())
 
     def backward(dy: np.ndarray) -> Gradients:
-        dy2 = dy.reshape(-1, dy.shape[-1])
-        gradients = (lambda: (dy2 @ w.data).reshape(x.shape)), (lambda: dy2.T @ x2)
-        return gradients if b is None else (*gradients, lambda: _sum_rows(dy2))
+        dh = dy.reshape(y.shape)
+        if slope is not None:
+            dh = dh * slope
+        gradients = (lambda: (dh @ w.data).reshape(x.shape)), (lambda: dh.T @ x2)
+        return gradients if b is None else (*gradients, lambda: _sum_rows(dh))
 
     parents = (x, w) if b is None else (x, w, b)
-    return Tensor.from_op(y.reshape(*x.shape[:-1], len(w)), parents, backward)
+    return Tensor.from_op(y.reshape(*x.shape[:-1], len(w.data)), parents, backward)
 
 
 def relu(x: Tensor) -> Tensor:
     """y = max(x, 0); dx = dy where x > 0, and 0 at the kink. Torch: `functional.relu`."""
-    y = np.maximum(x.data, 0)
-    return Tensor.from_op(y, (x,), lambda dy: (dy * (y > 0),))
+    return _activation(x, "relu")
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -53,22 +58,46 @@ def gelu(x: Tensor) -> Tensor:
     Hendrycks & Gimpel 2016, "Gaussian Error Linear Units". Fused for cost. Φ is within 1e-7 (float32) or
     1e-13 (float64) of the true one. Torch: `functional.gelu(x, approximate="none")`.
     """
-    # Φ(x) = (1 + erf(x / √2)) / 2 ;  dx = (Φ(x) + x φ(x)) dy  with φ(x) = exp(-x²/2) / √(2π)
-    cdf = _erf(x.data * math.sqrt(0.5))
-    cdf += 1
-    cdf *= 0.5
+    return _activation(x, "gelu")
 
-    def backward(dy: np.ndarray) -> Gradients:
-        dx = np.square(x.data)
-        dx *= -0.5
-        np.exp(dx, out=dx)
-        dx *= x.data
-        dx *= 1 / math.sqrt(2 * math.pi)
-        dx += cdf
-        dx *= dy
-        return (dx,)
 
-    return Tensor.from_op(x.data * cdf, (x,), backward)
+def _activation(x: Tensor, name: str) -> Tensor:
+    y = x.data.copy()
+    slope = ACTIVATIONS[name](y, is_grad_enabled())
+    return Tensor.from_op(y, (x,), lambda dy: (dy * slope,))
+
+
+def _relu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
+    """Replace x by max(x, 0); returns its slope, 1 or 0, if that is wanted."""
+    np.maximum(x, 0, out=x)
+    return x > 0 if want_slope else None
+
+
+def _gelu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
+    """Replace x by x Φ(x); returns its slope, Φ(x) + x φ(x) with φ(x) = exp(-x²/2) / √(2π), if that is wanted.
+
+    Two dozen passes, over as many elements at a time as stay in a core's cache through all of them.
+    """
+    slope = np.empty_like(x) if want_slope else None
+    flat = x.reshape(-1)
+    for start in range(0, x.size, ELEMENTS_IN_CACHE):
+        part = flat[start : start + ELEMENTS_IN_CACHE]
+        cdf = _erf(part * math.sqrt(0.5))  # Φ(x) = (1 + erf(x / √2)) / 2
+        cdf += 1
+        cdf *= 0.5
+        if slope is not None:
+            pdf = np.square(part)
+            pdf *= -0.5
+            np.exp(pdf, out=pdf)
+            pdf *= 1 / math.sqrt(2 * math.pi)
+            pdf *= part
+            np.add(cdf, pdf, out=slope.reshape(-1)[start : start + ELEMENTS_IN_CACHE])
+        part *= cdf
+    return slope
+
+
+# Each works in place and returns the slope at every element, or None.
+ACTIVATIONS = {"relu": _relu_, "gelu": _gelu_}
 
 
 def softmax(x: Tensor) -> Tensor:
@@ -98,17 +127,55 @@ def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
 
     Ba, Kiros & Hinton 2016, equation 4. Fused for cost: the composed gradient is a dozen passes over x.
     """
+    y, backward = _layer_norm(x.data.copy(), w, b, eps)
+    return Tensor.from_op(y, (x, w, b), backward)
+
+
+def add_layer_norm(
+    x: Tensor,
+    r: Tensor,
+    w: Tensor,
+    b: Tensor,
+    eps: float = 1e-5,
+    p: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> Tensor:
+    """y = layer_norm(x + dropout(r, p)): a sublayer's result r joins the stream x. All (..., D); w, b (D,).
+
+    The end of every sublayer of a post-norm transformer (Vaswani et al. 2017, section 5.4). Fused for cost: neither
+    the sum nor the thinned-out r is kept. Torch: `functional.layer_norm(x + functional.dropout(r, p), ...)`.
+    """
+    mask = None
+    if p:
+        assert rng is not None, "dropout needs a random generator"
+        mask = dropout_mask(r.shape, p, rng, r.dtype)
+        total = r.data * mask
+        total += x.data
+    else:
+        total = x.data + r.data
+    y, norm_backward = _layer_norm(total, w, b, eps)
+
+    def backward(dy: np.ndarray) -> Gradients:
+        dtotal, dw, db = norm_backward(dy)
+        dx = dtotal()
+        return dx, (dx if mask is None else dx * mask), dw, db
+
+    return Tensor.from_op(y, (x, r, w, b), backward)
+
+
+def _layer_norm(x: np.ndarray, w: Tensor, b: Tensor, eps: float) -> tuple[np.ndarray, Callable]:
+    """y (the memory of x is used up) and the function that gives, from dy, those that give dx, dw and db."""
     # with n = (x - mean) / √(var + eps) and g = w dy:
     # dx = (g - mean(g) - n mean(g n)) / √(var + eps) ;  dw = sum(dy n) ;  db = sum(dy)
     D = x.shape[-1]
-    n = x.data.reshape(-1, D)
-    n = n - _mean_of_rows(n)
+    n = x.reshape(-1, D)
+    n -= _mean_of_rows(n)
     scale = 1 / np.sqrt(np.einsum("nd,nd->n", n, n)[:, None] / D + x.dtype.type(eps))
     n *= scale
     y = n * w.data
     y += b.data
 
-    def backward(dy: np.ndarray) -> Gradients:
+    def backward(dy: np.ndarray) -> tuple[Callable[[], np.ndarray], ...]:
         dy2 = dy.reshape(-1, D)
 
         def dx() -> np.ndarray:
@@ -121,25 +188,19 @@ def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
 
         return dx, (lambda: np.einsum("nd,nd->d", dy2, n)), (lambda: _sum_rows(dy2))
 
-    return Tensor.from_op(y.reshape(x.shape), (x, w, b), backward)
+    return y.reshape(x.shape), backward
 
 
-def embedding(ids: np.ndarray, w: Tensor) -> Tensor:
+def embedding(ids: np.ndarray, w: Tensor, sparse: bool = False) -> Tensor:
     """y = w[ids]: rows of the table w (V, D) for integer ids of any shape -> (*ids.shape, D).
 
-    Fused for scatter: a token that occurs twice must receive both derivatives; `dw[ids] += dy` would keep one.
-    Sorted by id, the shares of each token lie together and are summed in one pass, which is several times
-    faster than `np.add.at`. Torch: `functional.embedding`.
+    Fused for scatter: a token that occurs twice must receive both derivatives; `dw[ids] += dy` would keep one. With
+    `sparse`, w.grad is a `RowGradient`, else an array. Torch: `functional.embedding`.
     """
 
     def backward(dy: np.ndarray) -> Gradients:
-        dw = np.zeros_like(w.data)
-        order = np.argsort(ids, axis=None, kind="stable")
-        if order.size:
-            rows = ids.reshape(-1)[order]
-            starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
-            dw[rows[starts]] = np.add.reduceat(dy.reshape(-1, w.shape[1])[order], starts, axis=0)
-        return (dw,)
+        dw = RowGradient(ids.reshape(-1), dy.reshape(-1, w.shape[1]), w.shape)
+        return (dw if sparse else np.asarray(dw),)
 
     return Tensor.from_op(w.data[ids], (w,), backward)
 
@@ -192,7 +253,8 @@ def attention(
     `attn_mask=attention_mask[:, None, None, :]`.
     """
     # s = q kᵀ / √K + bias ;  p = softmax(s) ;  y = p v
-    # dv = pᵀ dy ;  dp = dy vᵀ ;  ds = p (dp - sum(dp p)), and sum(dp p) = dy · y ;  dq = ds k / √K ;  dk = dsᵀ q / √K
+    # dv = pᵀ dy ;  dp = dy vᵀ ;  ds = p dp - p sum(p dp), and sum(p dp) = dy · y ;  dq = ds k / √K ;  dk = dsᵀ q / √K
+    # With dropout, y = p' v and p' is what dp is multiplied with; the softmax itself is still p.
     # Scores are kept transposed, (asked, asking): NumPy is several times faster at max and sum along an axis that
     # is not the last one.
     B, T, D = q.shape
@@ -207,7 +269,7 @@ def attention(
     qh, kh, vh = heads(q.data * q.dtype.type(1 / math.sqrt(K))), heads(k.data), heads(v.data)
     y = np.empty_like(q.data, order="C")
     yh = heads(y)
-    weights, masks = [], []  # per block: p (b, H, T, T) and the dropout mask, kept for the backward pass
+    weights, dropped = [], []  # per block: p (b, H, T, T), before and after dropout, kept for the backward pass
     for block in blocks:
         p = kh[block] @ qh[block].swapaxes(-1, -2)
         if bias is not None:
@@ -223,8 +285,9 @@ def attention(
         weights.append(p)
         if dropout_p:
             assert rng is not None, "dropout needs a random generator"
-            masks.append(dropout_mask(p.shape, dropout_p, rng, p.dtype))
-            p = p * masks[-1]
+            p = dropout_mask(p.shape, dropout_p, rng, p.dtype)
+            p *= weights[-1]
+        dropped.append(p)
         np.matmul(p.swapaxes(-1, -2), vh[block], out=yh[block])
 
     def backward(dy: np.ndarray) -> Gradients:
@@ -232,14 +295,10 @@ def attention(
         dqh, dkh, dvh, dyh = heads(dq), heads(dk), heads(dv), heads(dy)
         dbias = None if bias is None else np.zeros_like(bias.data)
         for i, block in enumerate(blocks):
-            p = weights[i]
-            dropped = p * masks[i] if dropout_p else p
-            np.matmul(dropped, dyh[block], out=dvh[block])
+            np.matmul(dropped[i], dyh[block], out=dvh[block])
             ds = vh[block] @ dyh[block].swapaxes(-1, -2)
-            if dropout_p:
-                ds *= masks[i]
-            ds -= np.einsum("bhtk,bhtk->bht", dyh[block], yh[block])[:, :, None, :]
-            ds *= p
+            ds *= dropped[i]
+            ds -= weights[i] * np.einsum("bhtk,bhtk->bht", dyh[block], yh[block])[:, :, None, :]
             np.matmul(ds.swapaxes(-1, -2), kh[block], out=dqh[block])
             np.matmul(ds, qh[block], out=dkh[block])
             if dbias is not None:

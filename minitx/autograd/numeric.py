@@ -105,7 +105,7 @@ def analytic_gradients(func: Function, inputs: Sequence[Any], cotangents: Sequen
                 y.backward(c, retain_graph=True)
             except (TypeError, ValueError) as error:
                 raise GradcheckError(f"gradcheck failed: {error}") from error
-    return [np.zeros_like(t.data) if t.grad is None else t.grad.copy() for t in checked_inputs(inputs)]
+    return [np.zeros_like(t.data) if t.grad is None else np.array(t.grad) for t in checked_inputs(inputs)]
 
 
 def slopes(func: Function, inputs: Sequence[Any], t: Tensor, found: Comparison, eps: float) -> np.ndarray:

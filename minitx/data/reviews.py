@@ -12,7 +12,6 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import TextIOWrapper
-from pathlib import Path
 from typing import TextIO
 
 import numpy as np
@@ -156,34 +155,6 @@ def label_frame(
     if classes is None:
         check_classes(data, audit.source)
     return data, audit
-
-
-def read_texts(path: PathLike, text_column: str | None = None) -> list[str]:
-    """Read texts to be embedded: every line of a .txt, or one column (default `content`, else `text`) of a .csv.
-
-    Nothing is dropped, so that text i stays row i; blank texts stay as they are. Raises InputError for a file that
-    cannot be used, a ragged row included.
-    """
-    name = os.fspath(path)
-    suffix = Path(path).suffix.lower()
-    if suffix == ".txt" and text_column is None:
-        with _open(path) as file:
-            texts = [line.rstrip("\r\n") for line in file]
-    elif suffix == ".csv":
-        if text_column is None:
-            with _open(path) as file:
-                header = _header(name, _records(name, file))
-            text_column = "text" if "text" in header and "content" not in header else "content"
-        frame, audit = _read_table(path, [text_column])
-        if audit.dropped:
-            reasons = ", ".join(f"{count} with {reason}" for reason, count in audit.dropped.items())
-            raise InputError(f"{name}: ragged rows ({reasons}); every row needs as many fields as the header")
-        texts = frame[text_column].tolist()
-    else:
-        raise InputError(f"{name}: expected a .csv, or a .txt with one text a line and no column name")
-    if not texts:
-        raise InputError(f"{name}: empty file; expected one text a line")
-    return texts
 
 
 @contextmanager

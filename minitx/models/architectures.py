@@ -141,6 +141,8 @@ class Architecture:
                 raise InputError(f"{where}: {key} {found}; it must be {'text' if str in kinds else 'a number'}")
             fields[field] = value
         fields["max_length"] -= self.first_position(fields["pad_id"])
+        if self.relative_buckets and fields["pad_id"] != self.pad_id:
+            raise InputError(f"{where}: pad_token_id is {fields['pad_id']}; MPNet's code takes {self.pad_id} for it")
         try:
             return EncoderConfig(**fields, positions="learned")
         except InputError as error:
@@ -212,7 +214,17 @@ def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
 
 
 def architecture_for(c: EncoderConfig) -> Architecture:
-    """The architecture whose files can hold an encoder: BERT unless it is pre-norm or has a relative bias."""
-    if c.relative_buckets and c.norm_first:
+    """The architecture whose files can hold an encoder: BERT unless it is pre-norm or has a relative bias.
+
+    `InputError` if there is none.
+    """
+    if not c.relative_buckets:
+        return ARCHITECTURES["roberta-prelayernorm" if c.norm_first else "bert"]
+    if c.norm_first:
         raise InputError("no architecture of the ecosystem has pre-norm blocks and a relative position bias")
-    return ARCHITECTURES["mpnet" if c.relative_buckets else "roberta-prelayernorm" if c.norm_first else "bert"]
+    mpnet = ARCHITECTURES["mpnet"]
+    if c.relative_buckets != mpnet.relative_buckets:
+        raise InputError(f"MPNet's relative bias has {mpnet.relative_buckets} buckets, not {c.relative_buckets}")
+    if c.pad_id != mpnet.pad_id:
+        raise InputError(f"MPNet's padding id is {mpnet.pad_id}, whatever config.json says, not {c.pad_id}")
+    return mpnet

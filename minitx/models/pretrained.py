@@ -11,6 +11,7 @@ would change a vector is passed over: what is not implemented is refused by name
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,16 +22,18 @@ import safetensors
 import safetensors.numpy
 
 from minitx.errors import InputError
-from minitx.models.architectures import OTHER_USES, TOKEN_TYPES, Architecture, architecture_of
+from minitx.models.architectures import OTHER_USES, TOKEN_TYPES, Architecture, architecture_for, architecture_of
 from minitx.models.config import EncoderConfig
+from minitx.models.directories import CONFIG, WEIGHTS, write_json
+from minitx.models.search import SIMILARITIES
 from minitx.nn.module import Module
 from minitx.nn.pooling import POOLING_MODES
+from minitx.nn.position import SinusoidalPosition
 from minitx.text.bpe import BPETokenizer
 from minitx.text.load import load_tokenizer
 from minitx.text.tokenizer_json import parse_json, read_text
 from minitx.text.wordpiece import WordPieceTokenizer
 
-Weights = dict[str, np.ndarray]
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy has no BF16: the upper half of an F32
 POOLING_KEYS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}  # pooling_mode_... in older files
 
@@ -55,15 +58,15 @@ class Pretrained:
     token_types: int  # rows of that table
     tokenizer: BPETokenizer | WordPieceTokenizer
     max_seq_length: int
-    similarity: str
+    similarity: str  # of `search.SIMILARITIES`
 
 
 def read_directory(path: Path) -> Pretrained:
     """Read and check everything but the weights; `InputError` naming the file, the field, and what is accepted."""
     modules = _read_modules(path)
     root = path / modules.get("Transformer", "")
-    where = str(root / "config.json")
-    raw = _read_object(root / "config.json")
+    where = str(root / CONFIG)
+    raw = _read_object(root / CONFIG)
     architecture = architecture_of(raw, where)
     config = architecture.read_config(raw, where)
     config = replace(
@@ -83,14 +86,20 @@ def read_directory(path: Path) -> Pretrained:
             f"{path / 'config_sentence_transformers.json'}: default_prompt_name is not implemented; accepted: null, "
             "and the prompt put before each text"
         )
+    similarity = extra.get("similarity_fn_name") or "cosine"
+    if similarity not in SIMILARITIES:
+        raise InputError(
+            f"{path / 'config_sentence_transformers.json'}: similarity_fn_name {similarity!r} is not implemented; "
+            f"accepted: {', '.join(SIMILARITIES)}"
+        )
     return Pretrained(
-        root / "model.safetensors",
+        root / WEIGHTS,
         architecture,
         config,
         _count(raw, "type_vocab_size", 2, where) if architecture.token_types else 0,
         tokenizer,
         _read_max_seq_length(root, tokenizer.spec.lowercase, config.max_length),
-        extra.get("similarity_fn_name") or "cosine",
+        similarity,
     )
 
 
@@ -162,6 +171,16 @@ def _read_max_seq_length(root: Path, lowercase: bool, positions: int) -> int:
     return min(said, positions) if isinstance(said, int) and said > 0 else positions
 
 
+def check_size(source: Pretrained) -> None:
+    """`InputError` if config.json asks for far more weights than the file has, before memory is asked for them."""
+    c, path = source.config, source.weights_path
+    block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+    asked = (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block
+    found = sum(math.prod(stored.shape) for stored in _read_header(path).values())
+    if asked > 2 * found:
+        raise InputError(f"{path} has {found:,} weights, {CONFIG} asks for {asked:,}: they are not of one model")
+
+
 # -- weights -----------------------------------------------------------------------------------------------------
 
 
@@ -211,7 +230,7 @@ class _Stored:
 
     def read(self, path: Path) -> np.ndarray:
         """As float32, in memory of its own."""
-        count = int(np.prod(self.shape))
+        count = math.prod(self.shape)
         array = np.fromfile(path, DTYPES[self.dtype], count, offset=self.start).reshape(self.shape)
         if self.dtype == "BF16":
             return (array.astype(np.uint32) << 16).view(np.float32)
@@ -253,3 +272,78 @@ def _foreign_names(header: Mapping[str, _Stored], architecture: Architecture) ->
             name = name.removesuffix("beta") + "bias" * name.endswith("beta")
         found[name.removeprefix(prefix)] = stored
     return found
+
+
+# -- writing -----------------------------------------------------------------------------------------------------
+
+
+def write_directory(
+    directory: Path,
+    module: Module,
+    config: EncoderConfig,
+    tokenizer: BPETokenizer | WordPieceTokenizer,
+    max_seq_length: int,
+    similarity: str,
+) -> None:
+    """Write `module`, a SentenceEncoder, into an existing directory, in the layout that old and new versions read."""
+    architecture = architecture_for(config)
+    if architecture.positions_after_pad and tokenizer.pad_id != config.pad_id:  # there, positions are counted by ids
+        raise InputError(f"the tokenizer's padding id is {tokenizer.pad_id}, the encoder's {config.pad_id}")
+    folders = {"Transformer": "", "Pooling": "1_Pooling"} | ({"Normalize": "2_Normalize"} if config.normalize else {})
+    modules = [
+        {"idx": i, "name": str(i), "path": folder, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, folder) in enumerate(folders.items())
+    ]
+    write_json(directory / "modules.json", modules)
+    for folder in folders.values():
+        (directory / folder).mkdir(exist_ok=True)
+    pooling = {f"pooling_mode_{key}": mode == config.pooling for key, mode in POOLING_KEYS.items()}
+    write_json(
+        directory / "1_Pooling" / "config.json",
+        {"word_embedding_dimension": config.hidden_size, **pooling, "pooling_mode_mean_sqrt_len_tokens": False},
+    )
+    write_json(directory / CONFIG, architecture.write_config(config))
+    write_json(directory / "sentence_bert_config.json", {"max_seq_length": max_seq_length, "do_lower_case": False})
+    write_json(
+        directory / "config_sentence_transformers.json",
+        {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": similarity},
+    )
+    tokenizer.save(directory / "tokenizer.json")
+    write_json(directory / "tokenizer_config.json", _tokenizer_config(tokenizer, max_seq_length))
+    safetensors.numpy.save_file(_foreign_weights(module, architecture, config), directory / WEIGHTS, {"format": "pt"})
+
+
+def _tokenizer_config(tokenizer: BPETokenizer | WordPieceTokenizer, max_seq_length: int) -> dict[str, Any]:
+    roles = {"pad_token": tokenizer.pad_id, "cls_token": tokenizer.cls_id, "sep_token": tokenizer.sep_id}
+    tokens = {role: tokenizer.id_to_token(id) for role, id in roles.items()}
+    if tokenizer.model == "WordPiece":
+        tokens["unk_token"] = tokenizer.spec.unk_token
+    if mask := next((token for token in ("<mask>", "[MASK]") if tokenizer.token_to_id(token) is not None), None):
+        tokens["mask_token"] = mask
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",  # takes tokenizer.json as it is
+        "model_max_length": max_seq_length,
+        "model_input_names": ["input_ids", "attention_mask"],
+        **tokens,
+    }
+
+
+def _foreign_weights(module: Module, architecture: Architecture, config: EncoderConfig) -> dict[str, np.ndarray]:
+    """The weights by their names there.
+
+    A sinusoid is written out as a table of positions, and the factor √D of `SinusoidalPosition` goes into the
+    embeddings: the sums are then the same to the last bit.
+    """
+    weights = module.state_dict()
+    if config.positions == "sinusoidal":
+        position = SinusoidalPosition(config.max_length, config.hidden_size)
+        weights["position.weight"] = position.table
+        weights["embedding.weight"] = weights["embedding.weight"] * position.scale
+    unused = np.zeros((architecture.first_position(config.pad_id), config.hidden_size), np.float32)
+    weights["position.weight"] = np.concatenate([unused, weights["position.weight"]])
+    names = architecture.names(weights)
+    # safetensors takes a transposed array's memory as it lies and would save it scrambled.
+    foreign = {names[name]: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}
+    if architecture.token_types:
+        foreign[TOKEN_TYPES] = np.zeros((1, config.hidden_size), np.float32)
+    return foreign

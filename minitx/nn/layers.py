@@ -24,24 +24,34 @@ class Linear(Module):
         self.weight = Parameter(rng.uniform(-bound, bound, (out_features, in_features)).astype(np.float32))
         self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype(np.float32)) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in_features) -> (..., out_features)."""
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, activation: str | None = None) -> Tensor:
+        """(..., in_features) -> (..., out_features), through "relu" or "gelu" if that is asked for."""
+        return F.linear(x, self.weight, self.bias, activation)
 
 
 class Embedding(Module):
     """A table of vectors: integer ids of any shape -> (*ids.shape, embedding_dim).
 
     `weight` (num_embeddings, embedding_dim) starts normal with standard deviation `std`; torch's default is 1.
-    Torch: `torch.nn.Embedding`.
+    With `sparse`, its gradient is a `RowGradient`: only the rows of the batch's tokens, which saves most of an
+    optimizer's work when the vocabulary is large. Torch: `torch.nn.Embedding`.
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, std: float = 1.0, *, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        std: float = 1.0,
+        sparse: bool = False,
+        *,
+        rng: np.random.Generator,
+    ) -> None:
         self.weight = Parameter(rng.normal(0, std, (num_embeddings, embedding_dim)).astype(np.float32))
+        self.sparse = sparse
 
     def forward(self, ids: np.ndarray) -> Tensor:
         """Integer array -> (*ids.shape, embedding_dim)."""
-        return F.embedding(ids, self.weight)
+        return F.embedding(ids, self.weight, self.sparse)
 
 
 class LayerNorm(Module):
@@ -52,9 +62,12 @@ class LayerNorm(Module):
         self.bias = Parameter(np.zeros(normalized_shape, np.float32))
         self.eps = eps
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
-        return F.layer_norm(x, self.weight, self.bias, self.eps)
+    def forward(self, x: Tensor, r: Tensor | None = None, dropout: "Dropout | None" = None) -> Tensor:
+        """The norm of x, or of x + dropout(r): (..., D) -> (..., D)."""
+        if r is None:
+            return F.layer_norm(x, self.weight, self.bias, self.eps)
+        p, rng = (dropout.p, dropout.rng) if dropout is not None and dropout.training else (0.0, None)
+        return F.add_layer_norm(x, r, self.weight, self.bias, self.eps, p, rng)
 
 
 class Dropout(Module):

@@ -9,7 +9,7 @@ from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, LayerNorm, Linear
 from minitx.nn.module import Module
 
-ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+ACTIVATIONS = tuple(F.ACTIVATIONS)
 
 
 class FeedForward(Module):
@@ -27,7 +27,7 @@ class FeedForward(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
-        return self.linear2(ACTIVATIONS[self.activation](self.linear1(x)))
+        return self.linear2(self.linear1(x, self.activation))
 
 
 class TransformerBlock(Module):
@@ -67,8 +67,8 @@ class TransformerBlock(Module):
         if self.norm_first:
             x = x + self.dropout1(self.attention(self.norm1(x), attention_mask, bias))
             return x + self.dropout2(self.feed_forward(self.norm2(x)))
-        x = self.norm1(x + self.dropout1(self.attention(x, attention_mask, bias)))
-        return self.norm2(x + self.dropout2(self.feed_forward(x)))
+        x = self.norm1(x, self.attention(x, attention_mask, bias), self.dropout1)
+        return self.norm2(x, self.feed_forward(x), self.dropout2)
 
 
 class TransformerEncoder(Module):

@@ -208,7 +208,7 @@ class Plan(LambdaLR):
                 parameter.requires_grad = parameter in training
                 if not parameter.requires_grad:
                     parameter.grad = None
-                    self.optimizer.state.pop(parameter, None)
+                    self.optimizer.forget(parameter)
 
 
 class ReportRow(NamedTuple):

@@ -15,19 +15,22 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from minitx.autograd.engine import RowGradient
 from minitx.nn.module import Module, Parameter
 
 # Elements that one pass of Adam works on: five arrays of 32k floats stay in a core's L2 cache, whereas whole
 # matrices would travel through memory once for each operation.
 BLOCK = 32 * 1024
+Task = Callable[[], None]
 
 
 class Optimizer:
-    """Parameter groups, and the loop over them; a subclass says how one parameter moves.
+    """Parameter groups, and the loop over them; a subclass says how elements move.
 
     Args:
         params: parameters, (name, parameter) pairs, or group dicts. A group may override any default, may be
@@ -39,10 +42,14 @@ class Optimizer:
             rate, or no parameters at all.
     """
 
+    decoupled_weight_decay = False
+    lazy = False
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = {**defaults, "frozen": False}
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
+        self.seen_rows: dict[Parameter, np.ndarray] = {}  # of tables with row gradients: (V,) bool
         groups = list(params)
         if not groups:
             raise ValueError("an optimizer needs parameters, and was given none")
@@ -88,6 +95,11 @@ class Optimizer:
         if left_out:
             raise ValueError(f"{len(left_out)} trainable parameters are in no optimizer group: {', '.join(left_out)}")
 
+    def forget(self, parameter: Parameter) -> None:
+        """Drop what is kept for a parameter between steps: should it have a gradient again, it starts afresh."""
+        self.state.pop(parameter, None)
+        self.seen_rows.pop(parameter, None)
+
     def zero_grad(self) -> None:
         """Forget the gradients (None, not zeros: with zeros, momentum would go on moving the weights)."""
         for group in self.param_groups:
@@ -100,22 +112,94 @@ class Optimizer:
         Every element moves by itself, so the work is cut into blocks: `run=pool.map` of a thread pool spreads them
         over the cores, and the bits are the same.
         """
-        blocks = []
+        first: list[Task] = []
+        second: list[Task] = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.requires_grad and parameter.grad is not None:
-                    if not parameter.data.flags.c_contiguous:  # flat views of a transposed array would be copies
-                        parameter.data = parameter.data.copy()
-                    state = self.state.get(parameter) or self.initial_state(parameter, group)
-                    if state:
-                        self.state[parameter] = state
-                    if "step" in state:
-                        state["step"] += 1
-                    buffers = (buffer for buffer in state.values() if isinstance(buffer, np.ndarray))
-                    flat = [array.reshape(-1) for array in (parameter.data, parameter.grad, *buffers)]
-                    for start in range(0, parameter.size, BLOCK):
-                        blocks.append((state.get("step", 0), group, *(array[start : start + BLOCK] for array in flat)))
-        deque(run(lambda block: self.update(*block), blocks), maxlen=0)
+                    self._add_tasks(parameter, group, first, second)
+        for tasks in (first, second):
+            deque(run(lambda task: task(), tasks), maxlen=0)
+
+    def _add_tasks(self, parameter: Parameter, group: dict[str, Any], first: list[Task], second: list[Task]) -> None:
+        """The step of one parameter, in blocks."""
+        if not parameter.data.flags.c_contiguous:  # flat views of a transposed array would be copies
+            parameter.data = parameter.data.copy()
+        state = self.state.get(parameter) or self.initial_state(parameter, group)
+        if state:
+            self.state[parameter] = state
+        if "step" in state:
+            state["step"] += 1
+        x, step = parameter.data, state.get("step", 0)
+        buffers = [buffer for buffer in state.values() if isinstance(buffer, np.ndarray)]
+        flat = [array.reshape(-1) for array in (x, *buffers)]
+        blocks = [slice(start, start + BLOCK) for start in range(0, x.size, BLOCK)]
+        if isinstance(parameter.grad, RowGradient):
+            gradient = parameter.grad.coalesce()
+            rows = self._moving_rows(parameter, gradient, buffers, group)
+            if len(rows) < len(x) / 2:
+                if not self.lazy:
+                    first.extend(partial(self.decay, group, flat[0][block]) for block in blocks)
+                height = max(1, BLOCK // x[0].size)
+                for start in range(0, len(rows), height):
+                    part = rows[start : start + height]
+                    second.append(partial(self._update_rows, step, group, part, gradient, x, buffers))
+                return
+        g = np.asarray(parameter.grad).reshape(-1)
+        second.extend(
+            partial(self._update_block, step, group, flat[0][block], g[block], *(buffer[block] for buffer in flat[1:]))
+            for block in blocks
+        )
+
+    def _moving_rows(
+        self, parameter: Parameter, gradient: RowGradient, buffers: list[np.ndarray], group: dict[str, Any]
+    ) -> np.ndarray:
+        """The rows of a table that this step moves: those that have, or ever had, a gradient; ascending.
+
+        Of the others all momentum is 0, so that leaving them out changes no bit.
+        """
+        if self.lazy:
+            return gradient.rows
+        if group["weight_decay"] and not self.decoupled_weight_decay:
+            return np.arange(len(parameter.data))  # the decay itself is a gradient
+        if parameter not in self.seen_rows:  # at the start, or after loading a state
+            self.seen_rows[parameter] = np.zeros(len(parameter.data), bool)
+            for buffer in buffers:
+                self.seen_rows[parameter] |= buffer.any(axis=1)
+        self.seen_rows[parameter][gradient.rows] = True
+        return np.flatnonzero(self.seen_rows[parameter])
+
+    def _update_rows(
+        self,
+        step: int,
+        group: dict[str, Any],
+        rows: np.ndarray,
+        gradient: RowGradient,
+        x: np.ndarray,
+        buffers: list[np.ndarray],
+    ) -> None:
+        """`update` for some rows of a table, of which those without a gradient in this step have one of zeros."""
+        arrays = (x, *buffers)
+        parts = [array[rows] for array in arrays]
+        g = np.zeros_like(parts[0])
+        have = slice(*np.searchsorted(gradient.rows, (rows[0], rows[-1] + 1)))
+        g[np.searchsorted(rows, gradient.rows[have])] = gradient.values[have]
+        if self.lazy:
+            self.decay(group, parts[0])
+        self.update(step, group, parts[0], g, *parts[1:])
+        for array, part in zip(arrays, parts, strict=True):
+            array[rows] = part
+
+    def _update_block(
+        self, step: int, group: dict[str, Any], x: np.ndarray, g: np.ndarray, *buffers: np.ndarray
+    ) -> None:
+        self.decay(group, x)
+        self.update(step, group, x, g, *buffers)
+
+    def decay(self, group: dict[str, Any], x: np.ndarray) -> None:
+        """Decoupled weight decay of some elements x, in place, before they are moved."""
+        if self.decoupled_weight_decay and group["weight_decay"]:
+            x *= 1 - group["lr"] * group["weight_decay"]
 
     def initial_state(self, parameter: Parameter, group: dict[str, Any]) -> dict[str, Any]:
         """What is kept for a parameter between steps: arrays of its shape, and maybe `step`, a count."""
@@ -139,6 +223,7 @@ class Optimizer:
         parameters = [p for group in self.param_groups for p in group["params"]]
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group.update({key: value for key, value in saved.items() if key != "params"})
+        self.seen_rows = {}
         self.state = {
             parameters[int(i)]: {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in state.items()}
             for i, state in state_dict["state"].items()
@@ -180,9 +265,11 @@ class Adam(Optimizer):
 
     Kingma & Ba 2015, algorithm 1. Here `weight_decay` is added to the gradient, g = grad + weight_decay x, and
     so is rescaled with it; `AdamW` is usually what is meant. Torch: `torch.optim.Adam`.
-    """
 
-    decoupled_weight_decay = False
+    Of a table with row gradients (`Embedding(sparse=True)`), rows that never had one are passed over, which gives the
+    same bits. With `lazy`, so are rows that have none in this step, as in `torch.optim.SparseAdam`: cheaper, but a
+    rare token's momentum then moves it only when it occurs, not in the steps between.
+    """
 
     def __init__(
         self,
@@ -191,8 +278,10 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        lazy: bool = False,
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        self.lazy = lazy
 
     def initial_state(self, parameter: Parameter, group: dict[str, Any]) -> dict[str, Any]:
         """t, m and v, under torch's names."""
@@ -201,9 +290,7 @@ class Adam(Optimizer):
     def update(self, step: int, group: dict[str, Any], x: np.ndarray, g: np.ndarray, *buffers: np.ndarray) -> None:
         """See `Optimizer.update`."""
         (m, v), (b1, b2), lr, decay = buffers, group["betas"], group["lr"], group["weight_decay"]
-        if decay and self.decoupled_weight_decay:
-            x *= 1 - lr * decay
-        elif decay:
+        if decay and not self.decoupled_weight_decay:
             g = g + decay * x
         m *= b1
         m += (1 - b1) * g
@@ -232,8 +319,9 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        lazy: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, lazy)
 
 
 class WeightAverage:
@@ -274,9 +362,14 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
 
     Frozen parameters do not count. Pascanu et al. 2013. Torch: `torch.nn.utils.clip_grad_norm_`.
     """
-    grads = [p.grad for p in parameters if p.grad is not None and p.requires_grad]
     if not max_norm > 0:
         raise ValueError(f"max_norm must be greater than 0, not {max_norm}")
+    grads = []
+    for p in parameters:
+        if p.grad is not None and p.requires_grad:
+            if isinstance(p.grad, RowGradient):
+                p.grad = p.grad.coalesce()
+            grads.append(p.grad.values if isinstance(p.grad, RowGradient) else p.grad)
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads))
     if norm > max_norm:
         for grad in grads:

@@ -6,22 +6,25 @@ spread over the cores too, and nobody waits for the other inside every product.
 """
 
 import copy
-import os
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from minitx.autograd import functional as F
-from minitx.autograd.engine import no_grad
 from minitx.autograd.tensor import Tensor
-from minitx.data.batches import Batch, length_batches
+from minitx.data.batches import Batch
+from minitx.models.encoding import usable_cores
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.layers import Dropout
 from minitx.nn.module import Parameter
+
+# A thread takes its part of the batch in shares of about so many tokens: their activations stay close to its core from
+# one op to the next, and only one share's are alive at a time.
+TOKENS_PER_SHARE = 512
 
 
 class Result(NamedTuple):
@@ -97,15 +100,16 @@ class DataParallel:
                 total.backward()
             return Result({h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()})
 
-        def shares(i: int, rows: np.ndarray) -> list[Result]:
-            return [share(i, piece) for piece in np.array_split(rows, pieces) if len(piece)]
+        def work(i: int, rows: np.ndarray) -> list[Result]:
+            number = max(pieces, math.ceil(batch.ids[rows].size / TOKENS_PER_SHARE))
+            return [share(i, part) for part in np.array_split(rows, min(number, len(rows)))]
 
         if vectors is not None:
-            results = shares(0, np.arange(len(batch)))
+            results = [share(0, np.arange(len(batch)))]
         else:
             self._follow()
             parts = [rows for rows in np.array_split(np.arange(len(batch)), self.threads) if len(rows)]
-            results = [result for part in self.pool.map(shares, range(len(parts)), parts) for result in part]
+            results = [result for results in self.pool.map(work, range(len(parts)), parts) for result in results]
             blocks = ([p[i :: self.threads] for i in range(self.threads)] for p in self.parameters)
             list(self.pool.map(_add_gradients, *blocks))
         return Result(
@@ -133,27 +137,10 @@ class DataParallel:
             alone = {other: factors.get(head, 1.0) if other == head else 0.0 for other in model.heads}
             self.backward(batch, class_weights, label_smoothing, task_weights=alone)
             own = (p.grad for p in model.encoder.parameters() if p.grad is not None)
-            gradients.append([gradient.reshape(-1) for gradient in own])
+            gradients.append([np.asarray(gradient).reshape(-1) for gradient in own])
         model.zero_grad()
         model.train(training)
         return np.array([[sum(map(np.vdot, a, b)) for b in gradients] for a in gradients], dtype=np.float64)
-
-    def encode(self, sequences: Sequence[Sequence[int]], bar: tqdm, batch_size: int = 16) -> np.ndarray:
-        """Sentence vectors (N, D) of N lists of ids, in order, in eval mode; a batch at a time a thread."""
-        encoder, config = self.models[0].encoder, self.models[0].encoder.config
-        vectors = np.empty((len(sequences), config.hidden_size), encoder.embedding.weight.dtype)
-
-        def fill(batch: Batch) -> None:
-            with no_grad():  # holds for one thread
-                vectors[batch.rows] = encoder(batch.ids, batch.attention_mask).data
-            bar.update(len(batch))
-
-        training = encoder.training
-        encoder.eval()
-        batches = list(length_batches(sequences, {}, batch_size=batch_size, pad_id=config.pad_id))
-        list(self.pool.map(fill, reversed(batches)))  # the longest first, so that no thread ends up with one of them
-        encoder.train(training)
-        return vectors
 
     def _follow(self) -> None:
         """Give the replicas the model's mode, frozen flags and arrays, which may have changed since the last batch."""
@@ -162,11 +149,6 @@ class DataParallel:
             for parameter, own in zip(parameters, self.parameters[0], strict=True):
                 parameter.requires_grad = own.requires_grad
                 parameter.data = own.data  # the same array, even if something has put a new one in its place
-
-
-def usable_cores() -> int:
-    """Cores this process may run on, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def replicate(model: MultiTaskModel) -> MultiTaskModel:

@@ -15,6 +15,8 @@ from tqdm import tqdm
 from minitx.autograd.engine import no_grad
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch, length_batches
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.encoding import run_batches
 from minitx.models.multitask import MultiTaskModel, TaskWeights
 from minitx.training.metrics import Report, confusion_matrix
 from minitx.training.optim import Optimizer, WeightAverage, clip_grad_norm_
@@ -200,7 +202,7 @@ def fit(
     best: dict[str, np.ndarray] = {}
     probing = step.encoder_is_frozen()  # until the encoder thaws, and then never again
     if probing:
-        known, held_out = _sentence_vectors(parallel, (train, validation), progress)
+        known, held_out = (_sentence_vectors(model.encoder, rows, progress) for rows in (train, validation))
     for step.epoch in range(1, epochs + 1):
         model.train()
         tally, gradients, tokens, running = _Tally(model.classes), TaskGradients(tuple(model.heads)), 0, 0.0
@@ -287,12 +289,18 @@ class _Step:
         return result, loss
 
 
-def _sentence_vectors(parallel: DataParallel, parts: Sequence[TokenisedRows], progress: bool) -> list[np.ndarray]:
-    """The encoder's vectors (N, D) of the rows of each part, with a bar."""
-    total = sum(len(rows.sequences) for rows in parts)
-    with parallel, tqdm(total=total, unit=" rows", disable=not progress, leave=False) as bar:
-        bar.set_description("sentence vectors")
-        return [parallel.encode(rows.sequences, bar) for rows in parts]
+def _sentence_vectors(encoder: SentenceEncoder, rows: TokenisedRows, progress: bool) -> np.ndarray:
+    """What the encoder makes of the rows in eval mode, (N, D)."""
+    vectors = np.empty((len(rows.sequences), encoder.config.hidden_size), encoder.embedding.weight.dtype)
+
+    def work(batch: np.ndarray, ids: np.ndarray) -> None:
+        vectors[batch] = encoder(ids, np.ones(ids.shape, bool)).data
+
+    training = encoder.training
+    encoder.eval()
+    run_batches(rows.sequences, 32, work, None if progress else False)
+    encoder.train(training)
+    return vectors
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
