@@ -121,6 +121,7 @@ def assert_equal(classes: dict[str, tuple[str, ...]], rows: TokenisedRows) -> No
 
 def main() -> None:
     transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data")
     parser.add_argument("--rows", type=int, default=1000)

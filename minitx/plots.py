@@ -122,6 +122,7 @@ def task_gradients(epochs: Sequence[Epoch], path: Path, title: str) -> None:
         right.plot(numbers, cosines, "o-", markersize=4, label=f"{a} and {b}")
     for axes in (left, right):
         axes.set_xlabel("epoch")
+        axes.set_xlim(0.7, len(epochs) + 0.3)  # those in which the encoder was frozen too
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
     left.set_title("length of each task's gradient by the encoder's weights", fontsize=10)

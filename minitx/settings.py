@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from minitx.data.rules import read_rules
@@ -38,13 +37,21 @@ CHOICES = {
 }
 
 
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    dict: "a table",
+    tuple: "a list",
+}
 LEAST = {
+    **dict.fromkeys(("lr", "head_lr", "weight_decay", "seed", "threads", "train_rows", "task_gradients"), 0),
+    "head_hidden": 0,
     "epochs": 1,
     "batch_size": 1,
     "accumulate": 1,
     "max_length": 3,
-    **dict.fromkeys(("lr", "head_lr", "weight_decay", "seed", "threads"), 0),
-    **dict.fromkeys(("train_rows", "task_gradients", "head_hidden"), 0),
 }
 
 
@@ -144,29 +151,20 @@ class Experiment:
         self.encoder_config(self.vocab_size, pad_id=0)  # a shape that cannot work is refused before any work is done
 
     def _check_types(self) -> None:
+        """Every value is of the kind of its default: TOML and `--set` can give anything."""
         for setting in dataclasses.fields(self):
             value, default = getattr(self, setting.name), _default(setting)
             if isinstance(default, float) and type(value) is int:
                 object.__setattr__(self, setting.name, value := float(value))
             if isinstance(default, tuple) and isinstance(value, list):
                 object.__setattr__(self, setting.name, value := tuple(value))
-            kinds: tuple[type, ...] = (type(default),)
-            if default is None:
-                kinds = (str, type(None))
-            if isinstance(default, dict):
-                kinds = (dict, MappingProxyType)
+            kinds = (str, type(None)) if default is None else (type(default),)
             if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):
-                names = {bool: "true or false", int: "a whole number", float: "a number", dict: "a table"}
-                expected = names.get(kinds[0], "a list" if kinds[0] is tuple else "a text")
-                raise InputError(f"{setting.name} must be {expected}, not {value!r}")
-        for name, kind, expected in (("rates", float, "a number"), ("task_weights", float, "a number")):
+                raise InputError(f"{setting.name} must be {KINDS[kinds[0]]}, not {value!r}")
+        for name, kind in {"rates": float, "task_weights": float, "labels": str, "words": str}.items():
             for key, value in getattr(self, name).items():
-                if type(value) not in (int, kind):
-                    raise InputError(f"{name}.{key} must be {expected}, not {value!r}")
-        for name in ("labels", "words"):
-            for key, value in getattr(self, name).items():
-                if not isinstance(value, str):
-                    raise InputError(f"{name}.{key} must be a text, not {value!r}")
+                if type(value) not in (kind, int if kind is float else kind):
+                    raise InputError(f"{name}.{key} must be {KINDS[kind]}, not {value!r}")
         if not all(isinstance(part, str) for part in self.freeze):
             raise InputError(f"freeze must be a list of parts, not {list(self.freeze)!r}")
 
@@ -195,7 +193,9 @@ class Experiment:
             if not isinstance(stage, Mapping) or "train" not in stage:
                 raise InputError(f"stage {number}: expected a table that says what trains, as in train = ['heads']")
             _check_keys(stage, [f.name for f in dataclasses.fields(Stage)], f"stage {number}: ")
-            train = (stage["train"],) if isinstance(stage["train"], str) else tuple(stage["train"])
+            train = [stage["train"]] if isinstance(stage["train"], str) else stage["train"]
+            if not isinstance(train, list | tuple) or not all(isinstance(part, str) for part in train):
+                raise InputError(f"stage {number}: train must be a list of parts, not {train!r}")
             epoch, rate = stage.get("epoch", 0), stage.get("rate", 1)
             for name, value in (("epoch", epoch), ("rate", rate)):
                 if type(value) not in (int, float) or not 0 <= value < math.inf:
@@ -203,7 +203,7 @@ class Experiment:
             if (epoch != 0) if not parsed else not parsed[-1].epoch < epoch < self.epochs:
                 after = f"after {parsed[-1].epoch:g} and before the end, {self.epochs}" if parsed else "0"
                 raise InputError(f"stage {number} begins at epoch {epoch:g}: expected {after}")
-            parsed.append(Stage(train, float(epoch), float(rate)))
+            parsed.append(Stage(tuple(train), float(epoch), float(rate)))
         return tuple(parsed) or (Stage(),)
 
     def encoder_config(self, vocab_size: int, pad_id: int) -> EncoderConfig:

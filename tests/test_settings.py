@@ -160,6 +160,7 @@ def test_help_explains_every_setting():
             {"stages": [{"train": "heads"}, {"train": "heads", "epoch": 8}]},
             "stage 2 begins at epoch 8",
         ),
+        ({"stages": [{"train": 3}]}, "stage 1: train must be a list of parts, not 3"),
         ({"layer_decay": 0}, "layer_decay must be above 0"),
         ({"layer_decay": 1.1}, "layer_decay must be above 0 and at most 1"),
         ({"task_weighting": "learned"}, "unknown task_weighting 'learned': choose from fixed, uncertainty"),
