@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minitx.autograd.engine import no_grad
-from minitx.data.batches import length_batches
+from minitx.data.leakage import LeakageReport, leakage_report
 from minitx.data.reviews import REVIEW_RULES, Audit, label_frame, label_reviews, read_labelled, read_reviews
 from minitx.data.rules import TextRule, read_rules
 from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
@@ -28,13 +27,14 @@ from minitx.plots import confusion_picture, task_gradients, timeline, training_c
 from minitx.settings import Experiment
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import TruncationWarning
-from minitx.training.checkpoint import save_model
+from minitx.training.baseline import BagOfWords
+from minitx.training.checkpoint import BASELINE, save_model
 from minitx.training.freezing import Plan, parameter_groups, trainable_report
 from minitx.training.metrics import Report, confusion_matrix
 from minitx.training.optim import AdamW
 from minitx.training.parallel import usable_cores
 from minitx.training.schedules import factor
-from minitx.training.trainer import Epoch, TokenisedRows, best_epoch, evaluate, fit
+from minitx.training.trainer import Epoch, TokenisedRows, best_epoch, evaluate, fit, predict
 
 
 def run(
@@ -59,7 +59,8 @@ def run(
         log(f"from the first step {report.summary()}; the plan is in timeline.png, each parameter in trainable.txt")
 
         epochs = train(job, e, progress, log)
-        test = evaluate(job.model, job.rows["test"])  # the only look at the test split
+        bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
+        test = bag_of_words.beside(evaluate(job.model, job.rows["test"]), job.parts.test)  # the only look at it
         best = best_epoch(epochs)
         log(f"kept epoch {best.number}, the best on the validation split; on the test split it gives:")
         for head, result in test.items():
@@ -75,12 +76,14 @@ def run(
             directory,
             data={"text": e.text, "labels": dict(e.labels), "rules": dict(e.rules)} | {"words": dict(e.words)},
         )
+        bag_of_words.save(directory / BASELINE)
         write_json(
             directory / "metrics.json",
             {
                 "experiment": dataclasses.asdict(e),
                 "data": job.audit.to_dict(),
-                "rows": {name: len(rows.sequences) for name, rows in job.rows.items()},
+                "rows": {name: len(part) for name, part in job.parts._asdict().items()},
+                "leakage": job.leakage.to_dict(),
                 "texts_cut": job.texts_cut,
                 "weights": job.model.num_parameters(),
                 "trainable_at_start": report.trainable,
@@ -89,7 +92,7 @@ def run(
                 "task_weights": job.task_weights.current(),
                 "validation": {head: report.to_dict() for head, report in best.validation.items()},
                 "test": {head: report.to_dict() for head, report in test.items()},
-                "test_two_stage": {head: report.to_dict() | {"loss": None} for head, report in stages.items()},
+                "test_two_stage": {head: report.to_dict() for head, report in stages.items()},
             },
         )
         with (directory / "history.csv").open("w", encoding="utf-8", newline="") as file:
@@ -112,10 +115,12 @@ class Job:
     optimizer: AdamW
     plan: Plan
     task_weights: TaskWeights
+    parts: Split
     rows: dict[str, TokenisedRows]  # "train", "validation", "test"
     class_weights: dict[str, np.ndarray]
-    rng: np.random.Generator
+    order: np.random.Generator  # of the rows
     audit: Audit
+    leakage: LeakageReport
     texts_cut: dict[str, int]
 
 
@@ -131,7 +136,9 @@ def prepare(experiment: Experiment, log: Callable[[str], None] = print) -> Job:
         parts = split(data, seed=e.seed)
     except InputError as error:
         raise InputError(f"{audit.source}: {error}") from error
+    leakage = leakage_report(parts.train, parts.test)
     log(f"split {_listing(parts, len)}; no text or reviewId is on two sides")
+    log(f"near duplicates of a training text: {leakage.rows('near'):,} of {len(parts.test):,} test rows")
     if 0 < e.train_rows < len(parts.train):
         chosen = np.random.default_rng(e.seed).permutation(len(parts.train))[: e.train_rows]
         parts = parts._replace(train=parts.train.subset(np.sort(chosen)))
@@ -142,6 +149,7 @@ def prepare(experiment: Experiment, log: Callable[[str], None] = print) -> Job:
                 raise InputError(f"{audit.source}: no {name} row has a label for {head}; more labelled rows are needed")
 
     rng = np.random.default_rng(e.seed)
+    order = rng.spawn(1)[0]  # of its own, so that runs with one seed see the same batches whatever their weights
     if encoder is None:
         tokenizer = BPETokenizer.train(parts.train.texts, vocab_size=e.vocab_size)
         learned = f"{tokenizer.vocab_size:,} tokens learned from the training texts"
@@ -184,7 +192,7 @@ def prepare(experiment: Experiment, log: Callable[[str], None] = print) -> Job:
     expected = sum(math.log(len(classes)) for classes in data.classes.values())
     log(f"model: {model.num_parameters():,} weights; chance is a loss of {expected:.2f}, the sum of ln(classes)")
     weights = {head: class_weights(parts.train.class_counts(head), e.class_weighting) for head in model.heads}
-    return Job(model, optimizer, plan, task_weights, rows, weights, rng, audit, cut)
+    return Job(model, optimizer, plan, task_weights, parts, rows, weights, order, audit, leakage, cut)
 
 
 def train(job: Job, experiment: Experiment, progress: bool, log: Callable[[str], None]) -> list[Epoch]:
@@ -205,7 +213,7 @@ def train(job: Job, experiment: Experiment, progress: bool, log: Callable[[str],
         task_weights=job.task_weights,
         task_gradients=e.task_gradients,
         weight_average=e.weight_average,
-        rng=job.rng,
+        rng=job.order,
         threads=e.threads or None,
         progress=progress,
         on_epoch=lambda epoch: log(_rows(epoch, e.epochs)),
@@ -282,14 +290,8 @@ def two_stage_report(model: MultiTaskModel, rows: TokenisedRows, head: str, firs
     """
     names = model.classes
     kept = rows.labels[head] >= 0
-    sequences = [ids for ids, keep in zip(rows.sequences, kept, strict=True) if keep]
-    answers = {name: np.empty(len(sequences), dtype=np.int64) for name in (first, then)}
-    model.eval()
-    with no_grad():
-        for batch in length_batches(sequences, {}, batch_size=64, pad_id=model.encoder.config.pad_id):
-            logits = model(batch.ids, batch.attention_mask)
-            for name in answers:
-                answers[name][batch.rows] = logits[name].data.argmax(axis=1)
+    logits = predict(model, [ids for ids, keep in zip(rows.sequences, kept, strict=True) if keep])
+    answers = {name: logits[name].argmax(axis=1) for name in (first, then)}
     predicted = np.array(
         [
             names[head].index(names[first][one] if names[first][one] in names[head] else names[then][two])

@@ -19,7 +19,7 @@ from minitx.nn.layers import Dropout
 from minitx.training.optim import AdamW
 from minitx.training.parallel import DataParallel
 from minitx.training.schedules import with_warmup
-from minitx.training.trainer import TaskGradients, TokenisedRows, best_epoch, evaluate, fit
+from minitx.training.trainer import TaskGradients, TokenisedRows, _Tally, best_epoch, evaluate, fit
 
 V = 20
 
@@ -77,22 +77,33 @@ def test_the_averaged_weights_are_what_is_judged_and_kept():
 
 
 def test_averages_count_every_row_the_same(rng):
-    """The last batch is smaller; a mean of batch means would weigh its rows more."""
+    """A mean of batch means would weigh the rows of a smaller last batch more."""
     model, _ = make(dropout=0.0)
     rows = rows_of(rng, 25)
-    whole, batched = evaluate(model, rows, batch_size=25), evaluate(model, rows, batch_size=8)
+    whole = evaluate(model, rows)
+    alone = [
+        evaluate(model, TokenisedRows(rows.sequences[i : i + 1], {h: y[i : i + 1] for h, y in rows.labels.items()}))
+        for i in range(25)
+    ]
+    training = [epoch.train for epoch in train(epochs=1)[1]]
     for head in rows.labels:
-        assert batched[head].loss == pytest.approx(whole[head].loss, rel=1e-5)
-        np.testing.assert_array_equal(batched[head].confusion, whole[head].confusion)
+        assert whole[head].loss == pytest.approx(np.mean([reports[head].loss for reports in alone]), rel=1e-5)
+        np.testing.assert_array_equal(whole[head].confusion, sum(reports[head].confusion for reports in alone))
         assert whole[head].support.sum() == 25
+        assert training[0][head].support.sum() == 90  # of which the last batch has 2
+    tally = _Tally({"high": ("no", "yes")})
+    for labels, loss in ([0, 1, 1], 2.0), ([1, -100], 6.0):
+        tally.add({"high": np.array(labels)}, {"high": np.eye(2)[[0] * len(labels)]}, {"high": loss})
+    assert tally.reports()["high"].loss == 3.0
+    np.testing.assert_array_equal(tally.reports()["high"].confusion, [[1, 0], [3, 0]])
 
 
 def test_rows_without_a_label_count_for_nothing(rng):
     model, _ = make(dropout=0.0)
     rows = rows_of(rng, 20)
     labels = {**rows.labels, "chance": np.where(np.arange(20) < 5, -100, rows.labels["chance"])}
-    some = evaluate(model, TokenisedRows(rows.sequences, labels), batch_size=7)
-    rest = evaluate(model, TokenisedRows(rows.sequences[5:], {h: y[5:] for h, y in rows.labels.items()}), batch_size=15)
+    some = evaluate(model, TokenisedRows(rows.sequences, labels))
+    rest = evaluate(model, TokenisedRows(rows.sequences[5:], {h: y[5:] for h, y in rows.labels.items()}))
     assert some["high"].support.sum() == 20
     assert some["chance"].loss == pytest.approx(rest["chance"].loss, rel=1e-5)
     np.testing.assert_array_equal(some["chance"].confusion, rest["chance"].confusion)

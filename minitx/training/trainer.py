@@ -106,10 +106,12 @@ class _Tally:
     confusion: dict[str, Any] = field(default_factory=lambda: defaultdict(int))
     loss: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    def add(self, batch: Batch, logits: Mapping[str, np.ndarray], losses: Mapping[str, float]) -> None:
+    def add(
+        self, labels: Mapping[str, np.ndarray], logits: Mapping[str, np.ndarray], losses: Mapping[str, float]
+    ) -> None:
         for head, classes in self.classes.items():
-            kept = batch.labels[head] >= 0  # -100 where a row has no label for this head
-            target, predicted = batch.labels[head][kept], logits[head][kept].argmax(axis=1)
+            kept = labels[head] >= 0  # -100 where a row has no label for this head
+            target, predicted = labels[head][kept], logits[head][kept].argmax(axis=1)
             self.confusion[head] += confusion_matrix(target, predicted, len(classes))
             self.loss[head] += losses[head] * int(kept.sum())
 
@@ -120,25 +122,46 @@ class _Tally:
         }
 
 
-def evaluate(
-    model: MultiTaskModel, rows: TokenisedRows, batch_size: int = 64, vectors: np.ndarray | None = None
-) -> dict[str, Report]:
-    """A report for each head over `rows`, in eval mode and without a graph.
+def evaluate(model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray | None = None) -> dict[str, Report]:
+    """A report for each head over `rows`, in eval mode and without a graph, on every core.
 
     `vectors` (N, D), if the encoder's sentence vectors of the rows are known, spare running it.
     """
-    tally, training = _Tally(model.classes), model.training
-    model.eval()
-    with no_grad():
-        for batch in length_batches(*rows, batch_size=batch_size, pad_id=model.encoder.config.pad_id):
-            if vectors is None:
-                logits = model(batch.ids, batch.attention_mask)
-            else:
-                logits = model.classify(Tensor(vectors[batch.rows]))
-            losses = model.losses(logits, batch.labels)
-            tally.add(batch, {h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()})
-    model.train(training)
+    logits = predict(model, rows.sequences, vectors)
+    losses = model.losses({head: Tensor(y) for head, y in logits.items()}, rows.labels)
+    tally = _Tally(model.classes)
+    tally.add(rows.labels, logits, {head: loss.item() for head, loss in losses.items()})
     return tally.reports()
+
+
+def predict(
+    model: MultiTaskModel, sequences: Sequence[Sequence[int]], vectors: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Logits (N, C) for each head of N lists of ids, in eval mode; `vectors` as in `evaluate`."""
+    training = model.training
+    model.eval()
+    if vectors is None:
+        vectors = sentence_vectors(model.encoder, sequences)
+    with no_grad():
+        logits = {head: y.data for head, y in model.classify(Tensor(vectors)).items()}
+    model.train(training)
+    return logits
+
+
+def sentence_vectors(
+    encoder: SentenceEncoder, sequences: Sequence[Sequence[int]], progress: bool = False
+) -> np.ndarray:
+    """What the encoder makes of N lists of ids in eval mode, (N, D), with a bar for what takes long."""
+    vectors = np.empty((len(sequences), encoder.config.hidden_size), encoder.embedding.weight.dtype)
+
+    def work(batch: np.ndarray, ids: np.ndarray) -> None:
+        vectors[batch] = encoder(ids, np.ones(ids.shape, bool)).data
+
+    training = encoder.training
+    encoder.eval()
+    run_batches(sequences, 64, work, None if progress else False)
+    encoder.train(training)
+    return vectors
 
 
 def fit(
@@ -202,7 +225,7 @@ def fit(
     best: dict[str, np.ndarray] = {}
     probing = step.encoder_is_frozen()  # until the encoder thaws, and then never again
     if probing:
-        known, held_out = (_sentence_vectors(model.encoder, rows, progress) for rows in (train, validation))
+        known, held_out = (sentence_vectors(model.encoder, r.sequences, progress) for r in (train, validation))
     for step.epoch in range(1, epochs + 1):
         model.train()
         tally, gradients, tokens, running = _Tally(model.classes), TaskGradients(tuple(model.heads)), 0, 0.0
@@ -219,7 +242,7 @@ def fit(
                         parallel.task_gram(batch, task_weights=task_weights.current(), **loss_settings)
                     )
                 result, loss = step(batch, known[batch.rows] if probing else None)
-                tally.add(batch, result.logits, result.losses)
+                tally.add(batch.labels, result.logits, result.losses)
                 tokens += int(batch.attention_mask.sum())
                 running = 0.9 * running + 0.1 * loss if running else loss
                 bar.update(len(batch))
@@ -287,20 +310,6 @@ class _Step:
         if self.schedule is not None:
             self.schedule.step()
         return result, loss
-
-
-def _sentence_vectors(encoder: SentenceEncoder, rows: TokenisedRows, progress: bool) -> np.ndarray:
-    """What the encoder makes of the rows in eval mode, (N, D)."""
-    vectors = np.empty((len(rows.sequences), encoder.config.hidden_size), encoder.embedding.weight.dtype)
-
-    def work(batch: np.ndarray, ids: np.ndarray) -> None:
-        vectors[batch] = encoder(ids, np.ones(ids.shape, bool)).data
-
-    training = encoder.training
-    encoder.eval()
-    run_batches(rows.sequences, 32, work, None if progress else False)
-    encoder.train(training)
-    return vectors
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
