@@ -19,7 +19,8 @@ from benchmarks.torch_twin import TorchMultiTask
 from minitx.data.batches import Batch, length_batches, pad, padding_waste
 from minitx.data.reviews import read_reviews
 from minitx.data.split import split
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
 from minitx.training.optim import Adam

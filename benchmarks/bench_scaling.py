@@ -14,7 +14,8 @@ import minitx
 from benchmarks.steps import make
 from minitx.data.batches import length_batches
 from minitx.data.samples import synthetic_reviews
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
 from minitx.training.optim import Adam

@@ -31,7 +31,7 @@ def assert_equal(shape: tuple[int, ...], threads: int) -> None:
     model, batch = make(*shape, dropout=0.0)
     twin = TorchMultiTask(model)
     with DataParallel(model, threads) as parallel:
-        _, losses = parallel.backward(batch)
+        losses = parallel.backward(batch).losses
     expected = twin.loss(*torch_batch(batch))
     expected.backward()
     assert abs(sum(losses.values()) - expected.item()) < 1e-5

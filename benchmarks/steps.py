@@ -3,7 +3,8 @@
 import numpy as np
 
 from minitx.data.batches import Batch
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 
 STEPS = {  # name: (V, D, L, H, F, B, T), what the ratio shall be at most

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as TF
 
-from minitx.models.encoder import EncoderConfig
+from minitx.models.config import EncoderConfig
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.position import sinusoidal_table
 

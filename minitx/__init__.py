@@ -15,7 +15,7 @@ Reading order, each file resting on those before it:
     text/tokenizer.py  bpe.py       how does a string become ids?
     data/reviews.py  split.py  batches.py     where do batches come from?
     models/encoder.py  multitask.py       the whole path
-    training/optim.py  trainer.py  ../experiment.py      how does it learn?
+    training/optim.py  trainer.py  freezing.py  ../settings.py  ../experiment.py      how does it learn?
     training/metrics.py  baseline.py  ../study.py  mistakes.py      how good is it, and where is it not?
 """
 
@@ -25,10 +25,12 @@ from minitx.autograd.gradcheck import gradcheck
 from minitx.autograd.profiler import profile
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.module import Module, Parameter
 from minitx.text.bpe import BPETokenizer
+from minitx.training.freezing import Plan, Stage, parameter_groups, trainable_report
 from minitx.training.invariances import check_invariances
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
 
@@ -42,7 +44,9 @@ __all__ = [
     "Module",
     "MultiTaskModel",
     "Parameter",
+    "Plan",
     "SentenceEncoder",
+    "Stage",
     "Tensor",
     "cat",
     "check_invariances",
@@ -50,7 +54,9 @@ __all__ = [
     "detect_anomaly",
     "gradcheck",
     "no_grad",
+    "parameter_groups",
     "profile",
     "stack",
+    "trainable_report",
     "where",
 ]

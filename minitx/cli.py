@@ -5,27 +5,29 @@ import dataclasses
 import json
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minitx.autograd.numeric import GradcheckError
-from minitx.data.reviews import read_texts
+from minitx.data.rules import read_rules
+from minitx.data.texts import read_texts
+from minitx.embed import check_out, embed_file
 from minitx.errors import InputError
-from minitx.experiment import Experiment, read_data, run
+from minitx.experiment import prepare, read_data, run
 from minitx.mistakes import write_mistakes_page
-from minitx.models.encoder import POSITIONS
-from minitx.nn.pooling import POOLING_MODES
-from minitx.nn.transformer import ACTIVATIONS
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.search import SIMILARITIES, semantic_search
+from minitx.plots import timeline
 from minitx.selfcheck import HOW_TO, check_all, check_op, format_table
+from minitx.settings import CHOICES, RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
 from minitx.text.load import load_tokenizer
 from minitx.text.tokenizer import TruncationWarning
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, load_config, load_model
 from minitx.training.metrics import report_probabilities
-from minitx.training.schedules import SCHEDULES
 
 
 class Parser(argparse.ArgumentParser):
@@ -75,11 +77,29 @@ def _train(a: argparse.Namespace) -> None:
     labels = dict(a.label)
     if len(labels) < len(a.label):
         raise InputError("--label names the same head twice")
-    settings = {f.name: getattr(a, f.name) for f in dataclasses.fields(Experiment) if hasattr(a, f.name)}
-    experiment = Experiment(**{**settings, "labels": labels})
-    out = Path(a.out) if a.out else _unused(Path("runs") / (Path(a.data).stem if a.data else "synthetic"))
+    recipe = read_recipe(a.recipe) if a.recipe else {}
+    for assignment in a.set:
+        apply_assignment(recipe, assignment)
+    flags = {f.name: getattr(a, f.name) for f in dataclasses.fields(Experiment) if hasattr(a, f.name)}
+    experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
+    if a.plan:
+        _check_output(Path(a.plan), ".png", a.overwrite)
+        timeline(prepare(experiment).plan, Path(a.plan))
+        print(f"the plan is drawn in {a.plan}; nothing was trained")
+        return
+    name = Path(experiment.data or "synthetic").stem.replace(" ", "-")
+    out = Path(a.out) if a.out else _unused(Path("runs") / (Path(a.recipe).stem if a.recipe else name))
     run(experiment, out, overwrite=a.overwrite, progress=sys.stderr.isatty() or a.progress)
     print(f'\nwritten to {out}; try:  minitx predict {out} "crashes all the time since the update"')
+
+
+def _recipes(a: argparse.Namespace) -> None:
+    width = max(map(len, recipe_names()))
+    print(f"{'default':{width}}  what `minitx train` does without a recipe")
+    for name in recipe_names():
+        recipe = read_recipe(name)
+        print(f"{name:{width}}  {recipe['about']}\n{'':{width}}  from: {recipe['source']}")
+    print(f"\nminitx train --recipe NAME; each is a short file in {RECIPES}, to be copied and changed")
 
 
 def _evaluate(a: argparse.Namespace) -> None:
@@ -90,7 +110,8 @@ def _evaluate(a: argparse.Namespace) -> None:
         raise InputError("--overwrite goes with --errors, the only file that evaluate writes")
     config, model = load_config(a.model), load_model(a.model)
     columns = config.get("data", {})
-    data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes)
+    rules = read_rules(columns.get("rules", {}), columns.get("words", {}))
+    data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes, rules)
     if data.classes != model.classes:
         raise InputError(f"{a.data} has the heads and classes {data.classes}, the model has {model.classes}")
     remarks = sys.stderr if a.format == "json" else sys.stdout
@@ -140,12 +161,57 @@ def _predict(a: argparse.Namespace) -> None:
 
 def _embed(a: argparse.Namespace) -> None:
     out = Path(a.out)
-    _check_output(out, ".npy", a.overwrite)
-    model = load_model(a.model)
-    texts = read_texts(a.file, a.text)
-    vectors = model.encoder.encode(texts, show_progress_bar=sys.stderr.isatty())
-    np.save(out, vectors)
-    print(f"{len(vectors):,} vectors of {vectors.shape[1]} numbers written to {out}")
+    check_out(out, a.overwrite)
+    encoder = SentenceEncoder.from_pretrained(a.model)
+    try:
+        rows, before, cut = embed_file(
+            encoder,
+            a.file,
+            out,
+            text_column=a.text,
+            overwrite=a.overwrite,
+            progress=sys.stderr.isatty(),
+        )
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command goes on from {out}.partial", file=sys.stderr)
+        raise SystemExit(130) from None
+    if before:
+        print(f"resumed after {before:,} vectors that were there already")
+    if cut:
+        print(f"warning: {cut:,} texts longer than {encoder.max_seq_length} tokens were cut", file=sys.stderr)
+    print(f"{rows:,} vectors of {encoder.config.hidden_size} numbers written to {out}")
+
+
+def _search(a: argparse.Namespace) -> None:
+    encoder = SentenceEncoder.from_pretrained(a.model)
+    texts = read_texts(a.corpus, a.text)
+    shape = (len(texts), encoder.config.hidden_size)
+    corpus = _load_vectors(a.vectors, shape) if a.vectors else encoder.encode(texts)
+    score = SIMILARITIES[encoder.similarity_fn_name]
+    for hit in semantic_search(encoder.encode(a.query), corpus, top_k=a.top_k, score_function=score)[0]:
+        if a.format == "json":
+            print(json.dumps({**hit, "text": texts[int(hit["corpus_id"])]}, ensure_ascii=False))
+        else:
+            print(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}")
+
+
+def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
+    try:
+        vectors = np.load(path, mmap_mode="r")
+    except ValueError as error:
+        raise InputError(f"{path} is not a .npy file of `minitx embed`: {error}") from error
+    if vectors.shape != shape:
+        raise InputError(f"{path} holds {vectors.shape}; the corpus and the model make {shape}")
+    return vectors
+
+
+def _similar(a: argparse.Namespace) -> None:
+    encoder = SentenceEncoder.from_pretrained(a.model)
+    first, *others = a.text
+    if not others:
+        raise InputError("give two texts at least: the first is compared with each other")
+    for text, score in zip(others, encoder.similarity(*map(encoder.encode, (first, others)))[0], strict=True):
+        print(f"{score:.3f}  {text}")
 
 
 def _gradcheck(a: argparse.Namespace) -> None:
@@ -207,14 +273,15 @@ def _parser() -> Parser:
 
     train = commands.add_parser("train", help="train a model on reviews and write a result directory")
     train.set_defaults(command=_train)
-    data = train.add_argument_group("data")
-    data.add_argument(
-        "--data",
-        metavar="CSV",
-        help="a Google-Play review file, or any CSV with --text and --label; built-in synthetic reviews if left out",
+    train.add_argument("--recipe", metavar="NAME|FILE", help="settings to start from; `minitx recipes` lists them")
+    train.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one setting of the recipe, tables included: --set rates.heads=1e-3; repeatable",
     )
-    data.add_argument("--text", metavar="COLUMN", help="text column of a CSV that is not a review file")
-    data.add_argument(
+    train.add_argument(
         "--label",
         metavar="NAME=COLUMN",
         action="append",
@@ -224,29 +291,31 @@ def _parser() -> Parser:
     )
     result = train.add_argument_group("result")
     result.add_argument("--out", metavar="DIR", help="where to write; by default a new directory under runs/")
-    result.add_argument("--overwrite", action="store_true", help="replace the result directory DIR")
+    result.add_argument("--overwrite", action="store_true", help="replace the result directory DIR, or PNG")
     result.add_argument("--progress", action="store_true", help="show the progress bar even if not on a terminal")
-    settings = train.add_argument_group("settings")
-    choices: dict[str, Iterable[str]] = {
-        "schedule": SCHEDULES,
-        "activation": ACTIVATIONS,
-        "positions": POSITIONS,
-        "pooling": POOLING_MODES,
-    }
+    result.add_argument(
+        "--plan", metavar="PNG", help="draw what would train when, and how fast, and stop before it does"
+    )
+    settings = train.add_argument_group("settings", "flags go before --set, --set before the recipe")
     for setting in dataclasses.fields(Experiment):
-        if setting.name in ("data", "text", "labels"):
-            continue
-        flag = f"--{setting.name.replace('_', '-')}"
-        if isinstance(setting.default, bool):
-            settings.add_argument(flag, action="store_true", help=" ")
+        kind = type(setting.default)
+        if kind not in (str, int, float, bool, type(None)):
+            continue  # tables and lists: --set
+        flag, about = f"--{setting.name.replace('_', '-')}", setting.metadata["help"]
+        if kind is bool:
+            settings.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
         else:
             settings.add_argument(
                 flag,
-                type=type(setting.default),
-                default=setting.default,
-                choices=choices.get(setting.name),
-                help="%(default)s",
+                type=kind if setting.default is not None else str,
+                default=argparse.SUPPRESS,
+                choices=CHOICES.get(setting.name),
+                metavar=None if setting.name in CHOICES else kind.__name__.replace("NoneType", "str").upper(),
+                help=about if setting.default in (None, "") else f"{about} (default: {setting.default})",
             )
+
+    recipes = commands.add_parser("recipes", help="list the recipes for `minitx train --recipe`")
+    recipes.set_defaults(command=_recipes)
 
     evaluating = commands.add_parser("evaluate", help="measure a trained model on a labelled CSV")
     evaluating.set_defaults(command=_evaluate)
@@ -262,13 +331,29 @@ def _parser() -> Parser:
     predict.add_argument("text", metavar="TEXT", nargs="*", help="texts; lines of standard input if there are none")
     predict.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
 
-    embed = commands.add_parser("embed", help="write one vector per text")
+    model_help = "a model directory, a result directory, or the name of a model on the hub"
+    embed = commands.add_parser("embed", help="write one vector per text, of any number of texts; resumable")
     embed.set_defaults(command=_embed)
-    embed.add_argument("model", metavar="DIR", help="a result directory")
+    embed.add_argument("model", metavar="MODEL", help=model_help)
     embed.add_argument("file", metavar="FILE", help="a .txt with one text a line, or a .csv")
     embed.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
-    embed.add_argument("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE")
+    embed.add_argument("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE; or X.csv")
     embed.add_argument("--overwrite", action="store_true", help="replace X.npy")
+
+    search = commands.add_parser("search", help="find the texts that mean what a query means")
+    search.set_defaults(command=_search)
+    search.add_argument("model", metavar="MODEL", help=model_help)
+    search.add_argument("corpus", metavar="CORPUS", help="a .txt with one text a line, or a .csv")
+    search.add_argument("query", metavar="QUERY")
+    search.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
+    search.add_argument("--vectors", metavar="X.npy", help="of the corpus, written by embed, so that none is computed")
+    search.add_argument("--top-k", type=int, default=10, metavar="K", help="how many (default: %(default)s)")
+    search.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
+
+    similar = commands.add_parser("similar", help="how alike are two texts, or one and several others?")
+    similar.set_defaults(command=_similar)
+    similar.add_argument("model", metavar="MODEL", help=model_help)
+    similar.add_argument("text", metavar="TEXT", nargs="+", help="the first is compared with each other")
 
     check = commands.add_parser("gradcheck", help="compare every gradient of minitx, or of an op of yours, with slopes")
     check.set_defaults(command=_gradcheck)

@@ -23,13 +23,14 @@ from minitx.autograd.gradcheck import gradcheck
 from minitx.autograd.numeric import GradcheckError, compare
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
-from minitx.models.multitask import MultiTaskModel
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.multitask import MLP, MultiTaskModel, TaskWeights
 from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
-from minitx.nn.position import LearnedPosition, SinusoidalPosition
+from minitx.nn.position import LearnedPosition, RelativePositionBias, SinusoidalPosition
 from minitx.nn.transformer import FeedForward, TransformerBlock, TransformerEncoder
 from minitx.training.baseline import SparseRows, sparse_linear
 
@@ -229,6 +230,13 @@ LAYERS = [
     Case("Dropout", "B T D", lambda layer, x: layer(x), make=lambda rng: Dropout(0.3, rng=rng)),
     Case("SinusoidalPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: SinusoidalPosition(5, 6)),
     Case("LearnedPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: LearnedPosition(5, 6, rng=rng)),
+    Case(
+        "RelativePositionBias",
+        "",
+        lambda layer, ids: layer(ids.shape[1]),
+        (_ids,),
+        make=lambda rng: RelativePositionBias(8, 2),
+    ),
     Case("Pooling mean", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("mean")),
     Case("Pooling cls", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("cls")),
     Case("Pooling max", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("max")),
@@ -268,8 +276,10 @@ LAYERS = [
         "",
         lambda model, ids, mask: model(ids, mask),
         (_ids, ragged_mask),
-        make=lambda rng: _encoder(rng, positions="learned", normalize=True),
+        make=lambda rng: _encoder(rng, positions="learned", relative_buckets=4, normalize=True),
     ),
+    Case("MLP", "B D", lambda layer, x: layer(x), make=lambda rng: MLP(6, 8, 5, 0.2, rng=rng)),
+    Case("TaskWeights", "B", lambda layer, x: layer(x), make=lambda rng: TaskWeights("abc", learned=True)),
     Case(
         "MultiTaskModel loss",
         "",

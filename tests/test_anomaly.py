@@ -12,7 +12,8 @@ from minitx.autograd import functional as F
 from minitx.autograd.anomaly import AnomalyError, detect_anomaly
 from minitx.autograd.engine import no_grad
 from minitx.autograd.tensor import Tensor
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.module import Module, Parameter
 

@@ -8,7 +8,8 @@ import pytest
 
 from minitx.errors import InputError
 from minitx.experiment import Experiment
-from minitx.training.checkpoint import load_model, new_directory
+from minitx.models.directories import new_directory
+from minitx.training.checkpoint import load_model
 
 TEXTS = ["the app crashes 😡", "love it", ""]
 
@@ -20,15 +21,25 @@ def copy(trained, tmp_path):
 
 def test_the_directory_holds_everything(trained):
     assert sorted(path.name for path in trained.iterdir()) == [
+        "1_Pooling",
         "baseline.safetensors",
         "config.json",
+        "config_sentence_transformers.json",
         "confusion_engagement.png",
         "confusion_sentiment.png",
         "curves.png",
+        "gradients.png",
+        "heads.safetensors",
         "history.csv",
         "metrics.json",
+        "minitx.json",
         "model.safetensors",
+        "modules.json",
+        "sentence_bert_config.json",
+        "timeline.png",
         "tokenizer.json",
+        "tokenizer_config.json",
+        "trainable.txt",
     ]
     metrics = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["data"]["read"] == metrics["data"]["kept"] + sum(metrics["data"]["dropped"].values())
@@ -53,7 +64,10 @@ def test_loaded_twice_it_gives_the_same_vectors(trained):
     assert first.classes["sentiment"] == ("negative", "neutral", "positive")
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+PIECES = ["minitx.json", "heads.safetensors", "config.json", "model.safetensors", "tokenizer.json"]
+
+
+@pytest.mark.parametrize("name", PIECES)
 def test_a_missing_piece_is_named(copy, name):
     (copy / name).unlink()
     with pytest.raises(InputError, match=f"not a complete result directory: {name} is missing"):
@@ -67,31 +81,31 @@ def edit(path, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("file", "change", "message"),
     [
-        (lambda c: c.update(format="other"), 'config.json was not written by minitx: "format" is not "minitx"'),
-        (lambda c: c.update(version=99), "config.json has version 99, this minitx reads version 1"),
-        (lambda c: c["encoder"].update(colour="red"), "config.json does not describe a model: .*colour"),
-        (lambda c: c["encoder"].update(num_heads=3), "config.json does not describe a model: .*multiple of 3"),
-        (lambda c: c["encoder"].update(hidden_size="16"), "config.json does not describe a model"),
-        (lambda c: c.pop("heads"), "config.json does not describe a model: .*heads"),
-        (lambda c: c["encoder"].update(vocab_size=9), r"tokenizer.json has \d+ tokens, config.json says 9"),
-        (
-            lambda c: c["encoder"].update(hidden_size=32),
-            "model.safetensors: .*size mismatch for encoder.embedding.weight",
-        ),
-        (lambda c: c["encoder"].update(num_layers=2), "model.safetensors: .*missing encoder.transformer.blocks.1"),
-        (lambda c: c["heads"].pop("engagement"), "model.safetensors: .*unexpected heads.engagement.bias"),
+        ("minitx", {"format": "other"}, 'minitx.json was not written by minitx: "format" is not "minitx"'),
+        ("minitx", {"version": 99}, "minitx.json has version 99, this minitx reads version 2"),
+        ("minitx", {"heads": None}, "minitx.json does not describe a model"),
+        ("minitx", {"dropout": 2}, r"minitx.json does not describe a model: dropout .* not 2"),
+        ("minitx", {"heads": {"sentiment": 3}}, "heads.safetensors: .*unexpected heads.engagement.bias"),
+        ("minitx", {"heads": {"sentiment": 2, "engagement": 3}}, "heads.safetensors: .*size mismatch for heads.sent"),
+        ("config", {"vocab_size": 9}, r"the tokenizer has \d+ tokens, config.json says vocab_size 9"),
     ],
 )
-def test_a_config_that_is_wrong_is_named(copy, change, message):
-    edit(copy / "config.json", change)
+def test_a_config_that_is_wrong_is_named(copy, file, change, message):
+    edit(copy / f"{file}.json", lambda c: c.update(change))
     with pytest.raises(InputError, match=message) as error:
         load_model(copy)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_heads_that_are_missing_are_named(copy):
+    edit(copy / "minitx.json", lambda c: c["heads"].update(topic=2))
+    with pytest.raises(InputError, match=r"heads.safetensors: .*missing heads.topic.weight, heads.topic.bias"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("name", PIECES)
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe\x00garbage", b"[" * 100_000])
 def test_a_damaged_file_is_named(copy, name, damage):
     (copy / name).write_bytes(damage)
@@ -114,7 +128,7 @@ def test_not_a_directory(trained, tmp_path):
 
 
 def test_a_run_that_fails_leaves_what_was_there(copy):
-    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    before = {path: path.read_bytes() for path in copy.rglob("*.*") if path.is_file()}
 
     def half_a_run():
         with new_directory(copy, overwrite=True) as directory:
@@ -123,7 +137,7 @@ def test_a_run_that_fails_leaves_what_was_there(copy):
 
     with pytest.raises(RuntimeError, match="midway"):
         half_a_run()
-    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    assert {path: path.read_bytes() for path in copy.rglob("*.*") if path.is_file()} == before
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
 
 

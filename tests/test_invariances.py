@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from minitx.autograd import functional as F
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
 from minitx.training import invariances

@@ -10,7 +10,8 @@ from torch.nn import functional as TF
 
 from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
 from minitx.training.optim import Adam

@@ -7,7 +7,8 @@ from reference import ragged_mask
 from torch.nn import functional as TF
 
 from minitx.data.batches import Batch
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.training import parallel as parallel_module
 from minitx.training.parallel import DataParallel, replicate
@@ -64,7 +65,7 @@ def test_a_fixed_number_of_threads_gives_the_same_bits(batch):
     for _ in range(2):
         model = make(dropout=0.2)
         with DataParallel(model, 3) as parallel:
-            losses = [parallel.backward(batch)[1] for _ in range(3)]
+            losses = [parallel.backward(batch).losses for _ in range(3)]
         assert losses[0] != losses[1]  # dropout masks are drawn anew each time
         runs.append((losses, [np.asarray(p.grad).tobytes() for p in model.parameters()]))
     assert runs[0] == runs[1]
@@ -100,8 +101,8 @@ def test_threads_follow_freezing_and_mode(batch):
     with DataParallel(model, 3) as parallel:
         model.encoder.freeze()
         model.eval()
-        _, first = parallel.backward(batch)
-        _, second = parallel.backward(batch)
+        first = parallel.backward(batch).losses
+        second = parallel.backward(batch).losses
     assert first == second  # no dropout in eval mode
     assert all(p.grad is None for p in model.encoder.parameters())
     assert all(p.grad is not None for head in model.heads.values() for p in head.parameters())

@@ -8,7 +8,8 @@ from minitx.autograd import engine
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.optim import Adam
 from minitx.training.parallel import DataParallel

@@ -17,9 +17,9 @@ from minitx.data.reviews import (
     label_reviews,
     read_labelled,
     read_reviews,
-    read_texts,
 )
 from minitx.data.split import LabelledTexts, Split, group_rows, normalise, split
+from minitx.data.texts import read_texts
 from minitx.errors import InputError
 
 REAL = Path(__file__).parents[1] / ".." / "shared" / "data" / "netflix_reviews.csv"
@@ -197,11 +197,20 @@ TICKETS = "body,team,urgent\nlogin fails,web,yes\ninvoice wrong,NA,no\n,web,no\n
 
 def test_read_labelled_finds_heads_and_classes(tmp_path: Path) -> None:
     data, audit = read_labelled(written(tmp_path, TICKETS), "body", {"team": "team", "priority": "urgent"})
-    assert data.texts == ["login fails", "invoice wrong", "no sound"]
+    assert data.texts == ["login fails", "invoice wrong", "slow page", "no sound"]
     assert data.classes == {"team": ("NA", "web"), "priority": ("no", "yes")}
-    assert data.labels["team"].tolist() == [1, 0, 1]
-    assert data.labels["priority"].tolist() == [1, 0, 1]
-    assert audit.dropped == {"body missing or blank": 1, "team missing or blank": 1}
+    assert data.labels["team"].tolist() == [1, 0, -100, 1]  # a row without one label keeps its other
+    assert data.labels["priority"].tolist() == [1, 0, 0, 1]
+    assert data.class_counts("team").tolist() == [1, 2]
+    assert audit.dropped == {"body missing or blank": 1}
+    assert audit.unlabelled == {"team": 1}
+    assert "1 kept without a label for team" in str(audit)
+
+
+def test_a_row_without_any_label_is_dropped(tmp_path: Path) -> None:
+    _, audit = read_labelled(written(tmp_path, TICKETS), "body", {"team": "team"})
+    assert (audit.kept, audit.unlabelled) == (3, {})
+    assert audit.dropped == {"body missing or blank": 1, "no label for team": 1}
 
 
 def test_read_labelled_with_the_classes_of_a_model(tmp_path: Path) -> None:
@@ -251,7 +260,7 @@ def test_read_texts(tmp_path: Path, name: str, content: str, column: str | None,
         ("a.txt", "one", "content", "expected a .csv, or a .txt with one text a line"),
         ("a.json", "[]", None, "expected a .csv, or a .txt"),
         ("a.csv", "title\nx\n", None, "no column content; found title"),
-        ("a.csv", "content,b\nx,1\ny\nz,1\n", None, "ragged rows .1 with too few fields."),
+        ("a.csv", "content,b\nx,1\ny\nz,1\n", None, "a.csv: row 2 has too few fields"),
         ("a.txt", b"ok\n\xff\n", None, "not UTF-8 at byte 3"),
     ],
 )

@@ -4,14 +4,22 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from reference import TorchMultiTask
 from sklearn.utils.class_weight import compute_class_weight
+from torch.nn import functional as TF
 
+from minitx.autograd.tensor import Tensor
+from minitx.data.batches import length_batches
 from minitx.experiment import class_weights, read_data
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
-from minitx.models.multitask import MultiTaskModel
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.multitask import MultiTaskModel, TaskWeights
+from minitx.nn.layers import Dropout
 from minitx.training.optim import AdamW
+from minitx.training.parallel import DataParallel
 from minitx.training.schedules import with_warmup
-from minitx.training.trainer import TokenisedRows, best_epoch, evaluate, fit
+from minitx.training.trainer import TaskGradients, TokenisedRows, _Tally, best_epoch, evaluate, fit
 
 V = 20
 
@@ -69,22 +77,33 @@ def test_the_averaged_weights_are_what_is_judged_and_kept():
 
 
 def test_averages_count_every_row_the_same(rng):
-    """The last batch is smaller; a mean of batch means would weigh its rows more."""
+    """A mean of batch means would weigh the rows of a smaller last batch more."""
     model, _ = make(dropout=0.0)
     rows = rows_of(rng, 25)
-    whole, batched = evaluate(model, rows, batch_size=25), evaluate(model, rows, batch_size=8)
+    whole = evaluate(model, rows)
+    alone = [
+        evaluate(model, TokenisedRows(rows.sequences[i : i + 1], {h: y[i : i + 1] for h, y in rows.labels.items()}))
+        for i in range(25)
+    ]
+    training = [epoch.train for epoch in train(epochs=1)[1]]
     for head in rows.labels:
-        assert batched[head].loss == pytest.approx(whole[head].loss, rel=1e-5)
-        np.testing.assert_array_equal(batched[head].confusion, whole[head].confusion)
+        assert whole[head].loss == pytest.approx(np.mean([reports[head].loss for reports in alone]), rel=1e-5)
+        np.testing.assert_array_equal(whole[head].confusion, sum(reports[head].confusion for reports in alone))
         assert whole[head].support.sum() == 25
+        assert training[0][head].support.sum() == 90  # of which the last batch has 2
+    tally = _Tally({"high": ("no", "yes")})
+    for labels, loss in ([0, 1, 1], 2.0), ([1, -100], 6.0):
+        tally.add({"high": np.array(labels)}, {"high": np.eye(2)[[0] * len(labels)]}, {"high": loss})
+    assert tally.reports()["high"].loss == 3.0
+    np.testing.assert_array_equal(tally.reports()["high"].confusion, [[1, 0], [3, 0]])
 
 
 def test_rows_without_a_label_count_for_nothing(rng):
     model, _ = make(dropout=0.0)
     rows = rows_of(rng, 20)
     labels = {**rows.labels, "chance": np.where(np.arange(20) < 5, -100, rows.labels["chance"])}
-    some = evaluate(model, TokenisedRows(rows.sequences, labels), batch_size=7)
-    rest = evaluate(model, TokenisedRows(rows.sequences[5:], {h: y[5:] for h, y in rows.labels.items()}), batch_size=15)
+    some = evaluate(model, TokenisedRows(rows.sequences, labels))
+    rest = evaluate(model, TokenisedRows(rows.sequences[5:], {h: y[5:] for h, y in rows.labels.items()}))
     assert some["high"].support.sum() == 20
     assert some["chance"].loss == pytest.approx(rest["chance"].loss, rel=1e-5)
     np.testing.assert_array_equal(some["chance"].confusion, rest["chance"].confusion)
@@ -95,7 +114,7 @@ def test_history_rows_are_flat_numbers():
     row = epochs[1].to_row()
     assert row["epoch"] == 2
     assert row["validation_high_macro_f1"] == epochs[1].validation["high"].macro_f1
-    assert len(row) == 3 + 2 * 2 * 3
+    assert len(row) == 3 + 2 * 2 * 3 + 2 + 2  # and two gradient norms, a cosine, a share of conflict
     assert all(math.isfinite(value) for value in row.values())
 
 
@@ -155,3 +174,210 @@ def test_the_default_data_is_synthetic_and_says_so():
     data, audit = read_data(None, None, {})
     assert audit.source.startswith("synthetic")
     assert set(data.classes) == {"sentiment", "engagement"}
+
+
+# --- accumulation, task gradients, task weights, probe ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pieces", [2, 3, 50])
+def test_accumulation_gives_the_numbers_of_one_large_batch(pieces):
+    """The divisor is the whole batch's, so uneven pieces and rows without a label change nothing."""
+    options = {"class_weights": {"chance": np.array([1.0, 3.0, 0.5])}, "threads": 2}
+    runs = []
+    for accumulate in (1, pieces):
+        rng = np.random.default_rng(1)
+        rows = rows_of(rng, 90)
+        labels = {**rows.labels, "chance": np.where(np.arange(90) % 3 == 0, -100, rows.labels["chance"])}
+        model, _ = make(dropout=0.0)
+        model.to(np.float64)
+        optimizer = AdamW(model.parameters(), lr=3e-3, eps=1e-3)  # a large eps: no full-sized steps of rounding noise
+        data = TokenisedRows(rows.sequences, labels), rows_of(rng, 30)
+        epochs = fit(
+            model, *data, optimizer, epochs=2, batch_size=16, accumulate=accumulate, rng=rng, progress=False, **options
+        )
+        runs.append((model, epochs))
+    (one, epochs), (many, again) = runs
+    for name, weights in one.state_dict().items():
+        np.testing.assert_allclose(many.state_dict()[name], weights, atol=1e-12, err_msg=name)
+    for first, second in zip(epochs, again, strict=True):
+        assert second.train["chance"].loss == pytest.approx(first.train["chance"].loss, abs=1e-12)
+        assert second.gradients == pytest.approx(first.gradients, abs=1e-9)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("hidden", [0, 7])
+def test_task_gradients_equal_those_of_separate_backward_passes(rng, threads, hidden):
+    """By all the encoder's weights, weighted, whatever the threads; and nothing is left behind."""
+    config = EncoderConfig(V, hidden_size=16, num_layers=1, num_heads=2, intermediate_size=32, dropout=0.5)
+    encoder = SentenceEncoder(config, rng=rng)
+    model = MultiTaskModel(encoder, {"high": 2, "chance": 3}, 0.5, hidden, rng=rng).to(np.float64)
+    encoder.embedding.freeze()
+    rows = rows_of(rng, 13)
+    labels = {**rows.labels, "chance": np.where(np.arange(13) < 4, -100, rows.labels["chance"])}
+    (batch,) = length_batches(rows.sequences, labels, batch_size=13, pad_id=0)
+    weights = {"high": 0.3, "chance": 2.0}
+    with DataParallel(model, threads) as parallel:
+        gram = parallel.task_gram(batch, task_weights=weights)
+    assert all(p.grad is None for p in model.parameters())
+    assert model.training
+
+    model.eval()
+    by_task = []
+    for head, weight in weights.items():
+        model.zero_grad()
+        (model.losses(model(batch.ids, batch.attention_mask), batch.labels)[head] * weight).backward()
+        by_task.append(np.concatenate([np.asarray(p.grad).ravel() for p in encoder.parameters() if p.requires_grad]))
+    np.testing.assert_allclose(gram, [[a @ b for b in by_task] for a in by_task], rtol=1e-9)
+
+    means = TaskGradients(("high", "chance"), [gram] * 2).means()
+    assert means["gradient_norm_chance"] == pytest.approx(np.linalg.norm(by_task[1]))
+    cosine = by_task[0] @ by_task[1] / np.linalg.norm(by_task[0]) / np.linalg.norm(by_task[1])
+    assert means["gradient_cosine_high_chance"] == pytest.approx(cosine)
+    assert means["gradient_conflict_high_chance"] == float(cosine < 0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_weighted_sum_of_losses_has_the_gradient_of_the_sum(rng, threads):
+    model, _ = make(dropout=0.0)
+    model.to(np.float64)
+    rows = rows_of(rng, 13)
+    (batch,) = length_batches(*rows, batch_size=13, pad_id=0)
+    weights = {"high": 0.3, "chance": 2.0}
+    with DataParallel(model, threads) as parallel:
+        parallel.backward(batch, task_weights=weights, pieces=2)
+    found = {name: p.grad for name, p in model.named_parameters()}
+    model.zero_grad()
+    for head, weight in weights.items():
+        (model.losses(model(batch.ids, batch.attention_mask), batch.labels)[head] * weight).backward()
+    for name, parameter in model.named_parameters():
+        np.testing.assert_allclose(found[name], parameter.grad, atol=1e-14, err_msg=name)
+
+
+def test_comparing_the_tasks_changes_nothing_else():
+    with_, without = train(task_gradients=3)[0], train(task_gradients=0)[0]
+    for name, weights in with_.state_dict().items():
+        np.testing.assert_array_equal(weights, without.state_dict()[name])
+
+
+def test_a_step_without_a_label_says_nothing_about_the_cosine():
+    grams = [np.array([[4.0, 0.0], [0.0, 0.0]]), np.array([[1.0, -2.0], [-2.0, 16.0]])]
+    means = TaskGradients(("a", "b"), grams).means()
+    assert means == {
+        "gradient_norm_a": 1.5,
+        "gradient_norm_b": 4.0,
+        "gradient_cosine_a_b": -0.5,
+        "gradient_conflict_a_b": 1.0,
+    }
+    assert math.isnan(TaskGradients(("a", "b"), grams[:1]).means()["gradient_cosine_a_b"])
+
+
+def test_learned_task_weights_equal_torch(rng):
+    """Total, the factor of every loss, the gradient of s, and three AdamW steps."""
+    weights = TaskWeights(("a", "b"), learned=True)
+    s = torch.zeros(2, requires_grad=True)
+    optimizer = AdamW(weights.parameters(), lr=0.1, weight_decay=0.0)
+    twin = torch.optim.AdamW([s], lr=0.1, weight_decay=0.0)
+    for step in range(3):
+        losses = dict(zip("ab", rng.random(2) + step, strict=True))
+        values = torch.tensor(list(losses.values()), dtype=torch.float32, requires_grad=True)
+        total = (torch.exp(-s) * values + s / 2).sum()
+        twin.zero_grad()
+        total.backward()
+        ours = weights(Tensor(list(losses.values())))
+        optimizer.zero_grad()
+        ours.backward()
+        assert ours.item() == pytest.approx(total.item(), abs=1e-6)
+        assert list(weights.current().values()) == pytest.approx(values.grad.tolist(), abs=1e-6)
+        np.testing.assert_allclose(weights.log_variance.grad, s.grad.numpy(), atol=1e-6)
+        optimizer.step()
+        twin.step()
+        np.testing.assert_allclose(weights.log_variance.data, s.detach().numpy(), atol=1e-6)
+    optimizer.zero_grad()
+    weights(Tensor([1.0, 0.0])).backward()
+    assert weights.log_variance.grad[1] == 0  # no label in the batch: nothing to learn from
+
+
+def test_learned_task_weights_are_trained_and_logged(rng):
+    model, _ = make()
+    weights = TaskWeights(model.heads, learned=True)
+    groups = [{"params": model.parameters()}, {"params": weights.parameters(), "lr": 0.05, "weight_decay": 0.0}]
+    data = rows_of(rng, 60), rows_of(rng, 20)
+    epochs = fit(model, *data, AdamW(groups), task_weights=weights, epochs=2, batch_size=8, rng=rng, progress=False)
+    assert epochs[-1].to_row()["task_weight_high"] == epochs[-1].task_weights["high"] != 1.0
+    assert epochs[-1].task_weights["high"] > epochs[-1].task_weights["chance"]  # of which nothing can be learnt
+    with pytest.raises(ValueError, match="log_variance"):
+        fit(model, *data, AdamW(model.parameters()), task_weights=weights, epochs=1, rng=rng, progress=False)
+
+
+def test_fixed_task_weights_scale_the_gradient():
+    weights = TaskWeights(("high", "chance"), {"chance": 0.0})
+    assert weights.current() == {"high": 1.0, "chance": 0.0}
+    without, both = (train(epochs=1, task_weights=w)[1][0].gradients["gradient_norm_chance"] for w in (weights, None))
+    assert math.isnan(without)
+    assert both > 0
+
+
+def probe(monkeypatch, seed=0, epochs=3, **options):
+    """A run of the heads alone, and how often the encoder ran in it."""
+    calls = []
+    forward = SentenceEncoder.forward
+
+    def counted(self, ids, attention_mask):
+        calls.append((len(ids), self.training))
+        return forward(self, ids, attention_mask)
+
+    monkeypatch.setattr(SentenceEncoder, "forward", counted)
+    rng = np.random.default_rng(1)
+    data = rows_of(rng, 90), rows_of(rng, 30)
+    model, _ = make(seed, dropout=0.0)
+    for module in model.encoder.modules():
+        if isinstance(module, Dropout):
+            module.p = 0.5
+    model.encoder.freeze()
+    optimizer = AdamW(model.parameters(), lr=3e-3)
+    done = fit(model, *data, optimizer, epochs=epochs, batch_size=8, rng=rng, progress=False, **options)
+    monkeypatch.undo()
+    return model, done, data, calls
+
+
+def test_a_frozen_encoder_runs_once_for_each_row_and_without_dropout(monkeypatch):
+    _, _, _, calls = probe(monkeypatch)
+    assert sum(rows for rows, _ in calls) == 90 + 30
+    assert not any(training for _, training in calls)
+
+
+def test_the_probe_gives_what_torch_gives_with_the_encoder_frozen(monkeypatch):
+    """torch, `requires_grad_(False)`, running its encoder (in eval mode) on every batch of every epoch."""
+    model, epochs, data, _ = probe(monkeypatch)
+    start, _ = make(dropout=0.0)
+    twin = TorchMultiTask(start).eval()
+    twin.requires_grad_(False)
+    twin.heads.requires_grad_(True)
+    optimizer = torch.optim.AdamW(twin.heads.parameters(), lr=3e-3)
+    rng = np.random.default_rng(1)
+    rows_of(rng, 90), rows_of(rng, 30)
+    states = []
+    for epoch in epochs:
+        losses = dict.fromkeys(data[0].labels, 0.0)
+        for batch in length_batches(*data[0], batch_size=8, pad_id=0, rng=rng):
+            logits = twin(torch.tensor(batch.ids), torch.tensor(batch.attention_mask))
+            parts = {head: TF.cross_entropy(logits[head], torch.tensor(batch.labels[head])) for head in losses}
+            optimizer.zero_grad()
+            sum(parts.values()).backward()
+            torch.nn.utils.clip_grad_norm_(twin.heads.parameters(), 1.0)
+            optimizer.step()
+            for head, loss in parts.items():
+                losses[head] += loss.item() * len(batch)
+        for head, total in losses.items():
+            assert epoch.train[head].loss == pytest.approx(total / 90, abs=1e-5)
+        states.append({name: p.detach().clone() for name, p in twin.heads.named_parameters()})
+    for name, weights in states[best_epoch(epochs).number - 1].items():
+        np.testing.assert_allclose(model.state_dict()[f"heads.{name}"], weights.numpy(), atol=1e-5)
+
+
+def test_the_probe_is_judged_by_what_the_model_then_gives(monkeypatch):
+    model, epochs, (_, validation), _ = probe(monkeypatch, weight_average=0.5)
+    again = evaluate(model, validation)
+    for head, report in best_epoch(epochs).validation.items():
+        assert again[head].loss == pytest.approx(report.loss, abs=1e-6)
+        np.testing.assert_array_equal(again[head].confusion, report.confusion)

@@ -12,12 +12,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import TextIOWrapper
-from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 import pandas as pd
 
+from minitx.data.rules import NO_LABEL, TextRule
 from minitx.data.split import LabelledTexts, check_classes, group_rows, normalise
 from minitx.errors import InputError
 
@@ -55,6 +55,7 @@ class Audit:
     read: int
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows; a row counts under its first reason only
+    unlabelled: dict[str, int] = field(default_factory=dict)  # head -> kept rows that have no label for it
 
     def drop(self, keep: np.ndarray, bad: np.ndarray, reason: str) -> None:
         """Take the `bad` rows out of `keep`, both (N,) bool, in place; count those that were still in it."""
@@ -69,32 +70,42 @@ class Audit:
 
     def __str__(self) -> str:
         lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
-        return "\n".join(lines + [f"  {count:,} dropped: {reason}" for reason, count in self.dropped.items()])
+        lines += [f"  {count:,} dropped: {reason}" for reason, count in self.dropped.items()]
+        return "\n".join(lines + [f"  {count:,} kept without a label for {h}" for h, count in self.unlabelled.items()])
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_reviews(path: PathLike, rules: Sequence[LabelRule] = REVIEW_RULES) -> tuple[LabelledTexts, Audit]:
+def read_reviews(path: PathLike, rules: Sequence[LabelRule | TextRule] = REVIEW_RULES) -> tuple[LabelledTexts, Audit]:
     """Read a Google-Play review CSV: `content`, the columns of `rules`, `reviewId` if there; other columns are ignored.
 
     Raises InputError for a file that cannot be used; single rows that cannot be used are dropped and counted.
     """
-    frame, audit = _read_table(path, ["content", *(rule.column for rule in rules)], optional=["reviewId"])
+    columns = (rule.column if isinstance(rule, LabelRule) else SENTIMENT.column for rule in rules)
+    frame, audit = _read_table(path, ["content", *columns], optional=["reviewId"])
     return label_reviews(frame, rules, audit)
 
 
 def label_reviews(
-    frame: pd.DataFrame, rules: Sequence[LabelRule] = REVIEW_RULES, audit: Audit | None = None
+    frame: pd.DataFrame, rules: Sequence[LabelRule | TextRule] = REVIEW_RULES, audit: Audit | None = None
 ) -> tuple[LabelledTexts, Audit]:
     """Clean and label a frame of reviews; cells may be strings or numbers. `audit` carries on the count of a reader.
 
+    A row for which a `TextRule` finds no class has the label -100, and is dropped if no head has one for it.
     Raises InputError if no row can be used.
     """
     audit = audit or Audit("frame", read=len(frame))
     keep = np.ones(len(frame), dtype=bool)
     _drop_blank(frame["content"], keep, audit, "content missing or blank")
-    labels = {rule.name: _classify(rule, frame[rule.column], keep, audit) for rule in rules}
+    labels = {}
+    for rule in rules:
+        if isinstance(rule, LabelRule):
+            values = _integers(frame[rule.column], rule.column, rule.allowed, keep, audit)
+            labels[rule.name] = np.searchsorted(rule.upper, values, side="left").astype(np.int64)
+        else:
+            stars = _integers(frame[SENTIMENT.column], SENTIMENT.column, SENTIMENT.allowed, keep, audit)
+            labels[rule.name] = rule.label([str(text) for text in frame["content"]], stars)
     classes = {rule.name: rule.classes for rule in rules}
     return _finish(frame, "content", labels, classes, keep, audit)
 
@@ -106,59 +117,44 @@ def read_labelled(
     *,
     classes: dict[str, tuple[str, ...]] | None = None,
 ) -> tuple[LabelledTexts, Audit]:
-    """Read any labelled CSV; `label_columns` maps a head to its column.
-
-    Class names are the distinct strings of the column, sorted. To evaluate a trained model give its `classes` instead:
-    rows of any other class are then dropped and counted. Raises InputError as `read_reviews` does, and for a head with
-    one class only (unless `classes` are given).
-    """
+    """Read any labelled CSV; `label_columns` maps a head to its column. See `label_frame`."""
     unknown = [head for head in label_columns if classes is not None and head not in classes]
     if unknown or not label_columns:
         heads = "at least one" if classes is None else ", ".join(classes)
         raise InputError(f"{os.fspath(path)}: labels {', '.join(label_columns) or 'missing'}; expected {heads}")
     frame, audit = _read_table(path, [text_column, *label_columns.values()], optional=["reviewId"])
+    return label_frame(frame, text_column, label_columns, audit, classes=classes)
+
+
+def label_frame(
+    frame: pd.DataFrame,
+    text_column: str,
+    label_columns: dict[str, str],
+    audit: Audit,
+    *,
+    classes: dict[str, tuple[str, ...]] | None = None,
+) -> tuple[LabelledTexts, Audit]:
+    """Clean a frame of strings that has a column of texts and one of labels for each head.
+
+    A blank label is none (-100): the row teaches and tests the other heads only, and is dropped if it has no label at
+    all. Class names are the distinct strings of the column, sorted. To evaluate a trained model give its `classes`
+    instead: rows of any other class are then dropped and counted. Raises InputError as `read_reviews` does, and for a
+    head with one class only (unless `classes` are given).
+    """
     keep = np.ones(len(frame), dtype=bool)
     _drop_blank(frame[text_column], keep, audit, f"{text_column} missing or blank")
-    for column in dict.fromkeys(label_columns.values()):
-        _drop_blank(frame[column], keep, audit, f"{column} missing or blank")
     labels, names = {}, {}
     for head, column in label_columns.items():
-        values = frame[column].str.strip()
-        names[head] = tuple(classes[head]) if classes is not None else tuple(sorted(set(values[keep])))
-        labels[head] = pd.Index(names[head]).get_indexer(pd.Index(values)).astype(np.int64)
-        audit.drop(keep, labels[head] < 0, f"{column} not a class of {head}")
+        values = frame[column].fillna("").str.strip()
+        blank = (values == "").to_numpy(dtype=bool)
+        names[head] = tuple(classes[head]) if classes is not None else tuple(sorted(set(values[keep & ~blank])))
+        codes = pd.Index(names[head]).get_indexer(pd.Index(values)).astype(np.int64)
+        audit.drop(keep, (codes < 0) & ~blank, f"{column} not a class of {head}")
+        labels[head] = np.where(codes < 0, NO_LABEL, codes)
     data, audit = _finish(frame, text_column, labels, names, keep, audit)
     if classes is None:
         check_classes(data, audit.source)
     return data, audit
-
-
-def read_texts(path: PathLike, text_column: str | None = None) -> list[str]:
-    """Read texts to be embedded: every line of a .txt, or one column (default `content`, else `text`) of a .csv.
-
-    Nothing is dropped, so that text i stays row i; blank texts stay as they are. Raises InputError for a file that
-    cannot be used, a ragged row included.
-    """
-    name = os.fspath(path)
-    suffix = Path(path).suffix.lower()
-    if suffix == ".txt" and text_column is None:
-        with _open(path) as file:
-            texts = [line.rstrip("\r\n") for line in file]
-    elif suffix == ".csv":
-        if text_column is None:
-            with _open(path) as file:
-                header = _header(name, _records(name, file))
-            text_column = "text" if "text" in header and "content" not in header else "content"
-        frame, audit = _read_table(path, [text_column])
-        if audit.dropped:
-            reasons = ", ".join(f"{count} with {reason}" for reason, count in audit.dropped.items())
-            raise InputError(f"{name}: ragged rows ({reasons}); every row needs as many fields as the header")
-        texts = frame[text_column].tolist()
-    else:
-        raise InputError(f"{name}: expected a .csv, or a .txt with one text a line and no column name")
-    if not texts:
-        raise InputError(f"{name}: empty file; expected one text a line")
-    return texts
 
 
 @contextmanager
@@ -242,20 +238,20 @@ def _drop_blank(column: pd.Series, keep: np.ndarray, audit: Audit, reason: str) 
 _INTEGER = re.compile(r"\s*([+-]?[0-9]{1,999})(?:\.0*)?\s*", re.ASCII)  # "5" and what pandas makes of it, "5.0"
 
 
-def _classify(rule: LabelRule, column: pd.Series, keep: np.ndarray, audit: Audit) -> np.ndarray:
-    """Class numbers (N,) int64 of a column; rows without a usable integer are dropped (and get a meaningless class)."""
+def _integers(column: pd.Series, name: str, allowed: range, keep: np.ndarray, audit: Audit) -> np.ndarray:
+    """A column's numbers (N,) int64; rows without a usable one are dropped (and get a meaningless number)."""
     codes, cells = pd.factorize(np.array([str(cell) for cell in column], dtype=object))  # few distinct: parse each once
     matches = [_INTEGER.fullmatch(cell) for cell in cells]
     numbers = [int(match[1]) if match else None for match in matches]  # a Python int cannot overflow
-    first, last = rule.allowed[0], rule.allowed[-1]
+    first, last = allowed[0], allowed[-1]
     for reason, bad in {
         "missing or not an integer": [number is None for number in numbers],
         f"below {first}": [number is not None and number < first for number in numbers],
         f"above {last}": [number is not None and number > last for number in numbers],
     }.items():
-        audit.drop(keep, np.array(bad, dtype=bool)[codes], f"{rule.column} {reason}")
+        audit.drop(keep, np.array(bad, dtype=bool)[codes], f"{name} {reason}")
     usable = [min(max(number, first), last) if number is not None else first for number in numbers]
-    return np.searchsorted(rule.upper, np.array(usable, dtype=np.int64)[codes], side="left").astype(np.int64)
+    return np.array(usable, dtype=np.int64)[codes]
 
 
 def _finish(
@@ -266,7 +262,12 @@ def _finish(
     keep: np.ndarray,
     audit: Audit,
 ) -> tuple[LabelledTexts, Audit]:
-    """Keep the rows marked in `keep` and find their groups."""
+    """Keep the rows marked in `keep` that have a label, and find their groups."""
+    if labels:
+        unlabelled = np.stack([values == NO_LABEL for values in labels.values()])
+        audit.drop(keep, np.asarray(unlabelled.all(axis=0)), f"no label for {' or '.join(labels)}")
+        counts = {head: int(none[keep].sum()) for head, none in zip(labels, unlabelled, strict=True)}
+        audit.unlabelled = {head: count for head, count in counts.items() if count}
     audit.kept = int(np.count_nonzero(keep))
     if not audit.kept:
         reasons = ", ".join(f"{count:,} dropped: {reason}" for reason, count in audit.dropped.items())

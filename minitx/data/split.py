@@ -23,7 +23,7 @@ class LabelledTexts:
     """N texts, a class number for each of them per head, and the groups a split must not tear apart."""
 
     texts: list[str]
-    labels: dict[str, np.ndarray]  # head -> (N,) int64, an index into classes[head]
+    labels: dict[str, np.ndarray]  # head -> (N,) int64, an index into classes[head], or -100 for none
     classes: dict[str, tuple[str, ...]]
     groups: np.ndarray  # (N,) int64; rows with one number share a text or a reviewId
     ids: list[str | None] = field(default_factory=list)  # N reviewIds, None where there is none; empty without any
@@ -39,7 +39,8 @@ class LabelledTexts:
 
     def class_counts(self, head: str) -> np.ndarray:
         """Rows per class of `head`, (C,) int64, classes without a row included."""
-        return np.bincount(self.labels[head], minlength=len(self.classes[head]))
+        labels = self.labels[head]
+        return np.bincount(labels[labels >= 0], minlength=len(self.classes[head]))
 
 
 class Split(NamedTuple):

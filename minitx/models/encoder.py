@@ -1,23 +1,28 @@
 """SentenceEncoder: token ids -> one vector per sentence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
-from tqdm import tqdm
 
-from minitx.autograd.engine import no_grad
 from minitx.autograd.tensor import Tensor
-from minitx.data.batches import length_batches
 from minitx.errors import InputError
+from minitx.models.config import EncoderConfig
+from minitx.models.directories import find_directory, new_directory
+from minitx.models.encoding import run_batches
+from minitx.models.pretrained import Unwritten, check_size, load_weights, read_directory, write_directory
+from minitx.models.search import SIMILARITIES, normalized
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
 from minitx.nn.module import Module
-from minitx.nn.pooling import POOLING_MODES, Normalize, Pooling
-from minitx.nn.position import LearnedPosition, SinusoidalPosition
-from minitx.nn.transformer import ACTIVATIONS, TransformerEncoder
+from minitx.nn.pooling import Normalize, Pooling
+from minitx.nn.position import LearnedPosition, RelativePositionBias, SinusoidalPosition
+from minitx.nn.transformer import TransformerEncoder
+from minitx.text.bpe import BPETokenizer
+from minitx.text.wordpiece import WordPieceTokenizer
 
-POSITIONS = ("sinusoidal", "learned")
+OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
 
 
 class Tokenizer(Protocol):
@@ -35,44 +40,6 @@ class Tokenizer(Protocol):
         """Ids of each text, special tokens included, cut to `max_length`."""
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Sizes and choices of a SentenceEncoder; `InputError` for a size below 1 or an unknown choice.
-
-    The defaults suit a few thousand reviews and random weights.
-    """
-
-    vocab_size: int  # V
-    pad_id: int = 0  # fills short rows of a batch; the mask hides it
-    hidden_size: int = 128  # D
-    num_layers: int = 2
-    num_heads: int = 4  # H, a divisor of D
-    intermediate_size: int = 512  # F, width inside the feed-forward networks
-    max_length: int = 128  # tokens; longer texts are cut
-    activation: str = "gelu"  # or "relu"
-    dropout: float = 0.1
-    layer_norm_eps: float = 1e-5
-    norm_first: bool = False  # pre-norm blocks
-    positions: str = "sinusoidal"  # or "learned"
-    pooling: str = "mean"  # or "cls", "max"
-    normalize: bool = False  # scale sentence vectors to length 1
-
-    def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be in [0, 1), not {self.dropout}")
-        if self.hidden_size % self.num_heads:
-            raise InputError(
-                f"num_heads must divide hidden_size: {self.hidden_size} is no multiple of {self.num_heads}"
-            )
-        choices = {"positions": POSITIONS, "pooling": POOLING_MODES, "activation": tuple(ACTIVATIONS)}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
-
-
 class SentenceEncoder(Module):
     """Token and position embeddings, LayerNorm, transformer blocks, pooling: ids (B, T) -> vectors (B, D).
 
@@ -88,6 +55,8 @@ class SentenceEncoder(Module):
     def __init__(self, config: EncoderConfig, tokenizer: Tokenizer | None = None, *, rng: np.random.Generator) -> None:
         c = config
         self.config, self.tokenizer = config, tokenizer
+        self.max_seq_length = c.max_length  # tokens a text is cut to; may be set to less
+        self.similarity_fn_name = "cosine"
         self.position: SinusoidalPosition | LearnedPosition
         if c.positions == "sinusoidal":
             self.embedding = Embedding(c.vocab_size, c.hidden_size, std=c.hidden_size**-0.5, sparse=True, rng=rng)
@@ -95,6 +64,7 @@ class SentenceEncoder(Module):
         else:
             self.embedding = Embedding(c.vocab_size, c.hidden_size, std=0.02, sparse=True, rng=rng)  # as BERT does
             self.position = LearnedPosition(c.max_length, c.hidden_size, rng=rng)
+        self.relative_position = RelativePositionBias(c.relative_buckets, c.num_heads) if c.relative_buckets else None
         self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps)
         self.dropout = Dropout(c.dropout, rng=rng)
         self.transformer = TransformerEncoder(
@@ -111,43 +81,140 @@ class SentenceEncoder(Module):
         self.pooling = Pooling(c.pooling)
         self.normalize = Normalize() if c.normalize else None
 
+    @classmethod
+    def from_pretrained(cls, path: str | PathLike[str], *, rng: np.random.Generator | None = None) -> Self:
+        """The encoder of a model directory, in eval mode, with its tokenizer.
+
+        Reads sentence-transformers' layouts, old and new, and plain transformers directories: BERT (MiniLM is one),
+        DistilBERT, RoBERTa, MPNet, RoBERTa-PreLayerNorm; float32, float16 or bfloat16 weights, which become float32.
+
+        Args:
+            path: the directory; or a model's name, "all-MiniLM-L6-v2", which is looked for in the local Hugging Face
+                cache and downloaded if the extra `hub` is installed.
+            rng: draws dropout masks, should you train it.
+
+        Raises:
+            InputError: a file is missing or damaged, files disagree, or one asks for what is not implemented.
+
+        sentence-transformers: `SentenceTransformer(path)`.
+        """
+        source = read_directory(find_directory(path))
+        check_size(source)
+        encoder = cls(source.config, source.tokenizer, rng=Unwritten((rng or np.random.default_rng(0)).bit_generator))
+        load_weights(encoder, source)
+        encoder.max_seq_length, encoder.similarity_fn_name = source.max_seq_length, source.similarity
+        encoder.eval()
+        return encoder
+
     def forward(self, ids: np.ndarray, attention_mask: np.ndarray) -> Tensor:
         """ids (B, T) integers, attention_mask (B, T) with True = a real token -> sentence vectors (B, D).
 
         `InputError` for more tokens than there are positions.
         """
-        if ids.shape[1] > self.config.max_length:
-            raise InputError(f"{ids.shape[1]} tokens are more than this encoder's {self.config.max_length} positions")
-        x = self.embedding(ids)  # (B, T, D)
-        x = self.dropout(self.norm(self.position(x)))
-        x = self.transformer(x, attention_mask)
-        x = self.pooling(x, attention_mask)  # (B, D)
+        x = self.pooling(self.token_embeddings(ids, attention_mask), attention_mask)  # (B, D)
         return x if self.normalize is None else self.normalize(x)
 
+    def token_embeddings(self, ids: np.ndarray, attention_mask: np.ndarray) -> Tensor:
+        """ids (B, T), attention_mask (B, T) -> the last block's vector of each token (B, T, D), before pooling.
+
+        transformers: `last_hidden_state`.
+        """
+        if ids.shape[1] > self.config.max_length:
+            raise InputError(f"{ids.shape[1]} tokens are more than this encoder's {self.config.max_length} positions")
+        bias = None if self.relative_position is None else self.relative_position(ids.shape[1])  # (H, T, T)
+        x = self.embedding(ids)  # (B, T, D)
+        x = self.dropout(self.norm(self.position(x)))
+        return self.transformer(x, attention_mask, bias)
+
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, cut to `max_length` with one warning; `InputError` without a tokenizer."""
+        """Ids of each text, cut to `max_seq_length` with one warning; `InputError` without a tokenizer."""
         if self.tokenizer is None:
             raise InputError("this encoder has no tokenizer: give it one, SentenceEncoder(config, tokenizer=...)")
-        return self.tokenizer.encode_batch(texts, max_length=self.config.max_length)
+        return self.tokenizer.encode_batch(texts, max_length=self.max_seq_length)
 
     def encode(
-        self, sentences: str | Sequence[str], batch_size: int = 32, show_progress_bar: bool = False
-    ) -> np.ndarray:
+        self,
+        sentences: str | Sequence[str],
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        output_value: str = "sentence_embedding",
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> Any:
         """Vectors of sentences: a string gives (D,), a list of N gives (N, D), in its order. float32.
 
-        Sorted by length inside, so that little is padded; longer texts than `max_length` are cut, with one
-        warning. sentence-transformers: `SentenceTransformer.encode`.
+        Args:
+            sentences: texts; longer ones than `max_seq_length` tokens are cut, with one warning.
+            batch_size: the most sentences that are taken at once. Only sentences of equal length are, so that nothing
+                is padded and no sentence's vector depends on its neighbours; see `encoding.run_batches`.
+            show_progress_bar: by default on a terminal, for what takes longer than a second.
+            output_value: "token_embeddings" gives the vectors before pooling: (T, D) for a string, a list of them for
+                a list.
+            normalize_embeddings: scale sentence vectors to length 1, after cutting.
+            truncate_dim: keep only the first so many columns (Kusupati et al. 2022, "Matryoshka").
+
+        Raises:
+            InputError: there is no tokenizer, something is no string, or an argument cannot be used.
+
+        sentence-transformers: `SentenceTransformer.encode`.
         """
+        if output_value not in OUTPUT_VALUES:
+            raise InputError(f"unknown output_value {output_value!r}: choose from {', '.join(OUTPUT_VALUES)}")
+        if batch_size < 1 or not 1 <= (truncate_dim or 1) <= self.config.hidden_size:
+            raise InputError(
+                f"batch_size must be at least 1 and truncate_dim from 1 to {self.config.hidden_size}, "
+                f"not {batch_size} and {truncate_dim}"
+            )
         if isinstance(sentences, str):
-            return self.encode([sentences])[0]
+            options = (batch_size, show_progress_bar, output_value, normalize_embeddings, truncate_dim)
+            return self.encode([sentences], *options)[0]
         sequences = self.tokenize(sentences)
-        vectors = np.empty((len(sentences), self.config.hidden_size), self.embedding.weight.dtype)
-        batches = length_batches(sequences, {}, batch_size=batch_size, pad_id=self.config.pad_id)
+        dtype, width = self.embedding.weight.dtype, truncate_dim or self.config.hidden_size
+        vectors = np.empty((len(sequences), width), dtype)
+        tokens: list[np.ndarray] = [np.empty((0, width), dtype)] * len(sequences)
+
+        def embed(rows: np.ndarray, ids: np.ndarray) -> None:
+            mask = np.ones(ids.shape, bool)
+            if output_value == "token_embeddings":
+                for row, states in zip(rows, self.token_embeddings(ids, mask).data, strict=True):
+                    tokens[row] = states[:, :width]
+            else:
+                vectors[rows] = self(ids, mask).data[:, :width]
+
         training = self.training
         self.eval()
-        with no_grad(), tqdm(total=len(sentences), unit=" texts", disable=not show_progress_bar) as bar:
-            for batch in batches:
-                vectors[batch.rows] = self(batch.ids, batch.attention_mask).data
-                bar.update(len(batch))
-        self.train(training)
-        return vectors
+        try:
+            run_batches(sequences, batch_size, embed, show_progress_bar)
+        finally:
+            self.train(training)
+        if output_value == "token_embeddings":
+            return tokens
+        return normalized(vectors) if normalize_embeddings else vectors
+
+    def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """How alike are the vectors a (N, D) and b (M, D)? Cosines (N, M), or what the model's directory asks for.
+
+        sentence-transformers: `SentenceTransformer.similarity`.
+        """
+        return SIMILARITIES[self.similarity_fn_name](a, b)
+
+    def save_pretrained(self, path: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write a directory that sentence-transformers and transformers load, and `from_pretrained`; same vectors.
+
+        As BERT; as RoBERTa-PreLayerNorm if `norm_first`, as MPNet with a relative position bias. Nothing is written
+        unless all of it can be.
+
+        Raises:
+            InputError: `path` exists (with `overwrite`, and is no model directory), there is no tokenizer to write,
+                or no architecture of the ecosystem can hold the encoder.
+
+        sentence-transformers: `SentenceTransformer.save_pretrained`.
+        """
+        with new_directory(Path(path), overwrite) as directory:
+            self.write_files(directory)
+
+    def write_files(self, directory: Path) -> None:
+        """The files of `save_pretrained`, into a directory that exists."""
+        if not isinstance(self.tokenizer, BPETokenizer | WordPieceTokenizer):
+            raise InputError("an encoder is saved with its tokenizer, a BPETokenizer or a WordPieceTokenizer")
+        write_directory(directory, self, self.config, self.tokenizer, self.max_seq_length, self.similarity_fn_name)

@@ -22,7 +22,11 @@ MEMO_ENTRIES, MEMO_KEY = 1 << 16, 128  # how many strings a Memo keeps, and the 
 
 
 class TruncationWarning(UserWarning):
-    """Some texts were longer than `max_length` and lost a part."""
+    """Some texts, `count` of them, were longer than `max_length` and lost a part."""
+
+    def __init__(self, message: str, count: int) -> None:
+        super().__init__(message)
+        self.count = count
 
 
 class Span(NamedTuple):
@@ -202,7 +206,7 @@ class Tokenizer:
                 message = (
                     f"{too_long} of {len(rows)} texts longer than {max_length} tokens were cut, keeping the {kept}"
                 )
-                warnings.warn(message, TruncationWarning, stacklevel=2)
+                warnings.warn(TruncationWarning(message, too_long), stacklevel=2)
         return [[*prefix, *ids, *suffix] for ids in rows]
 
     def encode_with_offsets(

@@ -1,21 +1,15 @@
-"""A result directory: written whole or not at all, and refused if a piece is missing.
+"""A result directory: a sentence encoder as the whole ecosystem reads it, and beside it what is ours.
 
-config.json          format, sizes, heads with their class names, how the data was labelled
-model.safetensors    the weights, by name
-tokenizer.json       the tokenizer, in the ecosystem's format
+config.json  model.safetensors  tokenizer.json  modules.json ...      the encoder; see `models.pretrained`
+minitx.json          heads with their class names, how the data was labelled
+heads.safetensors    the heads' weights, `sentiment.weight` (C, D) and `sentiment.bias` (C,) for each
+timeline.png  trainable.txt      what was to train, when and how fast: made before training
 baseline.safetensors a bag of words trained on the same rows, to be read beside the model
-metrics.json  history.csv  curves.png  confusion_<head>.png      what came out
+metrics.json  history.csv  curves.png  gradients.png  confusion_<head>.png      what came out
 
-The last two lines are not needed for loading.
+The last three lines are not needed for loading.
 """
 
-import dataclasses
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,83 +18,50 @@ import safetensors
 import safetensors.numpy
 
 from minitx.errors import InputError
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.directories import CONFIG, WEIGHTS, write_json
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
-from minitx.text.bpe import BPETokenizer
+from minitx.text.tokenizer_json import parse_json, read_text
 
-FORMAT, VERSION = "minitx", 1
-CONFIG, WEIGHTS, TOKENIZER, BASELINE = "config.json", "model.safetensors", "tokenizer.json", "baseline.safetensors"
-
-
-@contextmanager
-def new_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary directory beside `path` that takes its place once the block has ended without an error.
-
-    `InputError` at once if `path` exists (and, with `overwrite`, if it is something other than a result directory),
-    or cannot be created.
-    """
-    check_target(path, overwrite)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise InputError(f"cannot create {path}: {error.strerror}") from error
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def check_target(path: Path, overwrite: bool = False) -> None:
-    """`InputError` if a result may not be written to `path`."""
-    if not path.exists():
-        return
-    if not overwrite:
-        raise InputError(f"{path} exists already: choose another directory, or pass --overwrite to replace it")
-    if not (path / CONFIG).is_file():
-        raise InputError(f"{path} exists and is not a result directory (it has no {CONFIG}): it will not be replaced")
+FORMAT, VERSION = "minitx", 2
+SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
-    """Write config.json (with `extra` entries), model.safetensors and tokenizer.json into an existing directory."""
-    config = {
+    """Write the encoder's files, the heads and minitx.json (with `extra` entries) into an existing directory."""
+    model.encoder.write_files(directory)
+    settings = {
         "format": FORMAT,
         "version": VERSION,
-        "encoder": dataclasses.asdict(model.encoder.config),
         "dropout": model.dropout.p,
+        "head_hidden": model.hidden,
         "heads": {head: list(classes) for head, classes in model.classes.items()},
         **extra,
     }
-    write_json(directory / CONFIG, config)
-    # safetensors takes a transposed array's memory as it lies and would save it scrambled.
-    weights = {name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}
-    safetensors.numpy.save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
-    assert isinstance(model.encoder.tokenizer, BPETokenizer)
-    model.encoder.tokenizer.save(directory / TOKENIZER)
+    write_json(directory / SETTINGS, settings)
+    weights = {
+        f"{name}.{kind}": np.ascontiguousarray(array)
+        for name, head in model.heads.items()
+        for kind, array in head.state_dict().items()
+    }
+    safetensors.numpy.save_file(weights, directory / HEADS, metadata={"format": "pt"})
 
 
 def load_config(directory: str | Path) -> dict[str, Any]:
-    """The config.json of a result directory; `InputError` naming what is missing or wrong."""
+    """The minitx.json of a result directory; `InputError` naming what is missing or wrong."""
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError(f"{directory} is not a directory: expected one that `minitx train` wrote")
-    missing = [name for name in (CONFIG, WEIGHTS, TOKENIZER) if not (directory / name).is_file()]
+    needed = (SETTINGS, HEADS, CONFIG, WEIGHTS, TOKENIZER)
+    missing = [name for name in needed if not (directory / name).is_file()]
     if missing:
         raise InputError(f"{directory} is not a complete result directory: {', '.join(missing)} is missing")
-    try:
-        config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{directory / CONFIG} is not JSON: {error}") from error
+    path = directory / SETTINGS
+    config = parse_json(read_text(path), path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise InputError(f'{directory / CONFIG} was not written by minitx: "format" is not "{FORMAT}"')
+        raise InputError(f'{path} was not written by minitx: "format" is not "{FORMAT}"')
     if config.get("version") != VERSION:
-        raise InputError(
-            f"{directory / CONFIG} has version {config.get('version')}, this minitx reads version {VERSION}"
-        )
+        raise InputError(f"{path} has version {config.get('version')}, this minitx reads version {VERSION}")
     return config
 
 
@@ -108,28 +69,16 @@ def load_model(directory: str | Path) -> MultiTaskModel:
     """The model of a result directory, in eval mode, with its tokenizer; `InputError` naming file and fault."""
     directory = Path(directory)
     config = load_config(directory)
-    tokenizer = BPETokenizer.load(directory / TOKENIZER)
-    rng = np.random.default_rng(0)  # every weight it draws is replaced below
+    encoder = SentenceEncoder.from_pretrained(directory)
     try:
-        encoder_config = EncoderConfig(**config["encoder"])
-        model = MultiTaskModel(
-            SentenceEncoder(encoder_config, tokenizer, rng=rng), config["heads"], config["dropout"], rng=rng
-        )
-    except (TypeError, KeyError, AttributeError, InputError) as error:
-        raise InputError(f"{directory / CONFIG} does not describe a model: {error}") from error
-    if tokenizer.vocab_size != encoder_config.vocab_size:
-        raise InputError(
-            f"{directory / TOKENIZER} has {tokenizer.vocab_size} tokens, "
-            f"{CONFIG} says {encoder_config.vocab_size}: they are not of one model"
-        )
+        rng = np.random.default_rng(0)  # the weights it draws are replaced below
+        model = MultiTaskModel(encoder, config["heads"], config["dropout"], config.get("head_hidden", 0), rng=rng)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise InputError(f"{directory / SETTINGS} does not describe a model: {error}") from error
     try:
-        model.load_state_dict(safetensors.numpy.load_file(directory / WEIGHTS))
+        heads = {f"heads.{name}": array for name, array in safetensors.numpy.load_file(directory / HEADS).items()}
+        model.load_state_dict(heads | {f"encoder.{name}": array for name, array in encoder.state_dict().items()})
     except (safetensors.SafetensorError, ValueError) as error:
-        raise InputError(f"{directory / WEIGHTS}: {error}") from error
+        raise InputError(f"{directory / HEADS}: {error}") from error
     model.eval()
     return model
-
-
-def write_json(path: Path, value: Any) -> None:
-    """UTF-8, two spaces, a newline at the end."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")

@@ -76,8 +76,8 @@ class Optimizer:
                 parameter.requires_grad, parameter.grad = False, None
         self.param_groups.append(group)
 
-    def check(self, model: Module) -> None:
-        """Make sure that this optimizer trains `model`.
+    def check(self, *models: Module) -> None:
+        """Make sure that this optimizer trains `models`, usually one, as a whole and nothing else.
 
         An optimizer built before the model was made anew holds the old one's parameters, and training does
         nothing at all; a layer left out of the groups stays at its random start. Neither is visible in the code.
@@ -86,7 +86,7 @@ class Optimizer:
             ValueError: trainable parameters are in no group, or a group holds what is not the model's.
         """
         grouped = {p for group in self.param_groups for p in group["params"]}
-        own = {p: name for name, p in model.named_parameters()}
+        own = {p: name for model in models for name, p in model.named_parameters()}
         strangers = len(grouped.difference(own))
         if strangers:
             raise ValueError(
@@ -96,6 +96,11 @@ class Optimizer:
         left_out = [name for p, name in own.items() if p.requires_grad and p not in grouped]
         if left_out:
             raise ValueError(f"{len(left_out)} trainable parameters are in no optimizer group: {', '.join(left_out)}")
+
+    def forget(self, parameter: Parameter) -> None:
+        """Drop what is kept for a parameter between steps: should it have a gradient again, it starts afresh."""
+        self.state.pop(parameter, None)
+        self.seen_rows.pop(parameter, None)
 
     def zero_grad(self) -> None:
         """Forget the gradients (None, not zeros: with zeros, momentum would go on moving the weights)."""

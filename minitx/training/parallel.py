@@ -7,10 +7,9 @@ spread over the cores too, and nobody waits for the other inside every product.
 
 import copy
 import math
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,6 +18,7 @@ from minitx.autograd import engine
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch
+from minitx.models.encoding import usable_cores
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.layers import Dropout
 from minitx.nn.module import Parameter
@@ -27,7 +27,12 @@ from minitx.nn.module import Parameter
 # one op to the next, and only one share's are alive at a time.
 TOKENS_PER_SHARE = 1024
 
-Share = tuple[dict[str, np.ndarray], dict[str, float]]  # logits (b, C) and loss for each head
+
+class Result(NamedTuple):
+    """What `DataParallel.backward` found on the way."""
+
+    logits: dict[str, np.ndarray]  # head -> (B, C)
+    losses: dict[str, float]  # head -> its loss, without its factor
 
 
 class DataParallel:
@@ -60,32 +65,84 @@ class DataParallel:
         batch: Batch,
         class_weights: Mapping[str, np.ndarray] | None = None,
         label_smoothing: float = 0.0,
-    ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """Leave the gradient of the summed loss in the model's `.grad`; returns logits (B, C) and loss of each head."""
-        weights = class_weights or {}
+        *,
+        task_weights: Mapping[str, float] | None = None,
+        vectors: np.ndarray | None = None,
+        pieces: int = 1,
+    ) -> Result:
+        """Leave the gradient of the (weighted) sum of the heads' losses in the model's `.grad`.
+
+        Args:
+            batch: the rows.
+            class_weights: head -> (C,).
+            label_smoothing: see `functional.cross_entropy`.
+            task_weights: head -> factor of its loss; 1 for those left out.
+            vectors: (B, D), what the encoder makes of the rows, known because it is frozen; it is then not run, and
+                one thread does what is left.
+            pieces: pieces that a share is computed in, one after the other: gradients add up to the same numbers, in
+                a fraction of the memory.
+        """
+        weights, factors = class_weights or {}, task_weights or {}
         divisors = {head: F.target_weight(batch.labels[head], weights.get(head)) for head in self.models[0].heads}
 
-        def share(i: int, rows: np.ndarray) -> Share:
+        def share(i: int, rows: np.ndarray) -> Result:
             model = self.models[i]
-            width = int(batch.attention_mask[rows].any(axis=0).nonzero()[0].max(initial=0)) + 1  # may be less than T
             labels = {head: target[rows] for head, target in batch.labels.items()}
-            logits = model(batch.ids[rows, :width], batch.attention_mask[rows, :width])
+            if vectors is None:
+                width = int(batch.attention_mask[rows].any(axis=0).nonzero()[0].max(initial=0)) + 1  # maybe less than T
+                encoded = model.encoder(batch.ids[rows, :width], batch.attention_mask[rows, :width])
+            else:
+                encoded = Tensor(vectors[rows])
+            logits = model.classify(encoded)
             losses = model.losses(logits, labels, weights, label_smoothing, divisors)
-            sum(losses.values(), start=Tensor(0.0)).backward()
-            return {h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()}
+            scaled = (loss if factors.get(h, 1) == 1 else loss * factors[h] for h, loss in losses.items())
+            total = sum(scaled, start=Tensor(0.0))
+            if total.requires_grad:  # not if everything is frozen
+                total.backward()
+            return Result({h: y.data for h, y in logits.items()}, {h: loss.item() for h, loss in losses.items()})
 
-        def work(i: int, rows: np.ndarray) -> list[Share]:
-            number = math.ceil(batch.ids[rows].size / TOKENS_PER_SHARE)
+        def work(i: int, rows: np.ndarray) -> list[Result]:
+            number = max(pieces, math.ceil(batch.ids[rows].size / TOKENS_PER_SHARE))
             return [share(i, part) for part in np.array_split(rows, min(number, len(rows)))]
 
-        self._follow()
-        parts = [rows for rows in np.array_split(np.arange(len(batch)), self.threads) if len(rows)]
-        results = [result for results in self.pool.map(work, range(len(parts)), parts) for result in results]
-        with engine.region("sum of the threads' gradients"):
-            portions = ([p[i :: self.threads] for i in range(self.threads)] for p in self.parameters)
-            list(self.pool.map(_add_gradients, *portions))
-        logits = {h: np.concatenate([logits[h] for logits, _ in results]) for h in divisors}
-        return logits, {h: sum(losses[h] for _, losses in results) for h in divisors}
+        if vectors is not None:
+            results = [share(0, np.arange(len(batch)))]
+        else:
+            self._follow()
+            parts = [rows for rows in np.array_split(np.arange(len(batch)), self.threads) if len(rows)]
+            results = [result for results in self.pool.map(work, range(len(parts)), parts) for result in results]
+            with engine.region("sum of the threads' gradients"):
+                portions = ([p[i :: self.threads] for i in range(self.threads)] for p in self.parameters)
+                list(self.pool.map(_add_gradients, *portions))
+        return Result(
+            {h: np.concatenate([result.logits[h] for result in results]) for h in divisors},
+            {h: sum(result.losses[h] for result in results) for h in divisors},
+        )
+
+    def task_gram(
+        self,
+        batch: Batch,
+        class_weights: Mapping[str, np.ndarray] | None = None,
+        label_smoothing: float = 0.0,
+        *,
+        task_weights: Mapping[str, float] | None = None,
+    ) -> np.ndarray:
+        """Dot products (tasks, tasks) between the tasks' gradients by all of the encoder's trainable weights.
+
+        A pass forward and back for each task, without dropout's noise; the model's gradients are gone afterwards.
+        """
+        model, factors, gradients = self.models[0], task_weights or {}, []
+        training = model.training
+        model.eval()
+        for head in model.heads:
+            model.zero_grad()
+            alone = {other: factors.get(head, 1.0) if other == head else 0.0 for other in model.heads}
+            self.backward(batch, class_weights, label_smoothing, task_weights=alone)
+            own = (p.grad for p in model.encoder.parameters() if p.grad is not None)
+            gradients.append([np.asarray(gradient).reshape(-1) for gradient in own])
+        model.zero_grad()
+        model.train(training)
+        return np.array([[sum(map(np.vdot, a, b)) for b in gradients] for a in gradients], dtype=np.float64)
 
     def _follow(self) -> None:
         """Give the replicas the model's mode, frozen flags and arrays, which may have changed since the last batch."""
@@ -94,11 +151,6 @@ class DataParallel:
             for parameter, own in zip(parameters, self.parameters[0], strict=True):
                 parameter.requires_grad = own.requires_grad
                 parameter.data = own.data  # the same array, even if something has put a new one in its place
-
-
-def usable_cores() -> int:
-    """Cores this process may run on, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def replicate(model: MultiTaskModel) -> MultiTaskModel:

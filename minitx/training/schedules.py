@@ -18,6 +18,8 @@ class LambdaLR:
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
         self.optimizer, self.factor = optimizer, factor
         self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+        for group, base_lr in zip(optimizer.param_groups, self.base_lrs, strict=True):
+            group["initial_lr"] = base_lr  # what torch calls it
         self.last_step = -1
         self.step()
 
@@ -55,7 +57,12 @@ def cosine(step: int, warmup_steps: int, total_steps: int) -> float:
 SCHEDULES = {"constant": constant, "linear": linear, "cosine": cosine}
 
 
-def with_warmup(optimizer: Optimizer, schedule: str, warmup_steps: int, total_steps: int) -> LambdaLR:
+def factor(schedule: str, warmup_steps: int, total_steps: int) -> Callable[[int], float]:
     """The named schedule for a run of `total_steps`, the first `warmup_steps` of them warming up."""
     shape = SCHEDULES[schedule]
-    return LambdaLR(optimizer, lambda step: shape(step, warmup_steps, total_steps))
+    return lambda step: shape(step, warmup_steps, total_steps)
+
+
+def with_warmup(optimizer: Optimizer, schedule: str, warmup_steps: int, total_steps: int) -> LambdaLR:
+    """`factor` applied to the groups of an optimizer."""
+    return LambdaLR(optimizer, factor(schedule, warmup_steps, total_steps))

@@ -1,0 +1,46 @@
+"""Texts without labels, one after the other, from files of any length."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from minitx.data.reviews import PathLike, _header, _open, _records
+from minitx.errors import InputError
+
+
+def stream_texts(path: PathLike, text_column: str | None = None) -> Iterator[str]:
+    """Every line of a .txt, or one column (by default `content`, else `text`) of a .csv, holding one row at a time.
+
+    Nothing is dropped, so that text i stays row i; blank texts stay as they are. `InputError` for a file that cannot be
+    used, once what is wrong is reached: a ragged row, or what is not UTF-8.
+    """
+    name, suffix = os.fspath(path), Path(path).suffix.lower()
+    if suffix not in (".txt", ".csv") or (suffix == ".txt" and text_column is not None):
+        raise InputError(f"{name}: expected a .csv, or a .txt with one text a line and no column name")
+    count = 0
+    with _open(path) as file:
+        if suffix == ".txt":
+            for line in file:
+                count += 1
+                yield line.rstrip("\r\n")
+        else:
+            records = _records(name, file)
+            header = _header(name, records)
+            column = text_column or ("text" if "text" in header and "content" not in header else "content")
+            if header.count(column) != 1:
+                found = "no column" if column not in header else "more than one column"
+                raise InputError(f"{name}: {found} {column}; found {', '.join(header)}")
+            place = header.index(column)
+            for row in records:
+                count += 1
+                if len(row) != len(header):
+                    fault = "too many fields" if len(row) > len(header) else "too few fields" if row else "bad quoting"
+                    raise InputError(f"{name}: row {count:,} has {fault}; every row needs as many as the header")
+                yield row[place]
+    if not count:
+        raise InputError(f"{name}: empty file; expected one text a line" if suffix == ".txt" else f"{name}: no rows")
+
+
+def read_texts(path: PathLike, text_column: str | None = None) -> list[str]:
+    """All texts of a file at once; see `stream_texts`."""
+    return list(stream_texts(path, text_column))

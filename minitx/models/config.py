@@ -1,0 +1,50 @@
+"""EncoderConfig: the sizes and choices that define a SentenceEncoder."""
+
+from dataclasses import dataclass
+
+from minitx.errors import InputError
+from minitx.nn.pooling import POOLING_MODES
+from minitx.nn.transformer import ACTIVATIONS
+
+POSITIONS = ("sinusoidal", "learned")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes and choices of a SentenceEncoder; `InputError` for a size below 1 or an unknown choice.
+
+    The defaults suit a few thousand reviews and random weights.
+    """
+
+    vocab_size: int  # V
+    pad_id: int = 0  # fills short rows of a batch; the mask hides it
+    hidden_size: int = 128  # D
+    num_layers: int = 2
+    num_heads: int = 4  # H, a divisor of D
+    intermediate_size: int = 512  # F, width inside the feed-forward networks
+    max_length: int = 128  # tokens; longer texts are cut
+    activation: str = "gelu"  # or "relu"
+    dropout: float = 0.1
+    layer_norm_eps: float = 1e-5
+    norm_first: bool = False  # pre-norm blocks
+    positions: str = "sinusoidal"  # or "learned"
+    relative_buckets: int = 0  # rows of a relative position bias beside them, as MPNet has (32 there); 0 for none
+    pooling: str = "mean"  # or "cls", "max"
+    normalize: bool = False  # scale sentence vectors to length 1
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.relative_buckets % 4 or self.relative_buckets < 0:
+            raise InputError(f"relative_buckets must be 0 or a multiple of 4, not {self.relative_buckets}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must be in [0, 1), not {self.dropout}")
+        if self.hidden_size % self.num_heads:
+            raise InputError(
+                f"num_heads must divide hidden_size: {self.hidden_size} is no multiple of {self.num_heads}"
+            )
+        choices = {"positions": POSITIONS, "pooling": POOLING_MODES, "activation": tuple(ACTIVATIONS)}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")

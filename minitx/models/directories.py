@@ -1,0 +1,99 @@
+"""Directories that are written whole or not at all, and where a model of a given name is on this machine."""
+
+import importlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from minitx.errors import InputError
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+DOWNLOADED = ("*.json", "*.txt", WEIGHTS)  # of a model on the hub; * crosses folders there
+
+
+@contextmanager
+def new_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary directory beside `path` that takes its place once the block has ended without an error.
+
+    `InputError` at once if `path` exists (and, with `overwrite`, if it is something other than a model directory),
+    or cannot be created.
+    """
+    check_target(path, overwrite)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise InputError(f"cannot create {path}: {error.strerror}") from error
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_target(path: Path, overwrite: bool = False) -> None:
+    """`InputError` if a model may not be written to `path`."""
+    if not path.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{path} exists already: choose another directory, or pass --overwrite to replace it")
+    if not (path / CONFIG).is_file():
+        raise InputError(f"{path} exists and is not a result directory (it has no {CONFIG}): it will not be replaced")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """UTF-8, two spaces, a newline at the end."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def find_directory(name: str | os.PathLike[str]) -> Path:
+    """The directory of a model: `name` itself, or what the Hugging Face cache holds under that name, or a download.
+
+    A name is `organisation/model`; without an organisation, `sentence-transformers/` is meant. Downloads need the
+    package huggingface_hub, which the extra `hub` installs; without it, `InputError` says so.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return path
+    model = os.fspath(name)
+    if path.exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", model):
+        raise InputError(f"{model} is not a directory: expected one with {CONFIG} and {WEIGHTS}")
+    model = model if "/" in model else f"sentence-transformers/{model}"
+    cache = _cache()
+    folder = cache / f"models--{model.replace('/', '--')}"
+    reference = folder / "refs" / "main"
+    if reference.is_file():
+        snapshot = folder / "snapshots" / reference.read_text(encoding="utf-8").strip()
+        if all((snapshot / file).is_file() for file in (CONFIG, WEIGHTS)):
+            return snapshot
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise InputError(
+            f"{os.fspath(name)} is not a directory, and {model} is not in {cache}: give the directory of a model, or "
+            'let it be downloaded: pip install "minitx[hub]"'
+        )
+    hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here
+    try:
+        return Path(hub.snapshot_download(model, allow_patterns=[*DOWNLOADED]))
+    except (OSError, ValueError) as error:  # what its errors derive from, whatever went wrong
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{model} is neither a directory nor in {cache}, and cannot be downloaded: {reason}"
+        ) from error
+
+
+def _cache() -> Path:
+    """Where huggingface_hub keeps what it has downloaded, by its own rules."""
+    if hub := os.environ.get("HF_HUB_CACHE"):
+        return Path(hub).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("HF_HOME") or f"{base}/huggingface").expanduser() / "hub"

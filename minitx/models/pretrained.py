@@ -1,0 +1,349 @@
+"""Model directories, read and written as sentence-transformers and transformers do.
+
+modules.json                                    which parts follow each other: Transformer, Pooling, Normalize
+config.json  model.safetensors                  sizes and weights of the transformer
+tokenizer.json  tokenizer_config.json           or the older vocab.txt, or vocab.json with merges.txt
+sentence_bert_config.json                       how many tokens a text is cut to
+1_Pooling/config.json                           how token vectors become one
+
+A directory without modules.json is a plain transformers model: its tokens are averaged. Nothing in a directory that
+would change a vector is passed over: what is not implemented is refused by name.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from minitx.errors import InputError
+from minitx.models.architectures import OTHER_USES, TOKEN_TYPES, Architecture, architecture_for, architecture_of
+from minitx.models.config import EncoderConfig
+from minitx.models.directories import CONFIG, WEIGHTS, write_json
+from minitx.models.search import SIMILARITIES
+from minitx.nn.module import Module
+from minitx.nn.pooling import POOLING_MODES
+from minitx.nn.position import SinusoidalPosition
+from minitx.text.bpe import BPETokenizer
+from minitx.text.load import load_tokenizer
+from minitx.text.tokenizer_json import parse_json, read_text
+from minitx.text.wordpiece import WordPieceTokenizer
+
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy has no BF16: the upper half of an F32
+POOLING_KEYS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}  # pooling_mode_... in older files
+
+
+class Unwritten(np.random.Generator):
+    """Draws zeros, at no cost, for a model whose weights are about to be read from a file."""
+
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:  # noqa: D102 - as the class says
+        return np.zeros(size, np.float32)
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:  # noqa: D102
+        return np.zeros(size, np.float32)
+
+
+@dataclass
+class Pretrained:
+    """What a model directory holds, but for the weights."""
+
+    weights_path: Path
+    architecture: Architecture
+    config: EncoderConfig
+    token_types: int  # rows of that table
+    tokenizer: BPETokenizer | WordPieceTokenizer
+    max_seq_length: int
+    similarity: str  # of `search.SIMILARITIES`
+
+
+def read_directory(path: Path) -> Pretrained:
+    """Read and check everything but the weights; `InputError` naming the file, the field, and what is accepted."""
+    modules = _read_modules(path)
+    root = path / modules.get("Transformer", "")
+    where = str(root / CONFIG)
+    raw = _read_object(root / CONFIG)
+    architecture = architecture_of(raw, where)
+    config = architecture.read_config(raw, where)
+    config = replace(
+        config,
+        pooling=_read_pooling(path / modules["Pooling"] / "config.json", config) if "Pooling" in modules else "mean",
+        normalize="Normalize" in modules,
+    )
+    tokenizer = load_tokenizer(root)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise InputError(
+            f"{root}: the tokenizer has {tokenizer.vocab_size} tokens, config.json says vocab_size "
+            f"{config.vocab_size}: they are not of one model"
+        )
+    extra = _read_object(path / "config_sentence_transformers.json", optional=True)
+    if extra.get("default_prompt_name") is not None:
+        raise InputError(
+            f"{path / 'config_sentence_transformers.json'}: default_prompt_name is not implemented; accepted: null, "
+            "and the prompt put before each text"
+        )
+    similarity = extra.get("similarity_fn_name") or "cosine"
+    if similarity not in SIMILARITIES:
+        raise InputError(
+            f"{path / 'config_sentence_transformers.json'}: similarity_fn_name {similarity!r} is not implemented; "
+            f"accepted: {', '.join(SIMILARITIES)}"
+        )
+    return Pretrained(
+        root / WEIGHTS,
+        architecture,
+        config,
+        _count(raw, "type_vocab_size", 2, where) if architecture.token_types else 0,
+        tokenizer,
+        _read_max_seq_length(root, tokenizer.spec.lowercase, config.max_length),
+        similarity,
+    )
+
+
+def _read_object(path: Path, optional: bool = False) -> dict[str, Any]:
+    if optional and not path.exists():
+        return {}
+    data = parse_json(read_text(path), path)
+    if not isinstance(data, dict):
+        raise InputError(f"{path} holds a {type(data).__name__}; it must be an object")
+    return data
+
+
+def _count(data: Mapping[str, Any], key: str, default: int, where: str) -> int:
+    value = data.get(key)
+    if value is None:
+        return default
+    if type(value) is not int or value < 1:
+        raise InputError(f"{where}: {key} is {value!r}; it must be a whole number of at least 1")
+    return value
+
+
+def _read_modules(path: Path) -> dict[str, str]:
+    """Kind of module -> its folder, from modules.json; a directory without it is one Transformer."""
+    file = path / "modules.json"
+    if not file.exists():
+        return {"Transformer": ""}
+    modules: dict[str, str] = {}
+    order = ("Transformer", "Pooling", "Normalize")
+    entries = parse_json(read_text(file), file)
+    for entry in entries if isinstance(entries, list) else [None]:
+        if not (isinstance(entry, dict) and isinstance(entry.get("type"), str) and isinstance(entry.get("path"), str)):
+            raise InputError(f'{file}: expected a list of objects with "type" and "path", found {str(entry)[:60]}')
+        kind = entry["type"].rsplit(".", 1)[-1]
+        if kind not in order[len(modules) :]:
+            raise InputError(f"{file}: module {entry['type']} is not implemented here; accepted: {', '.join(order)}")
+        modules[kind] = entry["path"]
+    if list(modules)[:2] != ["Transformer", "Pooling"]:
+        raise InputError(f"{file} lists {', '.join(modules) or 'nothing'}; a Transformer and a Pooling are needed")
+    return modules
+
+
+def _read_pooling(path: Path, config: EncoderConfig) -> str:
+    """The one pooling mode, from either spelling of the file."""
+    data = _read_object(path)
+    width = data.get("word_embedding_dimension", data.get("embedding_dimension"))
+    if width != config.hidden_size:
+        raise InputError(f"{path}: word_embedding_dimension is {width!r}, config.json says {config.hidden_size}")
+    mode = data.get("pooling_mode")
+    if mode is None:
+        prefix = "pooling_mode_"
+        modes = [key.removeprefix(prefix) for key, on in data.items() if key.startswith(prefix) and on is True]
+        mode = POOLING_KEYS.get(modes[0], modes[0]) if len(modes) == 1 else modes
+    if not isinstance(mode, str) or mode not in POOLING_MODES:
+        raise InputError(f"{path}: pooling {mode!r} is not implemented; accepted: one of {', '.join(POOLING_MODES)}")
+    return mode
+
+
+def _read_max_seq_length(root: Path, lowercase: bool, positions: int) -> int:
+    """Tokens a text is cut to: as said for sentence-transformers, else for the tokenizer, else all positions."""
+    files = sorted(root.glob("sentence_*_config.json"))  # sentence_bert_config.json, and older: sentence_roberta_...
+    ours = _read_object(files[0]) if files else {}
+    if ours.get("do_lower_case") and not lowercase:
+        raise InputError(f"{files[0]}: do_lower_case is on, but off in the tokenizer; accepted: both the same")
+    if ours.get("module_output_name", "token_embeddings") != "token_embeddings":
+        raise InputError(f"{files[0]}: module_output_name {ours['module_output_name']!r} is not implemented")
+    if (said := ours.get("max_seq_length")) is not None:
+        return min(_count({"max_seq_length": said}, "max_seq_length", 0, str(files[0])), positions)
+    said = _read_object(root / "tokenizer_config.json", optional=True).get("model_max_length")
+    return min(said, positions) if isinstance(said, int) and said > 0 else positions
+
+
+def check_size(source: Pretrained) -> None:
+    """`InputError` if config.json asks for far more weights than the file has, before memory is asked for them."""
+    c, path = source.config, source.weights_path
+    block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+    asked = (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block
+    found = sum(math.prod(stored.shape) for stored in _read_header(path).values())
+    if asked > 2 * found:
+        raise InputError(f"{path} has {found:,} weights, {CONFIG} asks for {asked:,}: they are not of one model")
+
+
+# -- weights -----------------------------------------------------------------------------------------------------
+
+
+def load_weights(module: Module, source: Pretrained) -> None:
+    """Read the weights of `module`, a SentenceEncoder of `source.config`, from the file.
+
+    Raises:
+        InputError: the file is damaged, or tensors are missing, unexpected or misshapen: one line lists them all.
+    """
+    path, architecture = source.weights_path, source.architecture
+    header = _read_header(path)
+    parameters = dict(module.named_parameters())
+    names = architecture.names(parameters)
+    first = architecture.first_position(source.config.pad_id)
+    shapes = {names[name]: parameter.shape for name, parameter in parameters.items()}
+    position = names["position.weight"]
+    shapes[position] = (shapes[position][0] + first, shapes[position][1])
+    if source.token_types:
+        shapes[TOKEN_TYPES] = (source.token_types, source.config.hidden_size)
+    found = _foreign_names(header, architecture)
+    problems = [
+        f"{name} has shape {found[name].shape}, {path.with_name('config.json').name} asks for {shape}"
+        for name, shape in shapes.items()
+        if name in found and found[name].shape != shape
+    ]
+    missing = [name for name in shapes if name not in found]
+    unexpected = [name for name in found if name not in shapes and not OTHER_USES.match(name)]
+    problems += [f"missing {', '.join(missing)}"] * bool(missing)
+    problems += [f"unexpected {', '.join(unexpected)}"] * bool(unexpected)
+    if problems:
+        raise InputError(f"{path}: {'; '.join(problems)}")
+    for name, parameter in parameters.items():
+        parameter.data = found[names[name]].read(path)
+    table = parameters["position.weight"]
+    table.data = table.data[first:].copy()
+    if source.token_types:
+        table.data += found[TOKEN_TYPES].read(path)[0]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """One tensor of a safetensors file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int  # byte of the file
+
+    def read(self, path: Path) -> np.ndarray:
+        """As float32, in memory of its own."""
+        count = math.prod(self.shape)
+        array = np.fromfile(path, DTYPES[self.dtype], count, offset=self.start).reshape(self.shape)
+        if self.dtype == "BF16":
+            return (array.astype(np.uint32) << 16).view(np.float32)
+        return array.astype(np.float32, copy=False)
+
+
+def _read_header(path: Path) -> dict[str, _Stored]:
+    """What the file holds, by name; floating-point tensors only. The library checks that header and file agree."""
+    if not path.exists():
+        old = ": it has pytorch_model.bin, which can run code when read; save it anew from transformers" * (
+            path.with_name("pytorch_model.bin").exists()
+        )
+        raise InputError(f"{path}: no such file{old}")
+    try:
+        with safetensors.safe_open(path, framework="numpy"):
+            pass
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} is not a complete safetensors file: {error}") from error
+    for name, kept in header.pop("__metadata__", {}).items():
+        if kept in header:  # one of two tied tensors was stored, and the metadata says under which name
+            header.setdefault(name, header[kept])
+    return {
+        name: _Stored(entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
+        for name, entry in header.items()
+        if entry["dtype"] in DTYPES
+    }
+
+
+def _foreign_names(header: Mapping[str, _Stored], architecture: Architecture) -> dict[str, _Stored]:
+    """Without the prefix that a model with a head puts before its encoder (`bert.`); gamma, beta as named today."""
+    prefix = architecture.model_type.replace("-", "_") + "."
+    found = {}
+    for name, stored in header.items():
+        if "LayerNorm" in name:
+            name = name.removesuffix("gamma") + "weight" * name.endswith("gamma")
+            name = name.removesuffix("beta") + "bias" * name.endswith("beta")
+        found[name.removeprefix(prefix)] = stored
+    return found
+
+
+# -- writing -----------------------------------------------------------------------------------------------------
+
+
+def write_directory(
+    directory: Path,
+    module: Module,
+    config: EncoderConfig,
+    tokenizer: BPETokenizer | WordPieceTokenizer,
+    max_seq_length: int,
+    similarity: str,
+) -> None:
+    """Write `module`, a SentenceEncoder, into an existing directory, in the layout that old and new versions read."""
+    architecture = architecture_for(config)
+    if architecture.positions_after_pad and tokenizer.pad_id != config.pad_id:  # there, positions are counted by ids
+        raise InputError(f"the tokenizer's padding id is {tokenizer.pad_id}, the encoder's {config.pad_id}")
+    folders = {"Transformer": "", "Pooling": "1_Pooling"} | ({"Normalize": "2_Normalize"} if config.normalize else {})
+    modules = [
+        {"idx": i, "name": str(i), "path": folder, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, folder) in enumerate(folders.items())
+    ]
+    write_json(directory / "modules.json", modules)
+    for folder in folders.values():
+        (directory / folder).mkdir(exist_ok=True)
+    pooling = {f"pooling_mode_{key}": mode == config.pooling for key, mode in POOLING_KEYS.items()}
+    write_json(
+        directory / "1_Pooling" / "config.json",
+        {"word_embedding_dimension": config.hidden_size, **pooling, "pooling_mode_mean_sqrt_len_tokens": False},
+    )
+    write_json(directory / CONFIG, architecture.write_config(config))
+    write_json(directory / "sentence_bert_config.json", {"max_seq_length": max_seq_length, "do_lower_case": False})
+    write_json(
+        directory / "config_sentence_transformers.json",
+        {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": similarity},
+    )
+    tokenizer.save(directory / "tokenizer.json")
+    write_json(directory / "tokenizer_config.json", _tokenizer_config(tokenizer, max_seq_length))
+    safetensors.numpy.save_file(_foreign_weights(module, architecture, config), directory / WEIGHTS, {"format": "pt"})
+
+
+def _tokenizer_config(tokenizer: BPETokenizer | WordPieceTokenizer, max_seq_length: int) -> dict[str, Any]:
+    roles = {"pad_token": tokenizer.pad_id, "cls_token": tokenizer.cls_id, "sep_token": tokenizer.sep_id}
+    tokens = {role: tokenizer.id_to_token(id) for role, id in roles.items()}
+    if tokenizer.model == "WordPiece":
+        tokens["unk_token"] = tokenizer.spec.unk_token
+    if mask := next((token for token in ("<mask>", "[MASK]") if tokenizer.token_to_id(token) is not None), None):
+        tokens["mask_token"] = mask
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",  # takes tokenizer.json as it is
+        "model_max_length": max_seq_length,
+        "model_input_names": ["input_ids", "attention_mask"],
+        **tokens,
+    }
+
+
+def _foreign_weights(module: Module, architecture: Architecture, config: EncoderConfig) -> dict[str, np.ndarray]:
+    """The weights by their names there.
+
+    A sinusoid is written out as a table of positions, and the factor √D of `SinusoidalPosition` goes into the
+    embeddings: the sums are then the same to the last bit.
+    """
+    weights = module.state_dict()
+    if config.positions == "sinusoidal":
+        position = SinusoidalPosition(config.max_length, config.hidden_size)
+        weights["position.weight"] = position.table
+        weights["embedding.weight"] = weights["embedding.weight"] * position.scale
+    unused = np.zeros((architecture.first_position(config.pad_id), config.hidden_size), np.float32)
+    weights["position.weight"] = np.concatenate([unused, weights["position.weight"]])
+    names = architecture.names(weights)
+    # safetensors takes a transposed array's memory as it lies and would save it scrambled.
+    foreign = {names[name]: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}
+    if architecture.token_types:
+        foreign[TOKEN_TYPES] = np.zeros((1, config.hidden_size), np.float32)
+    return foreign

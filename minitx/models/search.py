@@ -1,0 +1,89 @@
+"""Which vectors are near which? Cosine similarity and exact search, in blocks that keep memory flat."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minitx.errors import InputError
+
+
+def normalized(vectors: np.ndarray) -> np.ndarray:
+    """(N, D) with rows of length 1; a row of zeros stays as it is."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
+    return vectors / np.maximum(lengths, np.finfo(vectors.dtype).tiny)
+
+
+def dot_score(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a (N, D) or (D,), b (M, D) or (D,) -> dot products (N, M). sentence-transformers: `util.dot_score`."""
+    return np.atleast_2d(a) @ np.atleast_2d(b).T
+
+
+def cos_sim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a (N, D) or (D,), b (M, D) or (D,) -> cosines (N, M); 0 beside a vector of zeros.
+
+    sentence-transformers: `util.cos_sim`.
+    """
+    return dot_score(normalized(np.atleast_2d(a)), normalized(np.atleast_2d(b)))
+
+
+SIMILARITIES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"cosine": cos_sim, "dot": dot_score}
+
+
+def semantic_search(
+    query_embeddings: np.ndarray,
+    corpus_embeddings: np.ndarray,
+    query_chunk_size: int = 100,
+    corpus_chunk_size: int = 50_000,
+    top_k: int = 10,
+    score_function: Callable[[np.ndarray, np.ndarray], np.ndarray] = cos_sim,
+) -> list[list[dict[str, int | float]]]:
+    """For each query the `top_k` nearest of the corpus, best first, as {"corpus_id", "score"}.
+
+    Args:
+        query_embeddings: (N, D), or (D,) for one query.
+        corpus_embeddings: (M, D); may be a memory map, `np.load(file, mmap_mode="r")`.
+        query_chunk_size, corpus_chunk_size: rows taken at once, which bound the memory that is needed.
+        top_k: how many; fewer come back from a smaller corpus.
+        score_function: `cos_sim` or `dot_score`.
+
+    Exact: every pair is scored. Of equal scores, the one that stands first in the corpus comes first.
+    sentence-transformers: `util.semantic_search`.
+
+    Raises:
+        InputError: the widths differ, or a number is below 1.
+    """
+    queries, corpus = np.atleast_2d(query_embeddings), corpus_embeddings
+    if corpus.ndim != 2 or queries.shape[1] != corpus.shape[1]:
+        raise InputError(f"queries {queries.shape} and corpus {corpus.shape} must be (N, D) and (M, D)")
+    if min(query_chunk_size, corpus_chunk_size, top_k) < 1:
+        raise InputError("query_chunk_size, corpus_chunk_size and top_k must be at least 1")
+    results: list[list[dict[str, int | float]]] = []
+    for start in range(0, len(queries), query_chunk_size):
+        chunk = queries[start : start + query_chunk_size]
+        scores = np.empty((len(chunk), 0), queries.dtype)
+        ids = np.empty((len(chunk), 0), np.int64)
+        for first in range(0, len(corpus), corpus_chunk_size):
+            block = score_function(chunk, np.asarray(corpus[first : first + corpus_chunk_size]))
+            near = _largest(block, top_k)
+            scores = np.concatenate([scores, np.take_along_axis(block, near, axis=1)], axis=1)
+            ids = np.concatenate([ids, near + first], axis=1)
+            best = _largest(scores, top_k)
+            scores, ids = np.take_along_axis(scores, best, axis=1), np.take_along_axis(ids, best, axis=1)
+        results += [
+            [{"corpus_id": int(id), "score": float(score)} for id, score in zip(*row, strict=True)]
+            for row in zip(ids, scores, strict=True)
+        ]
+    return results
+
+
+def _largest(scores: np.ndarray, count: int) -> np.ndarray:
+    """The columns of the `count` largest of each row (N, M), in order -> (N, count); of equals the first."""
+    count = min(count, scores.shape[1])
+    if count == 0:
+        return np.empty((len(scores), 0), np.int64)
+    bounds = np.partition(scores, -count, axis=1)[:, -count]  # linear in M, which sorting all of them is not
+    result = np.empty((len(scores), count), np.int64)
+    for row, bound, best in zip(scores, bounds, result, strict=True):
+        columns = np.flatnonzero(row >= bound)
+        best[:] = columns[np.argsort(-row[columns], kind="stable")[:count]]
+    return result

@@ -1,0 +1,269 @@
+"""What trains, when, and how fast: parts of a model by name, groups with rates, and the plan of a run.
+
+A part is said as one says it:
+
+    everything     backbone (the encoder)     heads     a head's name, as in sentiment
+    embeddings     block 3     top 2 (blocks)     upper (half of the blocks)     lower (the other half and embeddings)
+
+or as a pattern of parameter names, `encoder.transformer.blocks.*.norm1.*`. A part that names nothing is an error: a
+freeze that freezes nothing, or a rate that goes nowhere, would otherwise go unnoticed.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minitx.errors import InputError
+from minitx.models.multitask import MultiTaskModel
+from minitx.nn.module import Module, Parameter
+from minitx.training.optim import Optimizer
+from minitx.training.schedules import LambdaLR
+
+
+def layers(model: MultiTaskModel) -> dict[str, list[str]]:
+    """Layer -> names of its parameters, from the bottom up: embeddings, block 0, block 1, ..., then each head.
+
+    Whatever of the encoder is in no block counts as embeddings, but a last LayerNorm goes with the top block.
+    """
+    top = len(model.encoder.transformer.blocks) - 1
+    found: dict[str, list[str]] = {"embeddings": [], **{f"block {i}": [] for i in range(top + 1)}}
+    for name, _ in model.named_parameters():
+        block = re.match(r"encoder\.transformer\.blocks\.(\d+)\.", name)
+        if name.startswith("heads."):
+            found.setdefault(name.split(".")[1], []).append(name)
+        elif block or name.startswith("encoder.transformer.norm."):
+            found[f"block {block[1] if block else top}"].append(name)
+        else:
+            found["embeddings"].append(name)
+    return found
+
+
+def select(model: MultiTaskModel, parts: str | Iterable[str]) -> set[str]:
+    """Names of the parameters that the parts mean, together; `InputError` with near misses if one means nothing."""
+    of = layers(model)
+    encoder = [layer for layer in of if layer not in model.heads]  # embeddings, then the blocks from the bottom up
+    half = len(encoder) // 2  # of the blocks, the middle one among the upper
+    named = {
+        "everything": list(of),
+        "backbone": encoder,
+        "heads": list(model.heads),
+        "lower": encoder[:-half],
+        "upper": encoder[-half:],
+        **{f"top {n}": encoder[-n:] for n in range(1, len(encoder))},
+        **{layer: [layer] for layer in of},
+    }
+    chosen: set[str] = set()
+    for part in [parts] if isinstance(parts, str) else parts:
+        names = [name for layer in of.values() for name in layer]
+        hits = [name for layer in named.get(part, ()) for name in of[layer]] or [
+            name for name in names if fnmatchcase(name, part)
+        ]
+        if not hits:
+            near = difflib.get_close_matches(part, [*named, *names], n=3, cutoff=0.5)
+            meant = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(named)}"
+            raise InputError(f"no parameter of this model is {part!r}: {meant}")
+        chosen.update(hits)
+    return chosen
+
+
+def freeze(model: MultiTaskModel, parts: str | Iterable[str]) -> None:
+    """Stop the parts from learning; all else is left as it is."""
+    chosen = select(model, parts)
+    for name, parameter in model.named_parameters():
+        if name in chosen:
+            parameter.requires_grad, parameter.grad = False, None
+
+
+def parameter_groups(
+    model: MultiTaskModel,
+    *,
+    lr: float,
+    head_lr: float,
+    layer_decay: float = 1.0,
+    rates: Mapping[str, float] | None = None,
+    weight_decay: float = 0.0,
+    decay_all: bool = False,
+) -> list[dict[str, Any]]:
+    """Groups for an optimizer, every parameter of the model in exactly one.
+
+    The top block learns at `lr`, every layer below at `layer_decay` times the rate of the one above it, the embeddings
+    slowest; heads at `head_lr`. Early layers hold what is general, and are moved least: Howard & Ruder 2018,
+    section 3.2. `rates` (part -> rate) replaces any of these, later entries before earlier ones.
+
+    Biases and LayerNorm's parameters do not decay unless `decay_all`: to pull a scale towards 0 is not to simplify.
+    Each group has a `name` and the `layer` it belongs to.
+    """
+    of = layers(model)
+    encoder = [layer for layer in of if layer not in model.heads]
+    rate_of = {name: head_lr for head in model.heads for name in of[head]}
+    for depth, layer in enumerate(reversed(encoder)):
+        rate_of.update(dict.fromkeys(of[layer], lr * layer_decay**depth))
+    for part, rate in (rates or {}).items():
+        rate_of.update(dict.fromkeys(select(model, part), rate))
+    groups: dict[tuple[str, float, float], dict[str, Any]] = {}
+    parameters = dict(model.named_parameters())
+    for layer, names in of.items():
+        for name in names:
+            decays = decay_all or parameters[name].ndim > 1
+            decay = weight_decay if decays else 0.0
+            title = layer if decays else f"{layer}, no decay"
+            group = {"name": title, "layer": layer, "lr": rate_of[name], "weight_decay": decay, "params": []}
+            groups.setdefault((title, rate_of[name], decay), group)["params"].append(parameters[name])
+    return list(groups.values())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """From `epoch` on (1.5: the middle of the second), exactly these parts train, at `rate` times their rates.
+
+    Gradual unfreezing is a list of stages whose parts grow from the top: Howard & Ruder 2018, section 3.3.
+    """
+
+    train: tuple[str, ...] = ("everything",)
+    epoch: float = 0.0
+    rate: float = 1.0
+
+
+class Plan(LambdaLR):
+    """A schedule that freezes and thaws as well: the rates and the trainable parameters of every step of a run.
+
+    Made before training. `fit` steps through it, and `plots.timeline` draws what `at()` says: there is one plan.
+    A frozen parameter keeps its bits. The optimizer forgets what it knew of a parameter that is frozen, so that Adam
+    starts afresh on a thawed one.
+
+    Args:
+        model, optimizer: whose flags and rates to set, now and at each `step()`.
+        factor: step -> what every rate is multiplied by (`schedules.factor`).
+        total_steps, steps_per_epoch: of the run.
+        stages: the first at epoch 0, each later one after the one before.
+        freeze: parts that never train, whatever the stages say.
+
+    Raises:
+        InputError: stages out of order or after the end, or a part that names nothing.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        optimizer: Optimizer,
+        factor: Callable[[int], float],
+        *,
+        total_steps: int,
+        steps_per_epoch: int,
+        stages: Sequence[Stage] = (Stage(),),
+        freeze: Iterable[str] = (),
+    ) -> None:
+        self.model, self.total_steps, self.steps_per_epoch = model, total_steps, steps_per_epoch
+        self.stages, self.starts = tuple(stages), [round(stage.epoch * steps_per_epoch) for stage in stages]
+        if self.starts[0] != 0:
+            raise InputError(f"stage 1 begins at epoch {stages[0].epoch:g}: expected 0")
+        for number, (before, start) in enumerate(zip(self.starts, self.starts[1:], strict=False), start=2):
+            if not before < start < total_steps:
+                last = f"{self.stages[number - 2].epoch:g} and before the end, {total_steps / steps_per_epoch:g}"
+                raise InputError(f"stage {number} begins at epoch {stages[number - 1].epoch:g}: expected after {last}")
+        own, frozen = dict(model.named_parameters()), select(model, freeze)
+        self.trains = [{own[name] for name in select(model, stage.train) - frozen} for stage in self.stages]
+        self.own = list(own.values())
+        super().__init__(optimizer, factor)
+
+    def at(self, step: int) -> tuple[list[float], set[Parameter]]:
+        """The rate of each group at a step, and the model's parameters that train then."""
+        stage = sum(start <= step for start in self.starts) - 1
+        scale = self.factor(step) * self.stages[stage].rate
+        return [base_lr * scale for base_lr in self.base_lrs], self.trains[stage]
+
+    def by_layer(self, steps: Sequence[int]) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """The plan as a picture needs it: layers, rates (layers, steps), and shares of weights that train, likewise.
+
+        Of several rates in a layer the highest counts.
+        """
+        groups = self.optimizer.param_groups
+        label = [str(group.get("layer", group.get("name", i))) for i, group in enumerate(groups)]
+        layers = list(dict.fromkeys(label))
+        own, rates, shares = set(self.own), np.zeros((len(layers), len(steps))), np.zeros((len(layers), len(steps)))
+        for column, step in enumerate(steps):
+            at, trains = self.at(step)
+            sizes = dict.fromkeys(layers, 0)
+            for group, layer, rate in zip(groups, label, at, strict=True):
+                row, training = layers.index(layer), [p.size for p in group["params"] if p in trains or p not in own]
+                sizes[layer] += sum(p.size for p in group["params"])
+                shares[row, column] += sum(training)
+                rates[row, column] = max(rates[row, column], rate if training else 0.0)
+            shares[:, column] /= list(sizes.values())
+        return layers, rates, shares
+
+    def step(self) -> None:
+        """Go to the next step: rates, and who trains."""
+        self.last_step += 1
+        rates, training = self.at(self.last_step)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        if self.last_step in self.starts:
+            for parameter in self.own:
+                parameter.requires_grad = parameter in training
+                if not parameter.requires_grad:
+                    parameter.grad = None
+                    self.optimizer.forget(parameter)
+
+
+class ReportRow(NamedTuple):
+    """One parameter, as the optimizer sees it."""
+
+    name: str
+    shape: tuple[int, ...]
+    group: str  # "-" for a parameter in no group: nothing trains it
+    rate: float
+    decay: float
+    frozen: bool
+
+
+@dataclass(frozen=True)
+class TrainableReport:
+    """Every parameter of a model; `str()` is a table with the share that trains, which is also `share`."""
+
+    rows: list[ReportRow]
+    trainable: int  # weights, not arrays
+    total: int
+
+    @property
+    def share(self) -> float:
+        """The share of the weights that train now, from 0 to 1."""
+        return self.trainable / self.total
+
+    def __str__(self) -> str:
+        width = max(len(row.name) for row in self.rows)
+        columns = max(len(row.group) for row in self.rows)
+        lines = [f"{'parameter':{width}}  {'shape':>13}  {'group':{columns}}  {'rate':>8}  {'decay':>6}"]
+        for row in self.rows:
+            shape, rate = " x ".join(map(str, row.shape)), "frozen" if row.frozen else f"{row.rate:.2e}"
+            decay = "" if row.frozen else f"{row.decay:g}"
+            lines.append(f"{row.name:{width}}  {shape:>13}  {row.group:{columns}}  {rate:>8}  {decay:>6}".rstrip())
+        return "\n".join([*lines, f"{self.summary()}"])
+
+    def summary(self) -> str:
+        """One line: how many weights train."""
+        return f"{self.trainable:,} of {self.total:,} weights train ({self.share:.2%})"
+
+
+def trainable_report(model: Module, optimizer: Optimizer) -> TrainableReport:
+    """What the optimizer does to each parameter of `model` at the moment: group, rate, weight decay, frozen or not.
+
+    Rates are those that a schedule starts from: at the first step of a warmup all others are 0.
+    """
+    group_of = {p: group for group in optimizer.param_groups for p in group["params"]}
+    position = {id(group): str(i) for i, group in enumerate(optimizer.param_groups)}
+    rows = []
+    for name, parameter in model.named_parameters():
+        group = group_of.get(parameter)
+        if group is None:
+            rows.append(ReportRow(name, parameter.shape, "-", 0.0, 0.0, not parameter.requires_grad))
+        else:
+            label = str(group.get("name", position[id(group)]))
+            settings = group.get("initial_lr", group["lr"]), group["weight_decay"], not parameter.requires_grad
+            rows.append(ReportRow(name, parameter.shape, label, *settings))
+    return TrainableReport(rows, model.num_parameters(trainable=True), model.num_parameters())

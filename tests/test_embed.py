@@ -1,0 +1,154 @@
+"""minitx embed, search and similar: streamed, resumed after an interruption, and refused when something is wrong."""
+
+import json
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+from checkpoints import TEXTS, make_checkpoint
+
+from minitx import embed
+from minitx.cli import main
+from minitx.embed import embed_file
+from minitx.errors import InputError
+from minitx.models.encoder import SentenceEncoder
+
+LINES = [f"{text} {i}" for i, text in enumerate(TEXTS * 5)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "bert"
+    make_checkpoint("bert", path)
+    return path
+
+
+@pytest.fixture
+def encoder(model):
+    return SentenceEncoder.from_pretrained(model)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(embed, "TEXTS_AT_ONCE", 7)
+    (tmp_path / "texts.txt").write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    pd.DataFrame({"id": range(len(LINES)), "content": LINES}).to_csv("texts.csv", index=False)
+    return tmp_path
+
+
+def read(path):
+    return np.load(path) if path.suffix == ".npy" else pd.read_csv(path).to_numpy(np.float32)
+
+
+@pytest.mark.parametrize("source", ["texts.txt", "texts.csv"])
+@pytest.mark.parametrize("out", ["v.npy", "v.csv"])
+def test_a_file_of_vectors(model, encoder, here, source, out, capsys):
+    assert main(["embed", str(model), source, "--out", out]) == 0
+    assert f"25 vectors of 21 numbers written to {out}" in capsys.readouterr().out
+    np.testing.assert_allclose(read(here / out), encoder.encode(LINES), atol=1e-6)
+    assert sorted(path.name for path in here.iterdir()) == sorted(["texts.csv", "texts.txt", out])
+
+
+@pytest.mark.parametrize("out", ["v.npy", "v.csv"])
+@pytest.mark.parametrize("torn", [0, 5])
+def test_what_was_interrupted_goes_on_where_it_stopped(model, encoder, here, out, torn, capsys, monkeypatch):
+    calls, encode = [], SentenceEncoder.encode
+
+    def stopping(self, texts, *options, **named):
+        if isinstance(texts, list):
+            calls.append(len(texts))
+            if len(calls) == 4:  # the first is the sample that tells models apart
+                raise KeyboardInterrupt
+        return encode(self, texts, *options, **named)
+
+    monkeypatch.setattr(SentenceEncoder, "encode", stopping)
+    with pytest.raises(SystemExit) as stop:
+        main(["embed", str(model), "texts.txt", "--out", out])
+    assert stop.value.code == 130
+    assert f"the same command goes on from {out}.partial" in capsys.readouterr().err
+    partial = here / f"{out}.partial"
+    if torn:  # as a power cut may leave it
+        partial.write_bytes(partial.read_bytes()[:-torn])
+    monkeypatch.setattr(SentenceEncoder, "encode", encode)
+    assert main(["embed", str(model), "texts.txt", "--out", out]) == 0
+    assert f"resumed after {13 if torn else 14} vectors that were there already" in capsys.readouterr().out
+    np.testing.assert_allclose(read(here / out), encoder.encode(LINES), atol=1e-6)
+
+
+def test_a_partial_result_of_something_else_is_not_continued(encoder, here, capsys):
+    partial = here / "v.npy.partial"
+    partial.write_bytes(b"x" * 1000)
+    with pytest.raises(InputError, match=r"v.npy.partial was begun with another model or file: delete it, or pass"):
+        embed_file(encoder, "texts.txt", here / "v.npy", progress=False)
+    assert partial.read_bytes() == b"x" * 1000
+    assert embed_file(encoder, "texts.txt", here / "v.npy", overwrite=True, progress=False) == (25, 0, 0)
+
+
+def test_texts_that_are_cut_are_counted_once(encoder, here, model, capsys):
+    (here / "long.txt").write_text(("no " * 300 + "\nyes\n") * 10, encoding="utf-8")
+    assert main(["embed", str(model), "long.txt", "--out", "v.npy"]) == 0
+    assert capsys.readouterr().err == "warning: 10 texts longer than 160 tokens were cut\n"
+
+
+def test_memory_does_not_grow_with_the_file(encoder, here, monkeypatch):
+    monkeypatch.setattr(embed, "TEXTS_AT_ONCE", 100)
+    peaks = []
+    for count in (500, 2000):
+        (here / "many.txt").write_text("".join(f"line {i % 50}\n" for i in range(count)), encoding="utf-8")
+        tracemalloc.start()
+        embed_file(encoder, "many.txt", here / f"{count}.npy", progress=False)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["texts.txt", "--out", "v.txt"], "v.txt: vectors are written as .npy or .csv"),
+        (["texts.txt", "--out", "none/v.npy"], "none is not a directory"),
+        (["none.txt", "--out", "v.npy"], "none.txt: No such file"),
+        (["texts.csv", "--text", "x", "--out", "v.npy"], "texts.csv: no column x; found id, content"),
+        (["bad.csv", "--out", "v.npy"], "bad.csv: row 2 has too many fields"),
+    ],
+)
+def test_what_embed_refuses(model, here, capsys, arguments, message):
+    (here / "bad.csv").write_text("content\nfine\nnot,fine\n", encoding="utf-8")
+    assert main(["embed", str(model), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(here.glob("v.*"))
+
+
+def test_a_model_that_is_not_there(capsys):
+    assert main(["embed", "./none", "texts.txt", "--out", "v.npy"]) == 2
+    assert "error: ./none is not a directory: expected one with config.json" in capsys.readouterr().err
+
+
+def test_search(model, encoder, here, capsys):
+    assert main(["search", str(model), "texts.txt", "Great!", "--top-k", "3"]) == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    scores = encoder.similarity(encoder.encode("Great!"), encoder.encode(LINES))[0]
+    assert first == f"{scores.max():.3f}  {scores.argmax():>6}  {LINES[scores.argmax()]}"
+    assert len(others) == 2
+    assert main(["embed", str(model), "texts.txt", "--out", "v.npy"]) == 0
+    capsys.readouterr()
+    arguments = ["search", str(model), "texts.csv", "Great!", "--vectors", "v.npy", "--format", "json"]
+    assert main(arguments) == 0
+    hit = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (hit["corpus_id"], hit["text"]) == (scores.argmax(), LINES[scores.argmax()])
+    np.save("w.npy", np.zeros((3, 21), np.float32))
+    (here / "x.npy").write_text("no")
+    for file, message in (("w.npy", "w.npy holds (3, 21); the corpus and the model make (25, 21)"), ("x.npy", "x.npy")):
+        assert main([*arguments[:4], "--vectors", file]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_similar(model, encoder, capsys):
+    assert main(["similar", str(model), "ok", "Great.", "ok"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    score = encoder.similarity(*encoder.encode(["ok", "Great."]))[0, 0]
+    assert out == [f"{score:.3f}  Great.", "1.000  ok"]
+    assert main(["similar", str(model), "alone"]) == 2
+    assert "give two texts at least" in capsys.readouterr().err

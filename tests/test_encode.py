@@ -1,0 +1,173 @@
+"""encode(), similarity and search: the shapes, the order, the threads, and sentence-transformers' answers."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import TEXTS, make_checkpoint
+from sentence_transformers import SentenceTransformer, util
+
+from minitx.errors import InputError
+from minitx.models import encoding
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.encoding import equal_length_batches, run_batches
+from minitx.models.search import cos_sim, dot_score, semantic_search
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "bert"
+    make_checkpoint("bert", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder(directory):
+    return SentenceEncoder.from_pretrained(directory)
+
+
+@pytest.fixture(scope="module")
+def reference(directory):
+    return SentenceTransformer(str(directory))
+
+
+def test_a_string_a_list_and_nothing(encoder):
+    vectors = encoder.encode(TEXTS)
+    assert vectors.shape == (len(TEXTS), 21)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(encoder.encode(TEXTS[0]), vectors[0], atol=1e-6)
+    assert encoder.encode([]).shape == (0, 21)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"normalize_embeddings": True},
+        {"truncate_dim": 7},
+        {"truncate_dim": 7, "normalize_embeddings": True},
+        {"batch_size": 1},
+    ],
+    ids=str,
+)
+def test_options_mean_what_they_mean_there(encoder, reference, options):
+    np.testing.assert_allclose(encoder.encode(TEXTS, **options), reference.encode(TEXTS, **options), atol=1e-5)
+
+
+def test_token_embeddings(encoder, reference):
+    ours = encoder.encode(TEXTS, output_value="token_embeddings")
+    theirs = reference.encode(TEXTS, output_value="token_embeddings")
+    assert [states.shape for states in ours] == [tuple(states.shape) for states in theirs]
+    for mine, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(TEXTS[0], output_value="token_embeddings"), ours[0], atol=1e-6)
+
+
+def test_a_vector_does_not_depend_on_its_neighbours(encoder):
+    texts = [" ".join(TEXTS[: i % 4 + 1]) for i in range(50)]
+    together = encoder.encode(texts)
+    alone = np.array([encoder.encode(text) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode(texts[::-1])[::-1], together, atol=1e-6)
+
+
+def test_the_mode_is_as_it_was(encoder):
+    encoder.train()
+    np.testing.assert_array_equal(encoder.encode(TEXTS), encoder.encode(TEXTS))  # without dropout all the same
+    assert encoder.training
+    assert encoder.dropout.training
+    encoder.eval()
+
+
+def test_texts_are_cut_where_they_are_cut_there(directory, reference):
+    encoder, text = SentenceEncoder.from_pretrained(directory), "crashes " * 40
+    encoder.max_seq_length = reference.max_seq_length = 9
+    with pytest.warns(UserWarning, match="1 of 1 texts longer than 9 tokens"):
+        vector = encoder.encode(text)
+    np.testing.assert_allclose(vector, reference.encode(text), atol=1e-5)
+    reference.max_seq_length = 160
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output_value": "tokens"}, "unknown output_value 'tokens': choose from sentence_embedding, token_embeddings"),
+        ({"truncate_dim": 22}, "truncate_dim from 1 to 21, not 32 and 22"),
+        ({"truncate_dim": -1}, "truncate_dim"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+    ],
+)
+def test_what_encode_refuses(encoder, options, message):
+    with pytest.raises(InputError, match=message):
+        encoder.encode(TEXTS, **options)
+    with pytest.raises(InputError, match="a text must be a str, got float"):
+        encoder.encode([float("nan")])
+
+
+def test_batches_are_of_one_length_each_and_the_largest_comes_first(rng):
+    lengths = rng.integers(1, 300, size=500)
+    batches = equal_length_batches(lengths, 16)
+    assert sorted(np.concatenate(batches)) == list(range(500))
+    assert all(len(set(lengths[rows])) == 1 and len(rows) <= 16 for rows in batches)
+    sizes = [lengths[rows].sum() for rows in batches]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes) <= encoding.TOKENS_IN_CACHE
+    assert equal_length_batches(np.array([5000]), 4)[0].tolist() == [0]
+    assert equal_length_batches(np.array([], np.int64), 4) == []
+
+
+def test_all_cores_work_and_an_error_comes_through(monkeypatch):
+    monkeypatch.setattr(encoding, "usable_cores", lambda: 3)
+    both, seen = threading.Barrier(3, timeout=10), set()
+
+    def work(rows, ids):
+        both.wait()  # goes on only if three threads are here at once
+        seen.add(threading.current_thread().name)
+
+    run_batches([[1], [1, 2], [1, 2, 3]], 1, work)
+    assert len(seen) == 3
+
+    def fail(rows, ids):
+        raise MemoryError("no more")
+
+    with pytest.raises(MemoryError, match="no more"):
+        run_batches([[1]] * 50, 1, fail)
+
+
+def test_the_progress_bar_counts_texts(encoder, capsys):
+    encoder.encode(TEXTS, show_progress_bar=True)
+    assert f"{len(TEXTS)}/{len(TEXTS)}" in capsys.readouterr().err
+    encoder.encode(TEXTS)
+    assert capsys.readouterr().err == ""
+
+
+def test_similarity(encoder, reference):
+    vectors = encoder.encode(TEXTS)
+    expected = reference.similarity(torch.tensor(vectors), torch.tensor(vectors))
+    np.testing.assert_allclose(encoder.similarity(vectors, vectors), expected, atol=1e-6)
+    np.testing.assert_allclose(cos_sim(vectors[0], vectors), util.cos_sim(vectors[0], vectors), atol=1e-6)
+    assert cos_sim(np.zeros(3), np.ones(3)).tolist() == [[0]]
+
+
+@pytest.mark.parametrize(("score", "theirs"), [(cos_sim, util.cos_sim), (dot_score, util.dot_score)])
+@pytest.mark.parametrize("sizes", [(7, 13), (100, 1000), (1, 1)])
+def test_search_finds_what_sentence_transformers_finds(rng, score, theirs, sizes):
+    queries, corpus = rng.normal(size=(23, 8)).astype(np.float32), rng.normal(size=(57, 8)).astype(np.float32)
+    for top_k in (1, 5, 100):
+        found = semantic_search(queries, corpus, *sizes, top_k=top_k, score_function=score)
+        expected = util.semantic_search(queries, corpus, top_k=top_k, score_function=theirs)
+        for mine, other in zip(found, expected, strict=True):
+            assert [hit["corpus_id"] for hit in mine] == [hit["corpus_id"] for hit in other]
+            np.testing.assert_allclose(
+                [hit["score"] for hit in mine], [hit["score"] for hit in other], rtol=1e-5, atol=1e-6
+            )
+
+
+def test_search_of_equals_gives_the_first_and_of_nothing_gives_nothing():
+    hits = semantic_search(np.ones(3), np.ones((50, 3)), corpus_chunk_size=7, top_k=3)[0]
+    assert [hit["corpus_id"] for hit in hits] == [0, 1, 2]
+    assert semantic_search(np.ones((2, 3)), np.empty((0, 3))) == [[], []]
+    with pytest.raises(InputError, match=r"queries \(1, 2\) and corpus \(4, 3\)"):
+        semantic_search(np.ones(2), np.ones((4, 3)))
+    with pytest.raises(InputError, match="at least 1"):
+        semantic_search(np.ones(3), np.ones((4, 3)), top_k=0)

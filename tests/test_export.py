@@ -1,0 +1,138 @@
+"""The way out: what minitx writes, sentence-transformers and transformers load unchanged, with the same vectors."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from checkpoints import MODELS, TEXTS, make_checkpoint, make_tokenizer
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModel, AutoTokenizer
+
+from minitx.errors import InputError
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
+from minitx.text.bpe import BPETokenizer
+from minitx.text.load import load_tokenizer
+from minitx.training.checkpoint import load_model
+
+# Every choice that has a say in the layout, at least once.
+SETTINGS = {
+    "as minitx train does": {},
+    "learned, cls, normalize": {"positions": "learned", "pooling": "cls", "normalize": True},
+    "pre-norm, max": {"norm_first": True, "pooling": "max", "layer_norm_eps": 1e-3},
+    "pre-norm, learned": {"norm_first": True, "positions": "learned"},
+    "relative bias": {"relative_buckets": 32, "pad_id": 1, "normalize": True},
+    "relu": {"activation": "relu"},
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return BPETokenizer.train(TEXTS * 3, vocab_size=300)
+
+
+def make_encoder(tokenizer, **settings):
+    rng = np.random.default_rng(0)
+    sizes = {"hidden_size": 24, "num_heads": 3, "intermediate_size": 40, "max_length": 150, "pad_id": tokenizer.pad_id}
+    config = EncoderConfig(tokenizer.vocab_size, **{**sizes, **settings})
+    encoder = SentenceEncoder(config, tokenizer, rng=rng)
+    for name, parameter in encoder.named_parameters():  # a bias of 0 and a weight of 1 would hide a mistake
+        if "norm" in name or "bias" in name or "relative" in name:
+            parameter.data = (parameter.data + rng.normal(0, 0.3, parameter.shape)).astype(np.float32)
+    return encoder
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_an_encoder_made_here_loads_there(settings, tokenizer, tmp_path):
+    if "relative_buckets" in settings:
+        make_tokenizer("mpnet").save_pretrained(tmp_path)
+        tokenizer = load_tokenizer(tmp_path)
+    encoder = make_encoder(tokenizer, **settings)
+    encoder.save_pretrained(tmp_path / "model")
+    vectors = encoder.encode(TEXTS)
+
+    theirs = SentenceTransformer(str(tmp_path / "model"))
+    np.testing.assert_allclose(theirs.encode(TEXTS), vectors, atol=1e-5)
+    assert theirs.max_seq_length == 150
+
+    words, model = AutoTokenizer.from_pretrained(tmp_path / "model"), AutoModel.from_pretrained(tmp_path / "model")
+    for text in TEXTS:
+        ids = words(text, return_tensors="pt", truncation=True)
+        assert ids["input_ids"][0].tolist() == encoder.tokenize([text])[0]
+        states = model.eval()(**ids).last_hidden_state[0].detach().numpy()
+        np.testing.assert_allclose(encoder.encode(text, output_value="token_embeddings"), states, atol=1e-5)
+
+    again = SentenceEncoder.from_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(again.encode(TEXTS), vectors)  # to the last bit, a written-out sinusoid too
+    again.save_pretrained(tmp_path / "again")
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "modules.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_loaded_model_is_written_and_loads_there(kind, tmp_path):
+    make_checkpoint(kind, tmp_path / "theirs")
+    encoder = SentenceEncoder.from_pretrained(tmp_path / "theirs")
+    encoder.save_pretrained(tmp_path / "ours")
+    written = SentenceTransformer(str(tmp_path / "ours"))
+    np.testing.assert_allclose(
+        written.encode(TEXTS), SentenceTransformer(str(tmp_path / "theirs")).encode(TEXTS), atol=1e-5
+    )
+    assert written.max_seq_length == encoder.max_seq_length == 160
+
+
+def test_a_newer_sentence_transformers_writes_what_we_read(tokenizer, tmp_path):
+    encoder = make_encoder(tokenizer, normalize=True, pooling="max")
+    encoder.save_pretrained(tmp_path / "old")
+    SentenceTransformer(str(tmp_path / "old")).save_pretrained(str(tmp_path / "new"))
+    kinds = json.loads((tmp_path / "new" / "modules.json").read_text(encoding="utf-8"))
+    assert not kinds[0]["type"].startswith("sentence_transformers.models.")
+    again = SentenceEncoder.from_pretrained(tmp_path / "new")
+    np.testing.assert_array_equal(again.encode(TEXTS), encoder.encode(TEXTS))
+    assert again.max_seq_length == 150
+
+
+def test_a_result_directory_is_an_encoder_here_and_there_and_its_heads_load_in_torch(trained):
+    model = load_model(trained)
+    vectors = model.encoder.encode(TEXTS[:4])
+    np.testing.assert_array_equal(SentenceEncoder.from_pretrained(trained).encode(TEXTS[:4]), vectors)
+    theirs = SentenceTransformer(str(trained))
+    np.testing.assert_allclose(theirs.encode(TEXTS[:4]), vectors, atol=1e-5)
+
+    weights = safetensors.torch.load_file(trained / "heads.safetensors")
+    classes = json.loads((trained / "minitx.json").read_text(encoding="utf-8"))["heads"]
+    for head, names in classes.items():
+        layer = torch.nn.Linear(vectors.shape[1], len(names))
+        layer.load_state_dict({kind: weights[f"{head}.{kind}"] for kind in ("weight", "bias")})
+        with torch.no_grad():
+            expected = layer(theirs.encode(TEXTS[:4], convert_to_tensor=True)).softmax(-1).numpy()
+        np.testing.assert_allclose(model.predict_proba(TEXTS[:4])[head], expected, atol=1e-5)
+
+
+def test_what_cannot_be_saved(tokenizer, tmp_path):
+    cases = [
+        ({"norm_first": True, "relative_buckets": 4}, "no architecture of the ecosystem has pre-norm blocks and a rel"),
+        ({"relative_buckets": 32, "pad_id": 0}, "MPNet's padding id is 1"),
+        ({"norm_first": True, "pad_id": 7}, "the tokenizer's padding id is 0, the encoder's 7"),
+        ({"relative_buckets": 8, "pad_id": 1}, "MPNet's relative bias has 32 buckets, not 8"),
+    ]
+    for settings, message in cases:
+        with pytest.raises(InputError, match=message):
+            make_encoder(tokenizer, **settings).save_pretrained(tmp_path / "model")
+    with pytest.raises(InputError, match="saved with its tokenizer"):
+        SentenceEncoder(EncoderConfig(30), rng=np.random.default_rng(0)).save_pretrained(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "model").mkdir()
+    with pytest.raises(InputError, match="exists already"):
+        make_encoder(tokenizer).save_pretrained(tmp_path / "model")
+
+
+def test_saving_over_the_directory_it_came_from(tokenizer, tmp_path):
+    make_encoder(tokenizer).save_pretrained(tmp_path / "model")
+    encoder = SentenceEncoder.from_pretrained(tmp_path / "model")
+    encoder.embedding.weight.data *= 0.5
+    encoder.save_pretrained(tmp_path / "model", overwrite=True)
+    again = SentenceEncoder.from_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(again.encode(TEXTS), encoder.encode(TEXTS))

@@ -1,0 +1,286 @@
+"""Parts by name, groups and rates, the plan: what trains when. Frozen bits do not change, in any scenario."""
+
+import numpy as np
+import pytest
+from test_trainer import rows_of
+
+from minitx.errors import InputError
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.multitask import MultiTaskModel, TaskWeights
+from minitx.plots import timeline
+from minitx.training.freezing import Plan, Stage, freeze, layers, parameter_groups, select, trainable_report
+from minitx.training.optim import AdamW
+from minitx.training.schedules import factor
+from minitx.training.trainer import fit
+
+BLOCK = "encoder.transformer.blocks"
+
+
+def make(num_layers=4, **settings):
+    rng = np.random.default_rng(0)
+    sizes = {"hidden_size": 16, "num_layers": num_layers, "num_heads": 2, "intermediate_size": 32, "dropout": 0.1}
+    encoder = SentenceEncoder(EncoderConfig(20, **{**sizes, **settings}), rng=rng)
+    return MultiTaskModel(encoder, {"high": 2, "chance": 3}, rng=rng)
+
+
+ALL = (Stage(),)
+
+
+def plan_for(model, optimizer, stages=ALL, freeze=(), steps_per_epoch=4, epochs=3):
+    total = steps_per_epoch * epochs
+    shape = factor("linear", 2, total)
+    return Plan(
+        model, optimizer, shape, total_steps=total, steps_per_epoch=steps_per_epoch, stages=stages, freeze=freeze
+    )
+
+
+def groups_for(model, **settings):
+    return parameter_groups(model, **{"lr": 1e-3, "head_lr": 1e-2, "weight_decay": 0.1, **settings})
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"norm_first": True}, {"positions": "learned", "relative_buckets": 8}], ids=str
+)
+def test_layers_hold_every_parameter_once_from_the_bottom_up(settings):
+    model = make(**settings)
+    of = layers(model)
+    assert list(of) == ["embeddings", "block 0", "block 1", "block 2", "block 3", "high", "chance"]
+    names = [name for layer in of.values() for name in layer]
+    assert sorted(names) == sorted(name for name, _ in model.named_parameters())
+    assert ("encoder.transformer.norm.weight" in of["block 3"]) == settings.get("norm_first", False)
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("everything", ["embeddings", "block 0", "block 1", "block 2", "block 3", "high", "chance"]),
+        ("backbone", ["embeddings", "block 0", "block 1", "block 2", "block 3"]),
+        ("heads", ["high", "chance"]),
+        ("chance", ["chance"]),
+        ("top 1", ["block 3"]),
+        ("top 3", ["block 1", "block 2", "block 3"]),
+        ("upper", ["block 2", "block 3"]),
+        ("lower", ["embeddings", "block 0", "block 1"]),
+        (["embeddings", "block 2"], ["embeddings", "block 2"]),
+        ("encoder.transformer.blocks.1.*", ["block 1"]),
+    ],
+)
+def test_parts(part, expected):
+    model = make()
+    assert select(model, part) == {name for layer in expected for name in layers(model)[layer]}
+
+
+def test_a_pattern_may_cut_across_layers():
+    assert select(make(), "*.norm1.weight") == {f"{BLOCK}.{i}.norm1.weight" for i in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("part", "hint"),
+    [
+        ("backbon", "did you mean backbone"),
+        ("block 4", "did you mean block"),
+        ("top 5", "did you mean top"),
+        ("heads.hihg.weight", "did you mean heads.high.weight"),
+        ("zzz", "choose from everything, backbone, heads"),
+    ],
+)
+def test_a_part_that_names_nothing_is_an_error(part, hint):
+    with pytest.raises(InputError, match=f"no parameter of this model is '{part}': {hint}"):
+        select(make(), ["heads", part])
+
+
+def test_freeze():
+    model = make()
+    freeze(model, "high")
+    assert {name for name, p in model.named_parameters() if not p.requires_grad} == select(model, "high")
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+def rate_of(groups, model):
+    names = {p: name for name, p in model.named_parameters()}
+    return {names[p]: group["lr"] for group in groups for p in group["params"]}
+
+
+def test_every_parameter_is_in_exactly_one_group():
+    model = make()
+    groups = groups_for(model, layer_decay=0.9, rates={"*.norm1.*": 5e-4, "top 2": 1e-4})
+    members = [p for group in groups for p in group["params"]]
+    assert len(members) == len(set(members)) == len(list(model.parameters()))
+    AdamW(groups).check(model)
+
+
+def test_rates_fall_from_the_heads_down_to_the_embeddings():
+    model = make()
+    rates = rate_of(groups_for(model, layer_decay=0.5), model)
+    assert rates["heads.high.weight"] == rates["heads.chance.bias"] == 1e-2
+    assert [rates[f"{BLOCK}.{i}.norm2.bias"] for i in (3, 2, 1, 0)] == [1e-3, 5e-4, 2.5e-4, 1.25e-4]
+    assert rates["encoder.embedding.weight"] == rates["encoder.norm.weight"] == 6.25e-5
+
+
+def test_named_rates_replace_the_rest_and_the_last_one_counts():
+    model = make()
+    rates = rate_of(groups_for(model, rates={"backbone": 1e-5, "upper": 2e-5, "high": 3e-5}), model)
+    assert rates["encoder.embedding.weight"] == rates[f"{BLOCK}.1.norm1.weight"] == 1e-5
+    assert rates[f"{BLOCK}.2.norm1.weight"] == 2e-5
+    assert (rates["heads.high.bias"], rates["heads.chance.bias"]) == (3e-5, 1e-2)
+
+
+def test_biases_and_norms_do_not_decay_unless_told():
+    model = make()
+    names = {p: name for name, p in model.named_parameters()}
+    decayed = {names[p] for group in groups_for(model) if group["weight_decay"] for p in group["params"]}
+    assert decayed == {name for name in names.values() if name.endswith("weight") and "norm" not in name}
+    assert all(group["weight_decay"] == 0.1 for group in groups_for(model, decay_all=True))
+
+
+def test_report_says_what_the_optimizer_does():
+    model = make(num_layers=1)
+    optimizer = AdamW(groups_for(model))
+    plan_for(model, optimizer, stages=(Stage(("heads",)),))
+    report = trainable_report(model, optimizer)
+    rows = {row.name: row for row in report.rows}
+    assert rows["heads.high.weight"] == ("heads.high.weight", (2, 16), "high", 1e-2, 0.1, False)
+    assert rows["heads.high.bias"][2:] == ("high, no decay", 1e-2, 0.0, False)  # though the warmup's first rate is 0
+    assert rows["encoder.embedding.weight"].frozen
+    assert report.trainable == 2 * 16 + 2 + 3 * 16 + 3
+    assert report.share == report.trainable / sum(p.size for p in model.parameters())
+    assert f"{report.trainable} of {report.total:,} weights train" in str(report)
+    assert [line.split()[0] for line in str(report).splitlines()[1:-1]] == list(rows)
+
+
+def test_report_shows_what_no_group_holds():
+    model = make(num_layers=1)
+    rows = trainable_report(model, AdamW(model.heads["high"].parameters())).rows
+    assert {row.group for row in rows} == {"-", "0"}
+    assert not rows[0].frozen
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+GRADUAL = (Stage(("heads",)), Stage(("heads", "top 1"), epoch=1), Stage(epoch=1.5, rate=0.1))
+
+
+def test_training_obeys_what_the_plan_says(rng):
+    """Rates, flags and movement at every step of a real run are those of `at()` and `by_layer()`."""
+    model = make()
+    optimizer = AdamW(groups_for(model, layer_decay=0.9))
+    plan = plan_for(model, optimizer, GRADUAL)
+    rows, rates, shares = plan.by_layer(range(plan.total_steps))
+    seen, moved = [], []
+
+    real_step = optimizer.step
+
+    def step(run=map):
+        before = {p: p.data.copy() for p in plan.own}
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        flags = {p for p in plan.own if p.requires_grad}
+        assert flags == plan.at(len(seen) - 1)[1]
+        real_step(run)
+        moved.append({p for p in plan.own if (p.data != before[p]).any()})
+
+    optimizer.step = step
+    data = rows_of(rng, 32), rows_of(rng, 8)
+    fit(model, *data, optimizer, schedule=plan, epochs=3, batch_size=8, rng=rng, threads=1, progress=False)
+    assert len(seen) == plan.total_steps == 12
+    of = layers(model)
+    names = {p: name for name, p in model.named_parameters()}
+    for number, at in enumerate(seen):
+        assert at == plan.at(number)[0]
+        moved_names = {names[p] for p in moved[number]}
+        for row, layer in enumerate(rows):
+            expected = shares[row, number] > 0 and rates[row, number] > 0
+            assert bool(moved_names.intersection(of[layer])) == expected, (number, layer)
+    assert plan.starts == [0, 4, 6]
+    np.testing.assert_allclose(rates[rows.index("block 3"), 6], 0.1 * 1e-3 * (12 - 6) / 10)
+    assert shares[rows.index("block 3")].tolist() == [0] * 4 + [1] * 8
+    assert shares[rows.index("block 0")].tolist() == [0] * 6 + [1] * 6
+
+
+def test_a_thawed_parameter_starts_with_a_fresh_state():
+    model = make(num_layers=1)
+    optimizer = AdamW(groups_for(model))
+    plan = plan_for(model, optimizer, (Stage(), Stage(("heads",), epoch=1), Stage(epoch=2)))
+    weight = model.encoder.embedding.weight
+    for step in range(1, 10):
+        for parameter in model.parameters():
+            parameter.grad = np.ones_like(parameter.data) if parameter.requires_grad else None
+        optimizer.step()
+        plan.step()
+        assert (weight in optimizer.state) == (step < 4 or step > 8), step
+    assert optimizer.state[weight]["step"] == 1
+    assert optimizer.state[model.heads["high"].weight]["step"] == 9
+
+
+def test_freeze_goes_before_every_stage():
+    model = make()
+    plan = plan_for(model, AdamW(groups_for(model)), GRADUAL, freeze=["high", "embeddings"])
+    never = {p for name, p in model.named_parameters() if name in select(model, ["high", "embeddings"])}
+    assert all(not plan.at(step)[1] & never for step in range(plan.total_steps))
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ((Stage(epoch=1),), "stage 1 begins at epoch 1: expected 0"),
+        ((Stage(), Stage(epoch=0)), "stage 2 begins at epoch 0: expected after 0"),
+        ((Stage(), Stage(epoch=3)), "stage 2 begins at epoch 3: expected after 0 and before the end, 3"),
+        ((Stage(("head",)),), "'head'"),
+    ],
+)
+def test_stages_that_cannot_be(stages, message):
+    model = make()
+    with pytest.raises(InputError, match=message):
+        plan_for(model, AdamW(groups_for(model)), stages)
+
+
+# --- frozen is frozen ------------------------------------------------------------------------------------------------
+
+SCENARIOS = {
+    "everything": ["everything"],
+    "backbone": ["backbone"],
+    "one head": ["chance"],
+    "lower half": ["lower"],
+    "upper half": ["upper"],  # gradients flow through it to what is below
+    "norms": ["*norm*"],
+    "nothing": [],
+}
+
+
+@pytest.mark.parametrize("learned", [False, True], ids=["fixed weights", "learned weights"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_frozen_parts_keep_their_bits_and_the_rest_moves(rng, scenario, learned):
+    model = make()
+    weights = TaskWeights(model.heads, learned=learned)
+    groups = groups_for(model, layer_decay=0.9)
+    groups += [{"params": weights.parameters(), "lr": 1e-2, "weight_decay": 0.0}] if learned else []
+    optimizer = AdamW(groups)
+    plan = plan_for(model, optimizer, GRADUAL, freeze=SCENARIOS[scenario])
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    data = rows_of(rng, 32), rows_of(rng, 8)
+    options = {"epochs": 3, "batch_size": 8, "accumulate": 2, "weight_average": 0.5, "threads": 2, "progress": False}
+    ends = []  # of each epoch: what is kept may be of one in which little had thawed
+
+    def remember(epoch):
+        ends.append({name: array.copy() for name, array in model.state_dict().items()})
+
+    fit(model, *data, optimizer, schedule=plan, task_weights=weights, rng=rng, on_epoch=remember, **options)
+    frozen = select(model, SCENARIOS[scenario])
+    assert len(ends) == 3
+    for name, array in model.state_dict().items():
+        if name in frozen:
+            assert all(end[name].tobytes() == before[name].tobytes() for end in (*ends, {name: array})), name
+        else:
+            assert ends[-1][name].tobytes() != before[name].tobytes(), name
+
+
+def test_the_timeline_is_drawn(tmp_path):
+    model = make()
+    plan = plan_for(model, AdamW(groups_for(model)), GRADUAL, freeze=["*norm*", "embeddings"])
+    timeline(plan, tmp_path / "timeline.png")
+    assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")
