@@ -196,7 +196,8 @@ def main() -> None:
     assert worst <= 1e-5, worst
     lengths = np.array([len(ids) for ids in sequences])
     kernels = {library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}
-    pinned = f", pinned by OPENBLAS_CORETYPE={os.environ['OPENBLAS_CORETYPE']}" * ("OPENBLAS_CORETYPE" in os.environ)
+    pin = os.environ.get("OPENBLAS_CORETYPE")
+    pinned = f", pinned by OPENBLAS_CORETYPE={pin}" if pin else ""
     print(f"{len(texts):,} texts, {lengths.sum():,} tokens; {threads} cores; OpenBLAS {', '.join(kernels)}{pinned}")
     print(f"same token ids as sentence-transformers; largest difference of a component {worst:.1e}")
     if not a.rounds:
