@@ -101,8 +101,8 @@ assert untrained.accuracy[1] < 0.3, "vectors of random weights know nothing of m
 # `multiple_negatives_ranking_loss` asks the same question of every batch: which of these answers belongs to this
 # sentence? All the other answers of the batch are the wrong ones, for nothing.
 #
-# **Predict:** after 40 rounds through the 36 training pairs, how often is the right answer found for the 12 sentences of
-# the test, whose combination of part and fault was never seen?
+# **Predict:** after 40 rounds through the 36 training pairs, how often is the right answer found for the 12 sentences
+# of the test, whose combination of part and fault was never seen?
 
 
 # %%
@@ -136,6 +136,8 @@ assert trained.mrr > 2 * untrained.mrr, "a right answer has moved up"
 # ## 4. Search
 #
 # `semantic_search` compares a query with every vector of the corpus. No word of the query needs to be in the answer.
+#
+# **Predict:** what do the second and the third answer to "the sound is sluggish" have to do with it?
 
 # %%
 corpus = encoder.encode(answers)
@@ -143,6 +145,10 @@ for query in ("the sound is sluggish", "the bill is wrong"):
     print(f"\n{query}")
     for hit in semantic_search(encoder.encode(query), corpus, top_k=3)[0]:
         print(f"  {hit['score']:.2f}  {answers[hit['corpus_id']]}")
+found = [answers[hit["corpus_id"]] for hit in semantic_search(encoder.encode("the sound is sluggish"), corpus)[0]]
+assert found[0] == "audio track takes forever again", "part and fault are right"
+related = [("audio" in answer) or ("forever" in answer) for answer in found[1:4]]
+assert sum(related) >= 2, "next come answers that are right in one of the two"
 
 # %% [markdown]
 # ## 5. What is the scale for?
@@ -150,7 +156,7 @@ for query in ("the sound is sluggish", "the bill is wrong"):
 # A cosine is at most 1 and at least -1. As logits of a softmax these are close together: even a perfect encoder, 1 for
 # the right answer and -1 for the 11 wrong ones, could not be sure.
 #
-# **Predict:** with scale 1 in place of 20, how low can the loss fall? (Write the softmax down.) And is the encoder worse?
+# **Predict:** with scale 1 in place of 20, how low can the loss fall? Write the softmax down.
 
 # %%
 floor = math.log(1 + 11 * math.exp(-2))
