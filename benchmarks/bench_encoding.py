@@ -123,7 +123,7 @@ class Onnx:
         order = np.argsort(-lengths, kind="stable")
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size or 1)]
         if not batch_size:
-            batches = equal_length_batches(lengths, 32)
+            batches = [rows for piece in equal_length_batches(lengths, 32) for rows in piece]
         vectors: np.ndarray = np.empty((len(texts), 0), np.float32)
         for rows in batches:
             ids = np.zeros((len(rows), lengths[rows].max()), np.int64)
