@@ -16,11 +16,13 @@ Reading order, each file resting on those before it:
     data/reviews.py  split.py  batches.py     where do batches come from?
     models/encoder.py  multitask.py       the whole path
     training/optim.py  trainer.py  ../experiment.py      how does it learn?
+    training/metrics.py  baseline.py  ../study.py  mistakes.py      how good is it, and where is it not?
 """
 
 from minitx.autograd.anomaly import detect_anomaly
 from minitx.autograd.engine import no_grad
 from minitx.autograd.gradcheck import gradcheck
+from minitx.autograd.profiler import profile
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
@@ -49,6 +51,7 @@ __all__ = [
     "detect_anomaly",
     "gradcheck",
     "no_grad",
+    "profile",
     "stack",
     "where",
 ]

@@ -16,6 +16,7 @@ from minitx.data.texts import read_texts
 from minitx.embed import check_out, embed_file
 from minitx.errors import InputError
 from minitx.experiment import Experiment, read_data, run
+from minitx.mistakes import write_mistakes_page
 from minitx.models.config import POSITIONS
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.search import SIMILARITIES, semantic_search
@@ -24,9 +25,10 @@ from minitx.nn.transformer import ACTIVATIONS
 from minitx.selfcheck import HOW_TO, check_all, check_op, format_table
 from minitx.text.load import load_tokenizer
 from minitx.text.tokenizer import TruncationWarning
-from minitx.training.checkpoint import load_config, load_model
+from minitx.training.baseline import BagOfWords
+from minitx.training.checkpoint import BASELINE, load_config, load_model
+from minitx.training.metrics import report_probabilities
 from minitx.training.schedules import SCHEDULES
-from minitx.training.trainer import TokenisedRows, evaluate
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,18 +86,45 @@ def _train(a: argparse.Namespace) -> None:
 
 
 def _evaluate(a: argparse.Namespace) -> None:
+    page = Path(a.errors) if a.errors else None
+    if page:
+        _check_output(page, ".html", a.overwrite)
+    elif a.overwrite:
+        raise InputError("--overwrite goes with --errors, the only file that evaluate writes")
     config, model = load_config(a.model), load_model(a.model)
     columns = config.get("data", {})
     data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes)
     if data.classes != model.classes:
         raise InputError(f"{a.data} has the heads and classes {data.classes}, the model has {model.classes}")
-    print(audit, file=sys.stderr if a.format == "json" else sys.stdout)
-    reports = evaluate(model, TokenisedRows(model.encoder.tokenize(data.texts), data.labels))
+    remarks = sys.stderr if a.format == "json" else sys.stdout
+    print(audit, file=remarks)
+    probabilities = model.predict_proba(data.texts)
+    reports = {
+        head: report_probabilities(data.labels[head], probabilities[head], classes)
+        for head, classes in model.classes.items()
+    }
+    stored = Path(a.model) / BASELINE
+    bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
+    if bag_of_words:
+        reports = bag_of_words.beside(reports, data)
+        if known := int(bag_of_words.knows(data.texts).sum()):
+            print(
+                f"{known:,} of {len(data):,} texts stand in the training rows: there the figures measure memory",
+                file=remarks,
+            )
+    else:
+        print(
+            f"{stored} is missing, so there is no bag of words to compare with; training anew writes it", file=remarks
+        )
+    if page:
+        write_mistakes_page(page, Path(a.data).name, model, data, probabilities, reports, bag_of_words)
     if a.format == "json":
         print(json.dumps({head: report.to_dict() for head, report in reports.items()}))
         return
     for head, report in reports.items():
         print(f"\n{head}\n{report}")
+    if page:
+        print(f"\nthe most confident mistakes and what misled the model: {page}")
 
 
 def _predict(a: argparse.Namespace) -> None:
@@ -184,6 +213,16 @@ def _tokenize(a: argparse.Namespace) -> None:
     print("\n".join(load_tokenizer(a.tokenizer).explain(a.text)))
 
 
+def _check_output(path: Path, suffix: str, overwrite: bool) -> None:
+    """`InputError`, before any work is done, if a result may not or cannot be written to `path`."""
+    if path.suffix != suffix:
+        raise InputError(f"{path}: written is a {suffix} file, so the name must end in {suffix}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a directory")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already: choose another file, or pass --overwrite to replace it")
+
+
 def _unused(path: Path) -> Path:
     """`path`, or the first of path-2, path-3, ... that does not exist yet: no run replaces another."""
     candidate, number = path, 1
@@ -262,6 +301,8 @@ def _parser() -> Parser:
     evaluating.add_argument("model", metavar="DIR", help="a result directory")
     evaluating.add_argument("--data", metavar="CSV", required=True, help="columns as in the training data")
     evaluating.add_argument("--format", choices=("text", "json"), default="text")
+    evaluating.add_argument("--errors", metavar="PAGE.html", help="write the worst mistakes and what misled the model")
+    evaluating.add_argument("--overwrite", action="store_true", help="replace PAGE.html")
 
     predict = commands.add_parser("predict", help="label texts")
     predict.set_defaults(command=_predict)

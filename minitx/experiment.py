@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minitx.data.leakage import leakage_report
 from minitx.data.reviews import Audit, label_reviews, read_labelled, read_reviews
 from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
 from minitx.data.split import LabelledTexts, Split, split
@@ -21,7 +22,8 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.plots import confusion_picture, training_curves
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import TruncationWarning
-from minitx.training.checkpoint import save_model
+from minitx.training.baseline import BagOfWords
+from minitx.training.checkpoint import BASELINE, save_model
 from minitx.training.metrics import Report
 from minitx.training.optim import AdamW
 from minitx.training.parallel import usable_cores
@@ -112,7 +114,9 @@ def run(
             parts = split(data, seed=e.seed)
         except InputError as error:
             raise InputError(f"{audit.source}: {error}") from error
+        leakage = leakage_report(parts.train, parts.test)
         log(f"split {_listing(parts, len)}; no text or reviewId is on two sides")
+        log(f"near duplicates of a training text: {leakage.rows('near'):,} of {len(parts.test):,} test rows")
 
         tokenizer = BPETokenizer.train(parts.train.texts, vocab_size=e.vocab_size)
         rows, cut = {}, {}
@@ -125,6 +129,7 @@ def run(
         )
 
         rng = np.random.default_rng(e.seed)
+        order = rng.spawn(1)[0]  # of its own, so that runs with one seed see the same batches whatever their weights
         encoder = SentenceEncoder(e.encoder_config(tokenizer.vocab_size, tokenizer.pad_id), tokenizer, rng=rng)
         model = MultiTaskModel(encoder, data.classes, e.dropout, rng=rng)
         groups = [{"name": "encoder", "params": encoder.parameters(), "lr": e.lr}]
@@ -148,23 +153,26 @@ def run(
             },
             label_smoothing=e.label_smoothing,
             weight_average=e.weight_average,
-            rng=rng,
+            rng=order,
             progress=progress,
             on_epoch=lambda epoch: log(_rows(epoch, e.epochs)),
         )
-        test = evaluate(model, rows["test"])  # the only look at the test split
+        bag_of_words = BagOfWords.fit(parts.train, progress=progress)
+        test = bag_of_words.beside(evaluate(model, rows["test"]), parts.test)  # the only look at the test split
         best = best_epoch(epochs)
         log(f"kept epoch {best.number}, the best on the validation split; on the test split it gives:")
         for head, report in test.items():
             log(f"\n{head}\n{report}")
 
         save_model(model, directory, data={"text": e.text, "labels": dict(e.labels)})
+        bag_of_words.save(directory / BASELINE)
         write_json(
             directory / "metrics.json",
             {
                 "experiment": dataclasses.asdict(e),
                 "data": audit.to_dict(),
                 "rows": {name: len(part) for name, part in parts._asdict().items()},
+                "leakage": leakage.to_dict(),
                 "texts_cut": cut,
                 "weights": model.num_parameters(),
                 "threads": usable_cores(),  # the last bits depend on it

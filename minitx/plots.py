@@ -1,6 +1,6 @@
 """Every picture. Figures are drawn without pyplot, so nothing is global and no window system is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from minitx.training.metrics import Report
+from minitx.training.statistics import mean_interval
 from minitx.training.trainer import Epoch, best_epoch
 
 TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"
@@ -58,4 +59,30 @@ def confusion_picture(report: Report, path: Path, title: str) -> None:
     axes.set_ylabel("true")
     axes.set_title(f"{title}\naccuracy {report.accuracy:.3f}, macro-F1 {report.macro_f1:.3f}", fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    figure.savefig(path, dpi=120)
+
+
+def interval_picture(rows: Mapping[str, Mapping[str, np.ndarray]], arms: Sequence[str], path: Path, title: str) -> None:
+    """One panel for each metric: a line for each row, with a dot for each value, their mean and its 95 % interval.
+
+    `rows` maps a name to metric -> (n,); those that are not `arms` are baselines, in another colour and shape.
+    """
+    metrics = list(rows[arms[0]])
+    columns = min(3, len(metrics))
+    lines = -(-len(metrics) // columns)
+    figure = Figure(figsize=(1.8 + 3.6 * columns, 1.1 + lines * (0.9 + 0.34 * len(rows))), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    for number, metric in enumerate(metrics):
+        axes = figure.add_subplot(lines, columns, number + 1)
+        for y, (name, measured) in enumerate(rows.items()):
+            if metric in measured:
+                colour, marker = (VALIDATION, "o") if name in arms else (BASELINE, "D")
+                mean = mean_interval(measured[metric])
+                axes.plot([mean.low, mean.high], [y, y], color=colour, linewidth=2, alpha=0.6)
+                axes.plot(mean.mean, y, color=colour, marker=marker, markersize=7)
+                axes.plot(measured[metric], np.full(mean.n, y + 0.22), ".", color=TRAIN, markersize=5)
+        axes.set_yticks(range(len(rows)), list(rows) if number % columns == 0 else [""] * len(rows))
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_title(metric, fontsize=10)
+        axes.grid(alpha=0.25)
     figure.savefig(path, dpi=120)

@@ -32,6 +32,7 @@ from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.nn.position import LearnedPosition, RelativePositionBias, SinusoidalPosition
 from minitx.nn.transformer import FeedForward, TransformerBlock, TransformerEncoder
+from minitx.training.baseline import SparseRows, sparse_linear
 
 SIZES = {"B": 3, "T": 4, "D": 6, "F": 5, "V": 7, "C": 5, "N": 8, "H": 2}
 TOLERANCE = 1e-6  # worst relative error of a right gradient, in float64
@@ -110,6 +111,18 @@ def _condition(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray
     return rng.random((sizes["B"], sizes["T"])) < 0.5
 
 
+def _mostly_zeros(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """A matrix (N, V) whose first row is 0 throughout."""
+    x = rng.normal(size=(sizes["N"], sizes["V"])) * (rng.random((sizes["N"], sizes["V"])) < 0.3)
+    x[:1] = 0
+    return x
+
+
+def _sparse_linear(w: Tensor, b: Tensor, x: np.ndarray) -> Tensor:
+    rows, columns = np.nonzero(x)
+    return sparse_linear(SparseRows(rows, columns, x[rows, columns], (len(x), x.shape[1])), w, b)
+
+
 def _fresh() -> np.random.Generator:
     return np.random.default_rng(7)
 
@@ -176,6 +189,7 @@ OPS = [
     Case("linear without bias", "D, F D", F.linear),
     Case("linear relu", "B T D, F D, F", lambda x, w, b: F.linear(x, w, b, "relu")),
     Case("linear gelu", "B T D, F D, F", lambda x, w, b: F.linear(x, w, b, "gelu")),
+    Case("sparse_linear", "C V, C", _sparse_linear, (_mostly_zeros,)),
     Case("relu", "B T D", F.relu),
     Case("gelu", "B T D", F.gelu),
     Case("softmax", "B T D", F.softmax),

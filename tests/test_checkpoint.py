@@ -22,6 +22,7 @@ def copy(trained, tmp_path):
 def test_the_directory_holds_everything(trained):
     assert sorted(path.name for path in trained.iterdir()) == [
         "1_Pooling",
+        "baseline.safetensors",
         "config.json",
         "config_sentence_transformers.json",
         "confusion_engagement.png",
@@ -42,6 +43,8 @@ def test_the_directory_holds_everything(trained):
     assert set(metrics["test"]) == {"sentiment", "engagement"}
     assert sum(metrics["rows"].values()) == metrics["data"]["kept"]
     assert sum(map(sum, metrics["test"]["sentiment"]["confusion"])) == metrics["rows"]["test"]
+    assert metrics["test"]["sentiment"]["bag_of_words"]["rows"] == metrics["rows"]["test"]
+    assert metrics["leakage"]["same_text"] == metrics["leakage"]["same_id"] == 0
     header, *rows = (trained / "history.csv").read_text(encoding="utf-8").splitlines()
     assert header.startswith("epoch,")
     assert len(rows) == 2

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_train_says_what_it_does(capsys, tmp_path, reviews_csv):
         "texts are longer",
     ):
         assert phrase in out
-    assert out.count("always the largest class") == 4
+    assert out.count("always the largest class") == out.count("bag of words") == 2
     assert "1/2" in out
     assert "epoch 2/2" in err  # the progress bar
     assert f"written to {tmp_path / 'model'}" in out
@@ -108,9 +109,41 @@ def test_any_labelled_csv(capsys, tmp_path, rng):
 def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
     code, out, _ = run(capsys, "evaluate", trained, "--data", reviews_csv)
     assert code == 0
-    assert out.count("always the largest class") == 4
-    code, out, _ = run(capsys, "evaluate", trained, "--data", reviews_csv, "--format", "json")
+    assert out.count("always the largest class") == out.count("bag of words") == 2
+    assert re.search(r"\n4\d\d of 5\d\d texts stand in the training rows: there the figures measure memory\n", out)
+    code, out, err = run(capsys, "evaluate", trained, "--data", reviews_csv, "--format", "json")
     assert 0 < json.loads(out)["engagement"]["macro_f1"] < 1
+    assert "there the figures measure memory" in err
+
+
+def test_evaluate_without_a_stored_bag_of_words_says_so(capsys, trained, tmp_path, reviews_csv):
+    shutil.copytree(trained, tmp_path / "model")
+    (tmp_path / "model" / "baseline.safetensors").unlink()
+    code, out, _ = run(capsys, "evaluate", "model", "--data", reviews_csv, "--errors", "page.html")
+    assert code == 0
+    assert "model/baseline.safetensors is missing, so there is no bag of words" in out
+    assert "<td>n/a</td>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    code, out, _ = run(capsys, "evaluate", "model", "--data", reviews_csv, "--format", "json")
+    assert "bag_of_words" not in json.loads(out)["sentiment"]
+
+
+def test_evaluate_writes_a_page_of_mistakes_and_replaces_none_unasked(capsys, trained, tmp_path, reviews_csv):
+    arguments = ["evaluate", trained, "--data", reviews_csv, "--errors"]
+    code, out, _ = run(capsys, *arguments, "page.html")
+    assert code == 0
+    assert out.endswith("what misled the model: page.html\n")
+    first = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "The most confident of" in first
+    (tmp_path / "page.html").write_text("mine", encoding="utf-8")
+    assert "exists already" in refused(capsys, *arguments, "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "mine"
+    code, out, _ = run(capsys, *arguments, "page.html", "--overwrite", "--format", "json")
+    assert code == 0
+    assert json.loads(out)["sentiment"]["bag_of_words"]["accuracy"] > 0.5
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == first
+    assert "must end in .html" in refused(capsys, *arguments, "page.txt")
+    assert "nowhere is not a directory" in refused(capsys, *arguments, "nowhere/page.html")
+    assert "--overwrite goes with --errors" in refused(capsys, *arguments[:-1], "--overwrite")
 
 
 def test_evaluate_refuses_labels_that_mean_something_else(capsys, trained, tmp_path, reviews_csv):
@@ -152,7 +185,7 @@ def test_embed_writes_one_vector_per_row_in_order(capsys, trained, tmp_path):
     np.testing.assert_array_equal(vectors, np.load("b.npy"))
     assert "exists already" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.npy")
     assert "nowhere is not a directory" in refused(capsys, "embed", trained, "texts.txt", "--out", "nowhere/a.npy")
-    assert "written as .npy" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
+    assert "written as .npy or .csv" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
 
 
 def test_long_texts_are_cut_and_counted(capsys, trained, tmp_path):

@@ -13,7 +13,7 @@ PACKAGE = Path(minitx.__file__).parent
 # Each room may import from itself and from rooms before it.
 ROOMS = (
     *("errors", "text", "data", "autograd", "nn", "models", "training"),
-    *("plots", "experiment", "embed", "selfcheck", "__init__", "cli"),
+    *("plots", "experiment", "embed", "study", "mistakes", "selfcheck", "__init__", "cli"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 

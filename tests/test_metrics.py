@@ -1,12 +1,16 @@
-"""Reports equal scikit-learn's figures; what is undefined is flagged, not 0."""
+"""Reports equal scikit-learn's figures, whatever classes are absent; what is undefined is flagged, not 0."""
 
 import json
+import math
+import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from minitx.training.metrics import Report, confusion_matrix
+from minitx.training.metrics import Report, confusion_matrix, report_probabilities
 
 CLASSES = ("negative", "neutral", "positive")
 
@@ -17,8 +21,8 @@ def rows(rng):
     return target, np.where(rng.random(200) < 0.7, target, rng.integers(0, 3, size=200))
 
 
-def report(target, predicted):
-    return Report(CLASSES, confusion_matrix(target, predicted, 3), loss=1.0)
+def report(target, predicted, classes=CLASSES):
+    return Report(classes, confusion_matrix(target, predicted, len(classes)), loss=1.0)
 
 
 def test_every_figure_equals_scikit_learn(rows):
@@ -33,12 +37,43 @@ def test_every_figure_equals_scikit_learn(rows):
     assert ours.macro_f1 == pytest.approx(reference.f1_score(*rows, average="macro"))
 
 
+@given(
+    st.integers(2, 6).flatmap(
+        lambda C: st.tuples(st.just(C), st.lists(st.tuples(*[st.integers(0, C - 1)] * 2), min_size=1, max_size=30))
+    )
+)
+def test_equal_to_scikit_learn_with_any_classes_absent(case):
+    C, pairs = case
+    target, predicted = np.array(pairs).T
+    ours = report(target, predicted, tuple(map(str, range(C))))
+    options = {"labels": range(C), "zero_division": np.nan}
+    precision, recall, _, support = reference.precision_recall_fscore_support(target, predicted, **options)
+    np.testing.assert_allclose(ours.precision, precision)  # NaN where it is NaN
+    np.testing.assert_allclose(ours.recall, recall)
+    np.testing.assert_array_equal(ours.support, support)
+    np.testing.assert_array_equal(ours.confusion, reference.confusion_matrix(target, predicted, labels=range(C)))
+    options["zero_division"] = 0
+    np.testing.assert_allclose(ours.f1, reference.f1_score(target, predicted, average=None, **options))
+    for average, figures in (("macro", ours.macro), ("weighted", ours.weighted)):
+        expected = reference.precision_recall_fscore_support(target, predicted, average=average, **options)
+        np.testing.assert_allclose(figures, expected[:3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of predicted classes without a row
+        assert ours.balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(target, predicted))
+    assert set(ours.undefined) == {str(c) for c in range(C) if c not in target or c not in predicted}
+    assert str(ours).count("undefined") == sum(c not in target for c in range(C)) + sum(
+        c not in predicted for c in range(C)
+    )
+    json.dumps(ours.to_dict(), allow_nan=False)
+
+
 def test_the_majority_is_what_a_constant_scores(rows):
     target, _ = rows
     ours = report(*rows)
     constant = np.full_like(target, np.bincount(target).argmax())
     assert ours.majority == pytest.approx(reference.accuracy_score(target, constant))
     assert ours.majority_macro_f1 == pytest.approx(reference.f1_score(target, constant, average="macro"))
+    assert ours.majority_balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(target, constant))
 
 
 def test_a_class_that_is_never_predicted_has_no_precision():
@@ -47,12 +82,38 @@ def test_a_class_that_is_never_predicted_has_no_precision():
     assert ours.recall[1] == ours.f1[1] == 0
     assert ours.to_dict()["classes"]["neutral"]["precision"] is None
     assert json.loads(json.dumps(ours.to_dict()))["confusion"] == [[2, 0, 0], [1, 0, 0], [0, 0, 1]]
-    assert "never predicted" in str(ours)
+    line = next(line for line in str(ours).splitlines() if line.startswith("neutral"))
+    assert line.split()[:5] == ["neutral", "n/a", "0.000", "0.000", "1"]
+    assert line.endswith("precision undefined: never predicted; counts as 0")
+    assert ours.macro.precision == pytest.approx((2 / 3 + 0 + 1) / 3)
 
 
-def test_printed_beside_the_baseline(rows):
-    ours = report(*rows)
-    text = str(ours)
-    assert f"{ours.accuracy:.3f}  (always the largest class: {ours.majority:.3f})" in text
-    assert f"{ours.macro_f1:.3f}  (always the largest class: {ours.majority_macro_f1:.3f})" in text
-    assert all(name in text for name in CLASSES)
+def test_no_rows_at_all():
+    ours = report(np.zeros(0, int), np.zeros(0, int))
+    assert all(map(math.isnan, (ours.accuracy, ours.majority, ours.balanced_accuracy, ours.majority_macro_f1)))
+    assert "n/a" in str(ours)
+    assert json.loads(json.dumps(ours.to_dict(), allow_nan=False))["accuracy"] is None
+
+
+def test_printed_beside_both_baselines(rows):
+    bag = report(rows[0], np.roll(rows[1], 1))
+    ours = Report(CLASSES, report(*rows).confusion, 1.0, bag)
+    lines = {line[:24].strip(): line[24:].split() for line in ours.beside().splitlines()}
+    assert lines["this model"] == [f"{x:.3f}" for x in (ours.accuracy, ours.balanced_accuracy, ours.macro_f1)]
+    assert lines["bag of words"] == [f"{x:.3f}" for x in (bag.accuracy, bag.balanced_accuracy, bag.macro_f1)]
+    majority = (ours.majority, ours.majority_balanced_accuracy, ours.majority_macro_f1)
+    assert lines["always the largest class"] == [f"{x:.3f}" for x in majority]
+    assert all(name in str(ours) for name in CLASSES)
+    assert ours.to_dict()["bag_of_words"]["accuracy"] == bag.accuracy
+    assert "bag of words" not in str(bag)
+
+
+def test_report_of_probabilities(rng):
+    probabilities = rng.dirichlet(np.ones(3), size=50)
+    target = rng.integers(0, 3, size=50)
+    unlabelled = np.where(np.arange(50) % 5 == 0, -100, target)
+    ours = report_probabilities(unlabelled, probabilities, CLASSES)
+    kept = unlabelled >= 0
+    assert ours.rows == 40
+    assert ours.loss == pytest.approx(reference.log_loss(target[kept], probabilities[kept], labels=range(3)))
+    assert ours.accuracy == pytest.approx(reference.accuracy_score(target[kept], probabilities[kept].argmax(axis=1)))

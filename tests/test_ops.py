@@ -24,6 +24,7 @@ from minitx.autograd.numeric import GradcheckError, compare
 from minitx.autograd.tensor import Tensor, where
 from minitx.nn.module import Module
 from minitx.selfcheck import LAYERS, OPS, SIZES, TOLERANCE, ragged_mask
+from minitx.training import baseline
 
 pytestmark = pytest.mark.quick
 
@@ -112,6 +113,7 @@ TWINS = {
     "linear without bias": TF.linear,
     "linear relu": lambda x, w, b: TF.relu(TF.linear(x, w, b)),
     "linear gelu": lambda x, w, b: TF.gelu(TF.linear(x, w, b)),
+    "sparse_linear": lambda w, b, x: TF.linear(x.to(w.dtype), w, b),
     "relu": TF.relu,
     "gelu": TF.gelu,
     "softmax": lambda x: TF.softmax(x, dim=-1),
@@ -289,7 +291,7 @@ def public_ops():
     """Every function and method that makes a Tensor, by name."""
     not_ops = {"Tensor.from_op", "Tensor.detach", "as_tensor"}
     ops = {}
-    for module in (tensor, functional):
+    for module in (tensor, functional, baseline):
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
                 ops[name] = function
@@ -394,6 +396,7 @@ COMPOSED = {
     "linear gelu": lambda x, w, b: composed_gelu(x @ w.T + b),
     "relu": composed_relu,
     "gelu": composed_gelu,
+    "sparse_linear": lambda w, b, x: x @ w.T + b,
     "softmax": composed_softmax,
     "log_softmax": lambda x: composed_softmax(x).log(),
     "layer_norm": composed_layer_norm,

@@ -58,6 +58,10 @@ class _Monitor:
         finally:
             self.calls.stack.pop()
 
+    def region(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Around work that is no op."""
+        return contextlib.nullcontext()
+
     def after_forward(self, out: Node, parents: tuple[Node, ...], backward: Callable[..., Any]) -> None:
         """An op was done."""
         place = self.place()

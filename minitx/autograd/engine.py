@@ -77,8 +77,13 @@ class _Mode(threading.local):
 
 _mode = _Mode()
 
-# What watches every op, forward and backward, and every call of a module: None, or while it is on, `detect_anomaly`.
+# What watches every op, forward and backward, and every call of a module: None, `detect_anomaly` or `profile`.
 monitor: Any = None
+
+
+def region(name: str) -> contextlib.AbstractContextManager[None]:
+    """Around work that is no op but that a profile should show."""
+    return contextlib.nullcontext() if monitor is None else monitor.region(name)
 
 
 @contextlib.contextmanager

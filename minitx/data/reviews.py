@@ -244,6 +244,9 @@ def _finish(
         raise InputError(f"{audit.source}: no usable row among {audit.read:,} ({reasons or 'none read'})")
     texts = frame[text_column][keep].tolist()
     keys: list[list[Hashable]] = [[normalise(text) for text in texts]]
+    ids = []
     if "reviewId" in frame:
-        keys.append([cell.strip() or None if isinstance(cell, str) else None for cell in frame["reviewId"][keep]])
-    return LabelledTexts(texts, {head: y[keep] for head, y in labels.items()}, classes, group_rows(*keys)), audit
+        ids = [cell.strip() or None if isinstance(cell, str) else None for cell in frame["reviewId"][keep]]
+        keys.append([*ids])
+    kept = {head: y[keep] for head, y in labels.items()}
+    return LabelledTexts(texts, kept, classes, group_rows(*keys), ids), audit

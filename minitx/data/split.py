@@ -9,7 +9,7 @@ import unicodedata
 from bisect import bisect
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ class LabelledTexts:
     labels: dict[str, np.ndarray]  # head -> (N,) int64, an index into classes[head]
     classes: dict[str, tuple[str, ...]]
     groups: np.ndarray  # (N,) int64; rows with one number share a text or a reviewId
+    ids: list[str | None] = field(default_factory=list)  # N reviewIds, None where there is none; empty without any
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -33,7 +34,8 @@ class LabelledTexts:
     def subset(self, indices: np.ndarray) -> "LabelledTexts":
         """The rows at `indices` (integers), in that order; class numbers keep their meaning."""
         labels = {head: values[indices] for head, values in self.labels.items()}
-        return LabelledTexts([self.texts[i] for i in indices], labels, self.classes, self.groups[indices])
+        ids = [self.ids[i] for i in indices] if self.ids else []
+        return LabelledTexts([self.texts[i] for i in indices], labels, self.classes, self.groups[indices], ids)
 
     def class_counts(self, head: str) -> np.ndarray:
         """Rows per class of `head`, (C,) int64, classes without a row included."""

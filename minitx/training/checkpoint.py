@@ -3,7 +3,10 @@
 config.json  model.safetensors  tokenizer.json  modules.json ...      the encoder; see `models.pretrained`
 minitx.json          heads with their class names, how the data was labelled
 heads.safetensors    the heads' weights, `sentiment.weight` (C, D) and `sentiment.bias` (C,) for each
-metrics.json  history.csv  curves.png  confusion_<head>.png      what came out; not needed for loading
+baseline.safetensors a bag of words trained on the same rows, to be read beside the model
+metrics.json  history.csv  curves.png  confusion_<head>.png      what came out
+
+The last two lines are not needed for loading.
 """
 
 from pathlib import Path
@@ -20,7 +23,8 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.text.tokenizer_json import parse_json, read_text
 
 FORMAT, VERSION = "minitx", 2
-SETTINGS, HEADS, TOKENIZER = "minitx.json", "heads.safetensors", "tokenizer.json"
+SETTINGS, HEADS = "minitx.json", "heads.safetensors"
+TOKENIZER, BASELINE = "tokenizer.json", "baseline.safetensors"
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:

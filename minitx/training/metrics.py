@@ -1,9 +1,13 @@
 """Accuracy, precision, recall, F1, confusion; and what always predicting the largest class would have scored.
 
-All from one confusion matrix, so they cannot disagree. Figures equal scikit-learn's.
+All from one confusion matrix, so they cannot disagree. Figures equal scikit-learn's with `labels=range(C)` and
+`zero_division=0`. That 0 stands for "undefined" and is flagged wherever it entered: a class that was never predicted
+has no precision, and to call it 0 in silence hides that the head does not know the class at all.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,13 +17,27 @@ def confusion_matrix(target: np.ndarray, predicted: np.ndarray, num_classes: int
     return np.bincount(target * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
+class Average(NamedTuple):
+    """Mean precision, recall and F1 over the classes."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
 @dataclass(frozen=True)
 class Report:
-    """How one head did on one set of rows."""
+    """How one head did on one set of rows; with no rows at all, its figures are NaN."""
 
     classes: tuple[str, ...]
     confusion: np.ndarray  # (C, C), row = true, column = predicted
     loss: float  # mean over rows, not over batches; while training, of each batch's (class-weighted) loss
+    bag_of_words: "Report | None" = None  # on the same rows: training.baseline, what a model must be read beside
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, N."""
+        return int(self.confusion.sum())
 
     @property
     def support(self) -> np.ndarray:
@@ -29,12 +47,12 @@ class Report:
     @property
     def accuracy(self) -> float:
         """Share of rows predicted right."""
-        return float(np.trace(self.confusion) / self.confusion.sum())
+        return float(np.trace(self.confusion) / self.rows) if self.rows else np.nan
 
     @property
     def majority(self) -> float:
         """Accuracy of always predicting the largest class: what any accuracy must be read beside."""
-        return float(self.support.max() / self.confusion.sum())
+        return float(self.support.max() / self.rows) if self.rows else np.nan
 
     @property
     def precision(self) -> np.ndarray:
@@ -52,51 +70,131 @@ class Report:
         return np.nan_to_num(_ratio(2 * np.diag(self.confusion), self.confusion.sum(axis=0) + self.support))
 
     @property
+    def macro(self) -> Average:
+        """Means over all C classes, so that small ones count as much as large ones; what is undefined counts as 0."""
+        return Average(*(float(np.nan_to_num(x).mean()) for x in (self.precision, self.recall, self.f1)))
+
+    @property
+    def weighted(self) -> Average:
+        """Means over the classes by their rows: large ones count for more; what is undefined counts as 0."""
+        share = self.support / max(1, self.rows)
+        return Average(*(float(np.nan_to_num(x) @ share) for x in (self.precision, self.recall, self.f1)))
+
+    @property
     def macro_f1(self) -> float:
-        """Mean of F1 over the classes: small ones count as much as large ones."""
-        return float(self.f1.mean())
+        """`macro.f1`."""
+        return self.macro.f1
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall over the classes that have rows: accuracy, were all classes of one size.
+
+        scikit-learn: `balanced_accuracy_score`.
+        """
+        return float(np.nanmean(self.recall)) if self.rows else np.nan
 
     @property
     def majority_macro_f1(self) -> float:
         """Macro-F1 of always predicting the largest class."""
         return 2 * self.majority / (1 + self.majority) / len(self.classes)
 
+    @property
+    def majority_balanced_accuracy(self) -> float:
+        """Balanced accuracy of always predicting the largest class: one class found of those that have rows."""
+        return 1 / np.count_nonzero(self.support) if self.rows else np.nan
+
+    @property
+    def undefined(self) -> dict[str, str]:
+        """Class -> what cannot be computed for it and why; such a figure is NaN, and 0 in the averages."""
+        found = {}
+        for name, precision, recall in zip(self.classes, self.precision, self.recall, strict=True):
+            parts = ["precision undefined: never predicted"] * bool(np.isnan(precision))
+            parts += ["recall undefined: no such rows"] * bool(np.isnan(recall))
+            if parts:
+                found[name] = ", ".join(parts)
+        return found
+
     def to_dict(self) -> dict[str, object]:
         """Everything, as plain numbers for JSON; undefined ones are null."""
+        columns = zip(self.precision, self.recall, self.f1, self.support, strict=True)
         per_class = {
-            name: {
-                "precision": None if np.isnan(self.precision[i]) else float(self.precision[i]),
-                "recall": None if np.isnan(self.recall[i]) else float(self.recall[i]),
-                "f1": float(self.f1[i]),
-                "support": int(self.support[i]),
-            }
-            for i, name in enumerate(self.classes)
+            name: {"precision": _number(p), "recall": _number(r), "f1": float(f1), "support": int(support)}
+            for name, (p, r, f1, support) in zip(self.classes, columns, strict=True)
         }
         return {
-            "loss": self.loss,
-            "accuracy": self.accuracy,
+            "rows": self.rows,
+            "loss": _number(self.loss),
+            "accuracy": _number(self.accuracy),
+            "balanced_accuracy": _number(self.balanced_accuracy),
             "macro_f1": self.macro_f1,
-            "majority_accuracy": self.majority,
-            "majority_macro_f1": self.majority_macro_f1,
+            "majority_accuracy": _number(self.majority),
+            "majority_balanced_accuracy": _number(self.majority_balanced_accuracy),
+            "majority_macro_f1": _number(self.majority_macro_f1),
+            "macro": self.macro._asdict(),
+            "weighted": self.weighted._asdict(),
+            "undefined": self.undefined,
             "classes": per_class,
             "confusion": self.confusion.tolist(),
+            **({"bag_of_words": self.bag_of_words.to_dict()} if self.bag_of_words else {}),
         }
 
     def __str__(self) -> str:
-        width = max(len(name) for name in (*self.classes, "accuracy"))
-        lines = [f"{'':{width}}  precision  recall      F1  rows"]
-        for name, precision, recall, f1, support in zip(
+        return f"{self.per_class()}\n\n{self.beside()}"
+
+    def per_class(self) -> str:
+        """The table of classes and their averages."""
+        width = max(len(name) for name in (*self.classes, "weighted average"))
+        lines = [f"{'':{width}}  precision  recall      F1    rows"]
+        for name, *figures, support in zip(
             self.classes, self.precision, self.recall, self.f1, self.support, strict=True
         ):
-            undefined = "   (precision undefined: never predicted)" if np.isnan(precision) else ""
-            lines.append(f"{name:{width}}  {precision:9.3f}  {recall:6.3f}  {f1:6.3f}  {support:4d}{undefined}")
-        lines.append(f"{'accuracy':{width}}  {self.accuracy:.3f}  (always the largest class: {self.majority:.3f})")
-        lines.append(
-            f"{'macro-F1':{width}}  {self.macro_f1:.3f}  (always the largest class: {self.majority_macro_f1:.3f})"
-        )
+            note = f"  {self.undefined[name]}; counts as 0" if name in self.undefined else ""
+            lines.append(f"{name:{width}}  {_row(figures, (9, 6, 6))}  {support:6,}{note}")
+        for name, average in (("macro average", self.macro), ("weighted average", self.weighted)):
+            lines.append(f"{name:{width}}  {_row(average, (9, 6, 6))}  {self.rows:6,}")
         return "\n".join(lines)
+
+    def beside(self) -> str:
+        """The head's figures beside those of the two baselines."""
+        lines = [f"{'':24}  accuracy  balanced accuracy  macro-F1"]
+        for name, figures in self.contenders().items():
+            lines.append(f"{name:24}  {_row(figures.values(), (8, 17, 8))}")
+        return "\n".join(lines)
+
+    def contenders(self) -> Mapping[str, Mapping[str, float]]:
+        """Accuracy, balanced accuracy and macro-F1 of the model, of the bag of words if known, of a constant."""
+        names = ("accuracy", "balanced accuracy", "macro-F1")
+        majority = (self.majority, self.majority_balanced_accuracy, self.majority_macro_f1)
+        reports = {"this model": self, **({"bag of words": self.bag_of_words} if self.bag_of_words else {})}
+        rows = {name: (r.accuracy, r.balanced_accuracy, r.macro_f1) for name, r in reports.items()}
+        return {
+            name: dict(zip(names, row, strict=True))
+            for name, row in {**rows, "always the largest class": majority}.items()
+        }
+
+
+def report_probabilities(
+    target: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], bag_of_words: Report | None = None
+) -> Report:
+    """The report of class probabilities (N, C) for targets (N,); rows with a negative target have no label."""
+    kept = target >= 0
+    target, probabilities = target[kept], probabilities[kept]
+    confidence = np.maximum(probabilities[np.arange(len(target)), target], np.finfo(probabilities.dtype).tiny)
+    loss = float(-np.log(confidence).mean()) if len(target) else np.nan
+    return Report(classes, confusion_matrix(target, probabilities.argmax(axis=1), len(classes)), loss, bag_of_words)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Elementwise, NaN where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+
+
+def _number(value: float) -> float | None:
+    """A plain number for JSON, which knows no NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def _row(figures: Iterable[float], widths: tuple[int, ...]) -> str:
+    """Figures with three digits, right-aligned; n/a for what is undefined."""
+    cells = ("n/a" if np.isnan(figure) else f"{figure:.3f}" for figure in figures)
+    return "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))

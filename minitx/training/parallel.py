@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from minitx.autograd import engine
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch
@@ -24,7 +25,7 @@ from minitx.nn.module import Parameter
 
 # A thread takes its part of the batch in shares of about so many tokens: their activations stay close to its core from
 # one op to the next, and only one share's are alive at a time.
-TOKENS_PER_SHARE = 512
+TOKENS_PER_SHARE = 1024
 
 Share = tuple[dict[str, np.ndarray], dict[str, float]]  # logits (b, C) and loss for each head
 
@@ -80,11 +81,9 @@ class DataParallel:
         self._follow()
         parts = [rows for rows in np.array_split(np.arange(len(batch)), self.threads) if len(rows)]
         results = [result for results in self.pool.map(work, range(len(parts)), parts) for result in results]
-        list(
-            self.pool.map(
-                _add_gradients, *([p[i :: self.threads] for i in range(self.threads)] for p in self.parameters)
-            )
-        )
+        with engine.region("sum of the threads' gradients"):
+            portions = ([p[i :: self.threads] for i in range(self.threads)] for p in self.parameters)
+            list(self.pool.map(_add_gradients, *portions))
         logits = {h: np.concatenate([logits[h] for logits, _ in results]) for h in divisors}
         return logits, {h: sum(losses[h] for _, losses in results) for h in divisors}
 

@@ -1,0 +1,92 @@
+"""What two parts share is found, all of it, and nothing else."""
+
+import json
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitx.data.leakage import KINDS, SIMILARITY, leakage_report
+from minitx.data.reviews import read_reviews
+from minitx.data.split import LabelledTexts, normalise, split
+
+
+def rows(texts, ids=None):
+    labels = np.zeros(len(texts), dtype=np.int64)
+    return LabelledTexts(list(texts), {"head": labels}, {"head": ("a", "b")}, np.arange(len(texts)), ids or [])
+
+
+TRAIN = rows(
+    ["Great app!", "it crashes all the time since the update", "one two three four five", "plain"],
+    ["r1", None, "r3", "r4"],
+)
+TEST = rows(
+    [
+        "great APP",
+        "since the update it crashes all the time",  # the same words
+        "one two three four five six",  # five of six
+        "one two three four six",  # four of six: not near
+        "nothing like it",
+        "great app, indeed",  # two of three
+    ],
+    [None, None, None, "r9", "r3", None],
+)
+
+
+def test_each_kind_is_found_and_nothing_else():
+    report = leakage_report(TRAIN, TEST)
+    assert report.pairs == {"same_text": [(0, 0)], "same_id": [(4, 2)], "near": [(1, 1), (2, 2)]}
+    assert not report.clean
+    assert json.loads(json.dumps(report.to_dict())) == {
+        "train_rows": 4,
+        "test_rows": 6,
+        "same_text": 1,
+        "same_id": 1,
+        "near": 2,
+    }
+
+
+def test_the_text_says_what_counts_and_shows_examples():
+    text = str(leakage_report(TRAIN, TEST))
+    assert "6 test rows against 4 training rows" in text
+    assert "1 (16.7%) the same text" in text
+    assert "at least 80% of the two texts' distinct words are in both" in text
+    assert "training  it crashes all the time since the update" in text
+    assert len(max(str(leakage_report(rows(["long " * 90]), rows(["long " * 90]))).splitlines(), key=len)) < 130
+
+
+def test_nothing_in_common():
+    report = leakage_report(TRAIN, rows(["entirely different"]))
+    assert report.clean
+    assert not any(map(report.rows, KINDS))
+    assert leakage_report(rows([]), rows([])).clean
+
+
+texts = st.lists(st.text("abcdef ", max_size=14), max_size=12)
+
+
+@given(texts, texts)
+def test_near_duplicates_are_those_that_comparing_every_pair_finds(train, test):
+    report = leakage_report(rows(train), rows(test))
+    train, test = [[normalise(text) for text in part] for part in (train, test)]
+    near = set()
+    for (i, a), (_, b) in product(enumerate(test), enumerate(train)):
+        one, other = set(a.split()), set(b.split())
+        if a not in train and one | other and len(one & other) / len(one | other) >= SIMILARITY:
+            near.add(i)
+    assert {row for row, _ in report.pairs["near"]} == near
+    assert {row for row, _ in report.pairs["same_text"]} == {i for i, a in enumerate(test) if a in train}
+
+
+def test_real_reviews_leak_under_a_random_split_and_not_under_ours(real_reviews):
+    data, _ = read_reviews(real_reviews)
+    parts = split(data, seed=0)
+    ours = leakage_report(parts.train, parts.test)
+    assert ours.clean
+    assert ours.rows("near") < 0.02 * len(parts.test)
+    order = np.random.default_rng(0).permutation(len(data))
+    random = leakage_report(data.subset(order[:4200]), data.subset(order[4200:5400]))
+    assert random.rows("same_text") / 1200 == pytest.approx(0.2, abs=0.04)
+    assert random.rows("same_id") / 1200 == pytest.approx(0.08, abs=0.03)
