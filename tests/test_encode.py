@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer, util
 from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models import encoding
+from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.encoding import equal_length_batches, run_batches
 from minitx.models.search import cos_sim, dot_score, semantic_search
@@ -70,6 +71,19 @@ def test_a_vector_does_not_depend_on_its_neighbours(encoder):
     alone = np.array([encoder.encode(text) for text in texts])
     np.testing.assert_allclose(together, alone, atol=1e-6)
     np.testing.assert_allclose(encoder.encode(texts[::-1])[::-1], together, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_a_text_without_a_token_gives_zeros(pooling):
+    class Words:
+        vocab_size, pad_id = 9, 0
+
+        def encode_batch(self, texts, *, max_length):
+            return [[len(word) for word in text.split()] for text in texts]
+
+    config = EncoderConfig(9, hidden_size=8, num_heads=2, pooling=pooling, normalize=True)
+    vectors = SentenceEncoder(config, Words(), rng=np.random.default_rng(0)).encode(["", "a word", ""])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([0, 1, 0])
 
 
 def test_the_mode_is_as_it_was(encoder):

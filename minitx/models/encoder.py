@@ -188,7 +188,7 @@ class SentenceEncoder(Module):
             return self.encode([sentences], *options)[0]
         sequences = self.tokenize(sentences)
         dtype, width = self.embedding.weight.dtype, truncate_dim or self.config.hidden_size
-        vectors = np.empty((len(sequences), width), dtype)
+        vectors = np.zeros((len(sequences), width), dtype)  # a text without a token keeps its zeros
         tokens: list[np.ndarray] = [np.empty((0, width), dtype)] * len(sequences)
 
         def embed(rows: list[np.ndarray], ids: list[np.ndarray]) -> None:

@@ -28,14 +28,13 @@ def usable_cores() -> int:
 def equal_length_batches(lengths: np.ndarray, batch_size: int) -> list[list[np.ndarray]]:
     """Pieces of work, longest sequences first: each a list of batches, which are row numbers (B,) of one length.
 
-    At most `batch_size` rows to a batch, and about 768 tokens to a piece.
+    At most `batch_size` rows to a batch, and about 768 tokens to a piece. Sequences without a token are in none.
     """
     order = np.argsort(-lengths, kind="stable")
     pieces: list[list[np.ndarray]] = []
     room = 0
     for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
-        while len(group):
-            length = max(1, int(lengths[group[0]]))
+        while len(group) and (length := int(lengths[group[0]])):
             if room < length:
                 pieces.append([])
                 room = max(TOKENS_IN_CACHE, length)
