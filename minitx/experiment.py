@@ -18,6 +18,7 @@ from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
 from minitx.data.sentences import COLUMNS, SENTENCES_NAME, synthetic_sentences
 from minitx.data.split import LabelledTexts, Split, split
 from minitx.errors import InputError
+from minitx.models.cooccurrence import cooccurrence_vectors
 from minitx.models.directories import new_directory, write_json
 from minitx.models.encoder import SentenceEncoder, Tokenizer
 from minitx.models.multitask import MultiTaskModel, TaskWeights
@@ -155,6 +156,8 @@ def prepare(experiment: Experiment, log: Callable[[str], None] = print) -> Job:
         learned = f"{tokenizer.vocab_size:,} tokens learned from the training texts"
         rows, cut = _tokenise(tokenizer, parts, e.max_length)
         encoder = SentenceEncoder(e.encoder_config(tokenizer.vocab_size, tokenizer.pad_id), tokenizer, rng=rng)
+        if e.embeddings == "cooccurrence":
+            start_from_cooccurrence(encoder, rows["train"])
     else:
         learned = f"{encoder.config.vocab_size:,} tokens of the pretrained encoder"
         rows, cut = _tokenise(encoder.tokenizer, parts, encoder.max_seq_length)
@@ -162,6 +165,8 @@ def prepare(experiment: Experiment, log: Callable[[str], None] = print) -> Job:
         f"tokenizer: {learned}; {sum(cut.values())} of {sum(map(len, parts)):,} texts are longer than "
         f"{encoder.max_seq_length} tokens and were cut"
     )
+    batches = length_batches(*rows["train"], batch_size=e.batch_size, pad_id=0, rng=np.random.default_rng(0))
+    log(f"batches of {e.batch_size} texts of similar length: {padding_waste(batches):.1%} of their tokens are padding")
     model = MultiTaskModel(encoder, data.classes, e.head_dropout, e.head_hidden, rng=rng)
     task_weights = TaskWeights(model.heads, e.task_weights, e.task_weighting == "uncertainty")
     groups = parameter_groups(
@@ -193,6 +198,15 @@ def prepare(experiment: Experiment, log: Callable[[str], None] = print) -> Job:
     log(f"model: {model.num_parameters():,} weights; chance is a loss of {expected:.2f}, the sum of ln(classes)")
     weights = {head: class_weights(parts.train.class_counts(head), e.class_weighting) for head in model.heads}
     return Job(model, optimizer, plan, task_weights, parts, rows, weights, order, audit, leakage, cut)
+
+
+def start_from_cooccurrence(encoder: SentenceEncoder, train: TokenisedRows) -> None:
+    """Put `cooccurrence_vectors` of the training rows in the place of random embeddings, with their mean length."""
+    inner = [ids[1:-1] for ids in train.sequences]  # without the special tokens at both ends
+    table = encoder.embedding.weight.data
+    vectors = cooccurrence_vectors(inner, *table.shape, rng=np.random.default_rng(0))
+    known = vectors.any(axis=1)
+    table[known] = vectors[known] * np.linalg.norm(table, axis=1).mean()
 
 
 def train(job: Job, experiment: Experiment, progress: bool, log: Callable[[str], None]) -> list[Epoch]:

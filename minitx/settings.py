@@ -32,6 +32,7 @@ CHOICES = {
     "schedule": tuple(SCHEDULES),
     "activation": tuple(ACTIVATIONS),
     "positions": POSITIONS,
+    "embeddings": ("cooccurrence", "random"),
     "pooling": POOLING_MODES,
     "task_weighting": ("fixed", "uncertainty"),
 }
@@ -87,6 +88,7 @@ class Experiment:
     intermediate_size: int = _setting(512, "width inside the feed-forward networks")
     activation: str = _setting("gelu", "of the feed-forward networks")
     positions: str = _setting("sinusoidal", "how the encoder knows the order of tokens")
+    embeddings: str = _setting("cooccurrence", "how token embeddings start: alike for alike company, or random")
     relative_buckets: int = _setting(0, "rows of a relative position bias as MPNet has (32 there); 0: none")
     norm_first: bool = _setting(False, "LayerNorm before attention and feed-forward, not after")
     max_length: int = _setting(128, "tokens that longer texts are cut to; the sizes end here, the rest is for all")

@@ -1,6 +1,6 @@
 """SentenceEncoder: token ids -> one vector per sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -186,28 +186,50 @@ class SentenceEncoder(Module):
         if isinstance(sentences, str):
             options = (batch_size, show_progress_bar, output_value, normalize_embeddings, truncate_dim)
             return self.encode([sentences], *options)[0]
-        sequences = self.tokenize(sentences)
-        dtype, width = self.embedding.weight.dtype, truncate_dim or self.config.hidden_size
-        vectors = np.zeros((len(sequences), width), dtype)  # a text without a token keeps its zeros
-        tokens: list[np.ndarray] = [np.empty((0, width), dtype)] * len(sequences)
+        sequences, width = self.tokenize(sentences), truncate_dim or self.config.hidden_size
+        if output_value == "sentence_embedding":
+            vectors = self.encode_ids(sequences, batch_size, show_progress_bar)[:, :width]
+            return normalized(vectors) if normalize_embeddings else vectors
+        tokens: list[np.ndarray] = [np.empty((0, width), self.embedding.weight.dtype)] * len(sequences)
 
-        def embed(rows: list[np.ndarray], ids: list[np.ndarray]) -> None:
+        def keep(rows: np.ndarray, states: Tensor) -> None:
+            for row, of_tokens in zip(rows, states.data[:, :, :width], strict=True):
+                tokens[row] = of_tokens.copy()
+
+        self._run(sequences, batch_size, show_progress_bar, keep)
+        return tokens
+
+    def encode_ids(
+        self, sequences: Sequence[Sequence[int]], batch_size: int = 32, show_progress_bar: bool | None = None
+    ) -> np.ndarray:
+        """`encode` for N lists of ids: (N, D), in eval mode; one without a token gives zeros."""
+        vectors = np.zeros((len(sequences), self.config.hidden_size), self.embedding.weight.dtype)
+
+        def keep(rows: np.ndarray, states: Tensor) -> None:
+            vectors[rows] = self._pool(states, np.ones(states.shape[:2], bool)).data
+
+        self._run(sequences, batch_size, show_progress_bar, keep)
+        return vectors
+
+    def _run(
+        self,
+        sequences: Sequence[Sequence[int]],
+        batch_size: int,
+        show_progress_bar: bool | None,
+        keep: Callable[[np.ndarray, Tensor], None],
+    ) -> None:
+        """Call `keep(rows, states)` with the rows (B,) and last hidden states (B, T, D) of every batch."""
+
+        def work(rows: list[np.ndarray], ids: list[np.ndarray]) -> None:
             for batch, states in zip(rows, self.packed_token_embeddings(ids), strict=True):
-                if output_value == "token_embeddings":
-                    for row, of_tokens in zip(batch, states.data[:, :, :width], strict=True):
-                        tokens[row] = of_tokens.copy()
-                else:
-                    vectors[batch] = self._pool(states, np.ones(states.shape[:2], bool)).data[:, :width]
+                keep(batch, states)
 
         training = self.training
         self.eval()
         try:
-            run_batches(sequences, batch_size, embed, show_progress_bar)
+            run_batches(sequences, batch_size, work, show_progress_bar)
         finally:
             self.train(training)
-        if output_value == "token_embeddings":
-            return tokens
-        return normalized(vectors) if normalize_embeddings else vectors
 
     def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """How alike are the vectors a (N, D) and b (M, D)? Cosines (N, M), or what the model's directory asks for.

@@ -15,8 +15,6 @@ from tqdm import tqdm
 from minitx.autograd.engine import no_grad
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch, length_batches
-from minitx.models.encoder import SentenceEncoder
-from minitx.models.encoding import run_batches
 from minitx.models.multitask import MultiTaskModel, TaskWeights
 from minitx.training.metrics import Report, confusion_matrix
 from minitx.training.optim import Optimizer, WeightAverage, clip_grad_norm_
@@ -141,27 +139,11 @@ def predict(
     training = model.training
     model.eval()
     if vectors is None:
-        vectors = sentence_vectors(model.encoder, sequences)
+        vectors = model.encoder.encode_ids(sequences, 64, show_progress_bar=False)
     with no_grad():
         logits = {head: y.data for head, y in model.classify(Tensor(vectors)).items()}
     model.train(training)
     return logits
-
-
-def sentence_vectors(
-    encoder: SentenceEncoder, sequences: Sequence[Sequence[int]], progress: bool = False
-) -> np.ndarray:
-    """What the encoder makes of N lists of ids in eval mode, (N, D), with a bar for what takes long."""
-    vectors = np.empty((len(sequences), encoder.config.hidden_size), encoder.embedding.weight.dtype)
-
-    def work(batch: np.ndarray, ids: np.ndarray) -> None:
-        vectors[batch] = encoder(ids, np.ones(ids.shape, bool)).data
-
-    training = encoder.training
-    encoder.eval()
-    run_batches(sequences, 64, work, None if progress else False)
-    encoder.train(training)
-    return vectors
 
 
 def fit(
@@ -225,7 +207,8 @@ def fit(
     best: dict[str, np.ndarray] = {}
     probing = step.encoder_is_frozen()  # until the encoder thaws, and then never again
     if probing:
-        known, held_out = (sentence_vectors(model.encoder, r.sequences, progress) for r in (train, validation))
+        show = None if progress else False
+        known, held_out = (model.encoder.encode_ids(r.sequences, 64, show) for r in (train, validation))
     for step.epoch in range(1, epochs + 1):
         model.train()
         tally, gradients, tokens, running = _Tally(model.classes), TaskGradients(tuple(model.heads)), 0, 0.0
