@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minitx.data.batches import length_batches, padding_waste
 from minitx.data.leakage import LeakageReport, leakage_report
 from minitx.data.reviews import REVIEW_RULES, Audit, label_frame, label_reviews, read_labelled, read_reviews
 from minitx.data.rules import TextRule, read_rules
