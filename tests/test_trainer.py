@@ -320,13 +320,13 @@ def test_fixed_task_weights_scale_the_gradient():
 def probe(monkeypatch, seed=0, epochs=3, **options):
     """A run of the heads alone, and how often the encoder ran in it."""
     calls = []
-    forward = SentenceEncoder.forward
+    embed = SentenceEncoder._embed
 
-    def counted(self, ids, attention_mask):
+    def counted(self, ids):
         calls.append((len(ids), self.training))
-        return forward(self, ids, attention_mask)
+        return embed(self, ids)
 
-    monkeypatch.setattr(SentenceEncoder, "forward", counted)
+    monkeypatch.setattr(SentenceEncoder, "_embed", counted)
     rng = np.random.default_rng(1)
     data = rows_of(rng, 90), rows_of(rng, 30)
     model, _ = make(seed, dropout=0.0)

@@ -1,0 +1,127 @@
+"""The recipe `minilm-reviews` here and in torch: how good, how long?  `python -m benchmarks.bench_minilm reviews.csv`
+
+For each seed, both start from the same weights and heads and train on the same rows by the same recipe: AdamW, rates,
+warmup, class weights, clipping, dropout, the epoch that is best on the validation rows kept, the test rows looked at
+once. torch's batches hold random rows and are padded to the longest of them, as its users write it (`--bucketed`:
+batches of similar length, as minitx makes them). Seconds are of training, evaluation after each epoch included.
+"""
+
+import argparse
+import os
+import time
+
+import numpy as np
+import torch
+import transformers
+from torch.nn import functional as TF
+from tqdm import tqdm
+
+from benchmarks.bench_finetune import Twin
+from minitx.data.batches import Batch, length_batches, pad
+from minitx.experiment import Job, prepare, train
+from minitx.settings import Experiment, experiment_of, read_recipe
+from minitx.training.metrics import Report, confusion_matrix
+from minitx.training.schedules import factor
+from minitx.training.trainer import TokenisedRows, evaluate
+
+
+def random_batches(rows: TokenisedRows, size: int, rng: np.random.Generator) -> list[Batch]:
+    order = rng.permutation(len(rows.sequences))
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    padded = ((*pad([rows.sequences[row] for row in part], 0), part) for part in parts)
+    return [Batch(ids, mask, {h: y[part] for h, y in rows.labels.items()}, part) for ids, mask, part in padded]
+
+
+def logits_of(twin: Twin, batch: Batch) -> dict[str, torch.Tensor]:
+    vectors = twin.dropout(twin.vectors(torch.tensor(batch.ids), torch.tensor(batch.attention_mask))) * twin.scale
+    return {name: head(vectors) for name, head in twin.heads.items()}
+
+
+def evaluate_torch(twin: Twin, rows: TokenisedRows, job: Job) -> dict[str, Report]:
+    confusion = {head: np.zeros((len(names), len(names)), np.int64) for head, names in job.model.classes.items()}
+    twin.eval()
+    with torch.no_grad():
+        for batch in length_batches(*rows, batch_size=64, pad_id=0):
+            for head, logits in logits_of(twin, batch).items():
+                confusion[head] += confusion_matrix(batch.labels[head], logits.argmax(1).numpy(), len(confusion[head]))
+    twin.train()
+    return {head: Report(names, confusion[head], float("nan")) for head, names in job.model.classes.items()}
+
+
+def train_torch(twin: Twin, job: Job, e: Experiment, bucketed: bool, seed: int) -> dict[str, Report]:
+    """The test report of the best epoch."""
+    torch.manual_seed(seed)
+    groups = []
+    for part, lr in ((twin.encoder, e.lr), (twin.heads, e.head_lr)):
+        groups.append(
+            {"params": [p for p in part.parameters() if p.ndim > 1], "lr": lr, "weight_decay": e.weight_decay}
+        )
+        groups.append({"params": [p for p in part.parameters() if p.ndim == 1], "lr": lr, "weight_decay": 0.0})
+    optimizer = torch.optim.AdamW(groups)
+    steps = job.plan.total_steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor(e.schedule, round(e.warmup * steps), steps))
+    weights = {head: torch.tensor(w, dtype=torch.float32) for head, w in job.class_weights.items()}
+    rng, best, best_score = np.random.default_rng(seed), {}, -1.0
+    for _ in range(e.epochs):
+        rows = job.rows["train"]
+        batches = random_batches(rows, e.batch_size, rng)
+        if bucketed:
+            batches = list(length_batches(*rows, batch_size=e.batch_size, pad_id=0, rng=rng))
+        for batch in batches:
+            optimizer.zero_grad()
+            logits = logits_of(twin, batch)
+            loss = sum(TF.cross_entropy(y, torch.tensor(batch.labels[h]), weights[h]) for h, y in logits.items())
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(twin.parameters(), e.max_grad_norm)
+            optimizer.step()
+            schedule.step()
+        reports = evaluate_torch(twin, job.rows["validation"], job)
+        score = np.mean([(report.accuracy + report.macro_f1) / 2 for report in reports.values()])
+        if score >= best_score:
+            best, best_score = {name: w.clone() for name, w in twin.state_dict().items()}, score
+    twin.load_state_dict(best)
+    return evaluate_torch(twin, job.rows["test"], job)
+
+
+def figures(reports: dict[str, Report], seconds: float) -> dict[str, float]:
+    found = {f"{head} accuracy": report.accuracy for head, report in reports.items()}
+    found |= {f"{head} macro-F1": report.macro_f1 for head, report in reports.items()}
+    found |= {f"{head} majority macro-F1": report.majority_macro_f1 for head, report in reports.items()}
+    return {**found, "seconds": seconds}
+
+
+def run_seed(csv: str, seed: int, bucketed: bool) -> dict[str, dict[str, float]]:
+    e = experiment_of(read_recipe("minilm-reviews"), {"data": csv, "seed": seed, "task_gradients": 0})
+    job = prepare(e, lambda line: None)
+    twin = Twin(job.model, e.dropout)
+    start = time.perf_counter()
+    theirs = train_torch(twin, job, e, bucketed, seed)
+    middle = time.perf_counter()
+    train(job, e, False, lambda line: None)
+    ours = evaluate(job.model, job.rows["test"])
+    end = time.perf_counter()
+    return {"torch": figures(theirs, middle - start), "minitx": figures(ours, end - middle)}
+
+
+def main() -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("csv")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--bucketed", action="store_true", help="torch too gets batches of similar length")
+    a = parser.parse_args()
+    torch.set_num_threads(os.cpu_count() or 1)
+    runs = [run_seed(a.csv, seed, a.bucketed) for seed in tqdm(a.seeds, unit=" seeds")]
+    print(f"{'mean ± standard deviation of seeds':34} {'torch':>17} {'minitx':>17}  paired difference")
+    for metric in runs[0]["minitx"]:
+        torch_values, ours = (np.array([run[side][metric] for run in runs]) for side in ("torch", "minitx"))
+        cells = "".join(f"{x.mean():10.3f} ± {x.std(ddof=len(x) > 1):.3f}" for x in (torch_values, ours))
+        print(f"{metric:34} {cells}  {(ours - torch_values).mean():+.3f}")
+    print(
+        f"minitx / torch seconds: {np.median([run['minitx']['seconds'] / run['torch']['seconds'] for run in runs]):.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
