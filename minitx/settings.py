@@ -80,7 +80,7 @@ class Experiment:
     train_rows: int = _setting(0, "use only so many of the training rows; 0: all")
     seed: int = _setting(0, "of the split, the weights, the dropout and the order of rows")
 
-    pretrained: str = _setting("", "directory of a pretrained encoder, or minilm; without, one is made from the sizes")
+    pretrained: str = _setting("", "directory or name of a pretrained encoder; without, one is made from the sizes")
     vocab_size: int = _setting(4000, "tokens to learn")
     hidden_size: int = _setting(128, "width of the encoder")
     num_layers: int = _setting(2, "transformer blocks")

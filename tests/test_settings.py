@@ -65,7 +65,9 @@ def test_a_recipe_runs_on_a_download_of_its_model_by_changing_one_line(capsys, t
     """A tiny random model of the write-up's architecture, as transformers saves it; and the result predicts alike."""
     make_checkpoint(kind, tmp_path / "download", **{"n_layers" if kind == "distilbert" else "num_hidden_layers": 4})
     recipe = (RECIPES / f"{name}.toml").read_text(encoding="utf-8")
-    (tmp_path / "mine.toml").write_text(recipe.replace('pretrained = "minilm"', 'pretrained = "download"'), "utf-8")
+    (tmp_path / "mine.toml").write_text(
+        recipe.replace('pretrained = "all-MiniLM-L6-v2"', 'pretrained = "download"'), "utf-8"
+    )
     arguments = ["--recipe", "mine.toml", "--out", "model", "--train-rows", 60, "--max-length", 40]
     code, _, err = run(capsys, "train", *arguments, "--set", "batch_size=16")
     assert code == 0, err
