@@ -18,7 +18,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
 from benchmarks import alone, bench_epoch, bench_scaling
@@ -140,7 +140,9 @@ def main() -> None:
     curves = {"by_reviews": bench_scaling.by_reviews(), "by_length": bench_scaling.by_length()}
 
     a.out.mkdir(parents=True, exist_ok=True)
+    kernels = [f"{info['internal_api']} {info.get('architecture', '')}".strip() for info in threadpool_info()]
     machine = {
+        "kernels": kernels,
         "processor": platform.processor(),
         "threads": a.threads,
         "numpy": np.__version__,
@@ -153,7 +155,7 @@ def main() -> None:
     print(table(results))
     bench_scaling.print_curve("\nreviews in the epoch", curves["by_reviews"])
     bench_scaling.print_curve("\ntokens in a text", curves["by_length"])
-    print(f"\nwritten to {a.out}")
+    print(f"\n{', '.join(kernels)}; written to {a.out}")
 
 
 if __name__ == "__main__":

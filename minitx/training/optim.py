@@ -12,8 +12,7 @@ Frozen parameters are passed over entirely, weight decay and momentum included: 
 """
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -122,8 +121,7 @@ class Optimizer:
                     self._add_tasks(parameter, group, first, second)
         with engine.region(f"{type(self).__name__}.step"):
             for tasks in (first, second):
-                handfuls = [tasks[start : start + HANDFUL] for start in range(0, len(tasks), HANDFUL)]
-                deque(run(_do_all, handfuls), maxlen=0)
+                _spread(run, lambda task: task(), tasks)
 
     def _add_tasks(self, parameter: Parameter, group: dict[str, Any], first: list[Task], second: list[Task]) -> None:
         """The step of one parameter, in blocks."""
@@ -328,9 +326,10 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, lazy)
 
 
-def _do_all(tasks: list[Task]) -> None:
-    for task in tasks:
-        task()
+def _spread(run: Callable[..., Iterable[Any]], work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """[work(item) for item in items], handed out by `run`, some at a time."""
+    handfuls = [items[start : start + HANDFUL] for start in range(0, len(items), HANDFUL)]
+    return [done for handful in run(lambda handful: [work(item) for item in handful], handfuls) for done in handful]
 
 
 class WeightAverage:
@@ -366,10 +365,11 @@ class WeightAverage:
                 parameter.data[...] = weights
 
 
-def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
+def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float, run: Callable[..., Iterable[Any]] = map) -> float:
     """Scale all gradients together so that their joint length is at most `max_norm`; returns it before scaling.
 
-    Frozen parameters do not count. Pascanu et al. 2013. Torch: `torch.nn.utils.clip_grad_norm_`.
+    Frozen parameters do not count; `run` as in `Optimizer.step`. Pascanu et al. 2013. Torch:
+    `torch.nn.utils.clip_grad_norm_`.
     """
     if not max_norm > 0:
         raise ValueError(f"max_norm must be greater than 0, not {max_norm}")
@@ -379,8 +379,8 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
             if isinstance(p.grad, RowGradient):
                 p.grad = p.grad.coalesce()
             grads.append(p.grad.values if isinstance(p.grad, RowGradient) else p.grad)
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads))
+    norm = math.sqrt(sum(_spread(run, lambda g: float(np.vdot(g, g)), grads)))
     if norm > max_norm:
-        for grad in grads:
-            grad *= max_norm / (norm + 1e-6)
+        share = max_norm / (norm + 1e-6)
+        _spread(run, lambda g: np.multiply(g, share, out=g), grads)
     return norm

@@ -286,8 +286,9 @@ class _Step:
             raise FloatingPointError(f"the loss became {loss} in epoch {self.epoch}: lower the learning rate")
         if total.requires_grad:
             total.backward()  # the weights', if they are learned; the model has its gradients
-        clip_grad_norm_(self.parameters, self.max_grad_norm)
-        self.optimizer.step(self.parallel.pool.map if vectors is None else map)  # heads alone are not worth a thread
+        run = self.parallel.pool.map if vectors is None else map  # heads alone are not worth a thread
+        clip_grad_norm_(self.parameters, self.max_grad_norm, run)
+        self.optimizer.step(run)
         if self.average:
             self.average.update()
         if self.schedule is not None:
