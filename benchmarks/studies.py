@@ -1,9 +1,10 @@
 """What the write-ups claim in prose, answered by running:  `python -m benchmarks.studies NAME --data reviews.csv`
 
-    freezing    nothing, the backbone, one head or everything frozen
+    freezing    nothing, the lower layers, the backbone, one head or everything frozen
     layers      one rate for all layers, or each layer at 0.95 or 0.8 of the one above
     thawing     everything at once, or heads first and then blocks from the top
     protection  does a frozen head keep its task safe while the backbone learns another?
+    tasks       both tasks together, or one alone
     data        pretrained or from scratch, as the training rows become fewer
 
 Each prints one table with its reading and writes NAME.png and NAME.json. All but the last arms of `data` fine-tune the
@@ -31,16 +32,9 @@ def pretrained(a: argparse.Namespace, **change: object) -> Experiment:
 
 
 def freezing(a: argparse.Namespace) -> dict[str, Arm]:
-    frozen = {
-        "nothing": [],
-        "backbone": ["backbone"],
-        "sentiment head": ["sentiment"],
-        "engagement head": ["engagement"],
-    }
-    return {
-        f"{name} frozen": pretrained(a, freeze=parts)
-        for name, parts in {**frozen, "everything": ["everything"]}.items()
-    }
+    frozen = ("lower", "backbone", "sentiment", "engagement", "everything")
+    arms: dict[str, Arm] = {"nothing frozen": pretrained(a)}
+    return arms | {f"{part} frozen": pretrained(a, freeze=[part]) for part in frozen}
 
 
 def layers(a: argparse.Namespace) -> dict[str, Arm]:
@@ -51,6 +45,14 @@ def layers(a: argparse.Namespace) -> dict[str, Arm]:
 def thawing(a: argparse.Namespace) -> dict[str, Arm]:
     steps = [{"train": ["heads"]}, {"epoch": 1, "train": ["heads", "upper"]}, {"epoch": 2, "train": ["everything"]}]
     return {"all at once": pretrained(a), "heads, upper blocks, everything": pretrained(a, stages=steps)}
+
+
+def tasks(a: argparse.Namespace) -> dict[str, Arm]:
+    alone = {
+        task: {"task_weights": {other: 0.0}}
+        for task, other in (("sentiment", "engagement"), ("engagement", "sentiment"))
+    }
+    return {"both tasks": pretrained(a)} | {f"{task} alone": pretrained(a, **change) for task, change in alone.items()}
 
 
 def data(a: argparse.Namespace) -> dict[str, Arm]:
@@ -100,14 +102,14 @@ def protection(a: argparse.Namespace) -> dict[str, Arm]:
     }
 
 
-STUDIES = {study.__name__: study for study in (freezing, layers, thawing, protection, data)}
+STUDIES = {study.__name__: study for study in (freezing, layers, thawing, protection, tasks, data)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=STUDIES)
     parser.add_argument("--data", metavar="CSV", help="a review file; built-in synthetic reviews if left out")
-    parser.add_argument("--rows", type=int, default=1000, help="training rows (%(default)s)")
+    parser.add_argument("--rows", type=int, default=400, help="training rows (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/studies"))
     a = parser.parse_args()
