@@ -48,11 +48,9 @@ def thawing(a: argparse.Namespace) -> dict[str, Arm]:
 
 
 def tasks(a: argparse.Namespace) -> dict[str, Arm]:
-    alone = {
-        task: {"task_weights": {other: 0.0}}
-        for task, other in (("sentiment", "engagement"), ("engagement", "sentiment"))
-    }
-    return {"both tasks": pretrained(a)} | {f"{task} alone": pretrained(a, **change) for task, change in alone.items()}
+    other = {"sentiment": "engagement", "engagement": "sentiment"}
+    alone = {f"{task} alone": pretrained(a, task_weights={other[task]: 0.0}) for task in other}
+    return {"both tasks": pretrained(a)} | alone
 
 
 def data(a: argparse.Namespace) -> dict[str, Arm]:
