@@ -172,7 +172,7 @@ class Experiment:
 
     def _check_data(self) -> None:
         built_in = self.data is None or self.data in BUILT_IN
-        if self.data is None and (self.text or self.labels):
+        if self.data in (None, SYNTHETIC_NAME) and (self.text or self.labels):
             raise InputError("columns were named, but no CSV to find them in: pass --data as well")
         if self.data != SENTENCES_NAME and bool(self.text) != bool(self.labels):
             raise InputError("a CSV that is not a review file needs its text column and at least one label column")

@@ -146,7 +146,8 @@ def test_an_existing_directory_is_replaced_only_when_asked_and_only_if_it_is_a_r
         pass
     other = tmp_path / "photos"
     other.mkdir()
-    with pytest.raises(InputError, match="is not a result directory"), new_directory(other, overwrite=True):
+    (other / "config.json").write_text("{}", "utf-8")  # many programs have one
+    with pytest.raises(InputError, match="is not a model directory"), new_directory(other, overwrite=True):
         pass
     with new_directory(copy, overwrite=True) as directory:
         (directory / "new").touch()

@@ -154,3 +154,16 @@ def test_what_an_encoder_refuses(batch):
 def test_settings_that_cannot_work(setting, message):
     with pytest.raises(InputError, match=message):
         EncoderConfig(**{"vocab_size": 30, "hidden_size": 12, "num_heads": 3, **setting})
+
+
+@pytest.mark.parametrize("name", ["a b", "", "embeddings", "heads"])
+def test_a_head_may_not_have_the_name_of_another_part(name, rng):
+    encoder = SentenceEncoder(EncoderConfig(9, hidden_size=4, num_heads=1, num_layers=1, intermediate_size=4), rng=rng)
+    with pytest.raises(InputError, match="head name"):
+        MultiTaskModel(encoder, {name: 2}, rng=rng)
+
+
+def test_predict_takes_a_list(rng):
+    encoder = SentenceEncoder(EncoderConfig(9, hidden_size=4, num_heads=1, num_layers=1, intermediate_size=4), rng=rng)
+    with pytest.raises(InputError, match="not one str"):
+        MultiTaskModel(encoder, {"mood": 2}, rng=rng).predict("one text")

@@ -501,7 +501,14 @@ def test_a_row_gradient_is_an_array_to_whoever_asks():
     dense = [[3, 4], [0, 0], [6, 8], [0, 0]]
     assert np.asarray(rows).tolist() == dense
     assert np.asarray(rows + rows).tolist() == (2 * np.array(dense)).tolist()
-    for total in (rows + np.ones((4, 2)), np.ones((4, 2)) + rows):
+    assert (rows**2).sum() == (np.array(dense) ** 2).sum()
+    assert (-rows / 2).tolist() == (-np.array(dense) / 2).tolist()
+    half = rows
+    half *= 0.5
+    assert half.tolist() == (np.array(dense) / 2).tolist()
+    full = np.ones((4, 2))
+    full += rows
+    for total in (rows + np.ones((4, 2)), np.ones((4, 2)) + rows, full):
         assert total.tolist() == (1 + np.array(dense)).tolist()
     assert rows.coalesce().rows.tolist() == [0, 2]
     empty = RowGradient(np.array([], int), np.zeros((0, 2)), (4, 2))

@@ -106,3 +106,14 @@ def test_threads_follow_freezing_and_mode(batch):
     assert first == second  # no dropout in eval mode
     assert all(p.grad is None for p in model.encoder.parameters())
     assert all(p.grad is not None for head in model.heads.values() for p in head.parameters())
+
+
+def test_an_encoder_in_eval_mode_is_so_in_every_thread(batch):
+    """What `fit` does with a frozen encoder: no dropout in it, though the model trains."""
+    model = make(dropout=0.5)
+    model.dropout.p = 0.0
+    with DataParallel(model, 3) as parallel:
+        model.train()
+        model.encoder.eval()
+        first, second = (parallel.backward(batch).losses for _ in range(2))
+    assert first == second

@@ -23,13 +23,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 
-class RowGradient:
+class RowGradient(NDArrayOperatorsMixin):
     """The derivative of a table (V, D) of which only some rows were looked up: those rows, and nothing for the others.
 
     A batch holds a few hundred of 30,000 tokens. A full gradient of zeros, and an optimizer that goes through it,
-    would be most of the work of a small model. `np.asarray(gradient)` is the full array. Torch: a sparse gradient.
+    would be most of the work of a small model. In arithmetic it becomes the full array, as by `np.asarray(gradient)`.
+    Torch: a sparse gradient.
     """
 
     def __init__(self, rows: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -43,8 +45,6 @@ class RowGradient:
         rows, values = np.concatenate([self.rows, other.rows]), np.concatenate([self.values, other.values])
         return RowGradient(rows, values, self.shape)
 
-    __radd__ = __add__
-
     def coalesce(self) -> "RowGradient":
         """Each row once, ascending, with the sum of its shares.
 
@@ -57,6 +57,12 @@ class RowGradient:
         rows = self.rows[order]
         starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
         return RowGradient(rows[starts], np.add.reduceat(self.values[order], starts, axis=0), self.shape)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
+        arrays = [np.asarray(x) if isinstance(x, RowGradient) else x for x in inputs]
+        if out and not isinstance(out[0], RowGradient):
+            options["out"] = out
+        return getattr(ufunc, method)(*arrays, **options)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         once = self.coalesce()
@@ -179,7 +185,7 @@ def backward(root: Node, gradient: np.ndarray, *, retain_graph: bool = False) ->
             if not parent.requires_grad:
                 continue
             dx = dx() if callable(dx) else dx
-            if isinstance(dx, RowGradient) and parent.is_leaf:
+            if isinstance(dx, RowGradient) and parent.is_leaf and dx.shape == parent.data.shape:
                 if monitor is not None:
                     monitor.after_backward(node, i, dy, dx.values)
                 parent.grad = dx if parent.grad is None else parent.grad + dx

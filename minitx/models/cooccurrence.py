@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-MOST_TOKENS = 8000  # of the vocabulary, the most frequent: a full matrix of them is 256 MB
+MOST_TOKENS = (
+    8000  # of the vocabulary, the most frequent: at the worst three matrices of 256 MB
+)
 SMOOTHING = 0.75  # of how often a token occurs as company: else the rarest seem the most telling
 
 
@@ -44,7 +46,7 @@ def cooccurrence_vectors(
     count = n.sum(axis=1)
     company = count**SMOOTHING
     expected = np.maximum(count[:, None] * (company / max(company.sum(), 1)), np.finfo(np.float32).tiny)
-    P = np.log(np.maximum(n / expected, 1, out=n), out=n)
+    P = np.log(np.maximum(np.divide(n, expected, out=n), 1, out=n), out=n)
 
     basis = P @ rng.normal(size=(len(tokens), dim + 32)).astype(np.float32)
     for _ in range(3):

@@ -15,7 +15,7 @@ from typing import Any
 
 from minitx.errors import InputError
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"
 # Name of a model -> the package that carries it (extra `minilm`), and the checksum of its weights.
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": (
@@ -42,9 +42,12 @@ def new_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
+        if path.exists():  # put aside until the new one is in its place
+            os.replace(path, old := partial.with_name(f"{partial.name}-old"))
+            os.replace(partial, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -55,8 +58,11 @@ def check_target(path: Path, overwrite: bool = False) -> None:
         return
     if not overwrite:
         raise InputError(f"{path} exists already: choose another directory, or pass --overwrite to replace it")
-    if not (path / CONFIG).is_file():
-        raise InputError(f"{path} exists and is not a result directory (it has no {CONFIG}): it will not be replaced")
+    missing = [name for name in (CONFIG, WEIGHTS, MODULES) if not (path / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{path} exists and is not a model directory (it has no {missing[0]}): it will not be replaced"
+        )
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,6 +14,9 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.nn.layers import Dropout, Linear
 from minitx.nn.module import Module, Parameter
 
+# Parts that have a name of their own; see `training.freezing`.
+PARTS = ("everything", "backbone", "heads", "embeddings", "upper", "lower")
+
 
 class MLP(Module):
     """A head with one hidden layer: y = W2 dropout(relu(W1 x + b1)) + b2, (B, D) -> (B, C).
@@ -114,6 +117,8 @@ class MultiTaskModel(Module):
 
     def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> dict[str, np.ndarray]:
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
+        if isinstance(texts, str):
+            raise InputError("predict takes a list of texts, not one str")
         vectors, training = self.encoder.encode(texts, batch_size), self.training
         self.eval()
         with no_grad():
@@ -131,10 +136,12 @@ class MultiTaskModel(Module):
 
 
 def check_head_names(names: Iterable[str]) -> None:
-    """`InputError` for a name that cannot be part of weight names and of file names."""
+    """`InputError` for a name that cannot be part of weight and file names, or that means another part of the model."""
     for name in names:
         if not re.fullmatch(r"[\w-]+", name):
             raise InputError(f"head name {name!r}: use letters, digits, _ and - only")
+        if name in PARTS:
+            raise InputError(f"head name {name!r}: {', '.join(PARTS)} are names of other parts of the model")
 
 
 class TaskWeights(Module):

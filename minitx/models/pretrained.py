@@ -24,7 +24,7 @@ import safetensors.numpy
 from minitx.errors import InputError
 from minitx.models.architectures import OTHER_USES, TOKEN_TYPES, Architecture, architecture_for, architecture_of
 from minitx.models.config import EncoderConfig
-from minitx.models.directories import CONFIG, WEIGHTS, write_json
+from minitx.models.directories import CONFIG, MODULES, WEIGHTS, write_json
 from minitx.models.search import SIMILARITIES
 from minitx.nn.module import Module
 from minitx.nn.pooling import POOLING_MODES
@@ -123,7 +123,7 @@ def _count(data: Mapping[str, Any], key: str, default: int, where: str) -> int:
 
 def _read_modules(path: Path) -> dict[str, str]:
     """Kind of module -> its folder, from modules.json; a directory without it is one Transformer."""
-    file = path / "modules.json"
+    file = path / MODULES
     if not file.exists():
         return {"Transformer": ""}
     modules: dict[str, str] = {}
@@ -294,7 +294,7 @@ def write_directory(
         {"idx": i, "name": str(i), "path": folder, "type": f"sentence_transformers.models.{kind}"}
         for i, (kind, folder) in enumerate(folders.items())
     ]
-    write_json(directory / "modules.json", modules)
+    write_json(directory / MODULES, modules)
     for folder in folders.values():
         (directory / folder).mkdir(exist_ok=True)
     pooling = {f"pooling_mode_{key}": mode == config.pooling for key, mode in POOLING_KEYS.items()}
