@@ -8,9 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-MOST_TOKENS = (
-    8000  # of the vocabulary, the most frequent: at the worst three matrices of 256 MB
-)
+MOST_TOKENS = 8000  # of the vocabulary, the most frequent: at the worst three matrices of 256 MB
 SMOOTHING = 0.75  # of how often a token occurs as company: else the rarest seem the most telling
 
 

@@ -147,10 +147,9 @@ class DataParallel:
     def _follow(self) -> None:
         """Give the replicas the model's mode, frozen flags and arrays, which may have changed since the last batch."""
         for replica, parameters in zip(self.models[1:], self.parameters[1:], strict=True):
+            # One by one: a frozen encoder is in eval mode in a model that trains.
             for module, original in zip(replica.modules(), self.models[0].modules(), strict=True):
-                module.training = (
-                    original.training
-                )  # one by one: a frozen encoder is in eval mode in a model that trains
+                module.training = original.training
             for parameter, own in zip(parameters, self.parameters[0], strict=True):
                 parameter.requires_grad = own.requires_grad
                 parameter.data = own.data  # the same array, even if something has put a new one in its place
