@@ -10,6 +10,7 @@ Letters: B batch, T tokens, D model width, H heads, K = D // H, V vocabulary, C 
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -416,12 +417,16 @@ def _fit_erf(limit: float, degree: int) -> np.ndarray:
     return chebyshev.cheb2poly(fit)
 
 
-_ERF_FITS = {np.dtype(np.float32): (4.0, _fit_erf(4.0, 6)), np.dtype(np.float64): (5.9, _fit_erf(5.9, 28))}
+@cache
+def _erf_fit(dtype: np.dtype) -> tuple[float, np.ndarray]:
+    """Limit and coefficients for the precision of a dtype; computed when first needed."""
+    limit, degree = (4.0, 6) if dtype == np.float32 else (5.9, 28)
+    return limit, _fit_erf(limit, degree)
 
 
 def _erf(z: np.ndarray) -> np.ndarray:
     """erf(z), in z's dtype; z is used up as scratch space."""
-    limit, coefficients = _ERF_FITS[z.dtype]
+    limit, coefficients = _erf_fit(z.dtype)
     np.clip(z, -limit, limit, out=z)
     s = np.square(z)
     s *= 2 / limit**2
