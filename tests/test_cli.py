@@ -249,7 +249,10 @@ def test_tokenize_shows_the_merges(capsys, trained):
     assert code == 0
     assert "merge " in out
     assert "tokenizer.json" in refused(capsys, "tokenize", ".", "the app")
-    assert run(capsys, "tokenize", trained / "tokenizer.json", "the app") == (0, out, "")
+    code, again, _ = run(capsys, "tokenize", trained / "tokenizer.json", "the app")
+    assert code == 0
+    assert "merge " in again
+    assert out.endswith(again)  # before it, what making the model printed
     assert "none is not in" in refused(capsys, "tokenize", "none", "the app")
 
 
