@@ -253,7 +253,7 @@ def test_tokenize_shows_the_merges(capsys, trained):
     assert code == 0
     assert "merge " in again
     assert out.endswith(again)  # before it, what making the model printed
-    assert "none is not in" in refused(capsys, "tokenize", "none", "the app")
+    assert "./none is not a directory" in refused(capsys, "tokenize", "./none", "the app")
 
 
 def test_tokenize_takes_a_model_by_its_name(capsys):
