@@ -239,7 +239,7 @@ def _gradcheck(a: argparse.Namespace) -> None:
 
 def _tokenize(a: argparse.Namespace) -> None:
     path = Path(a.tokenizer)
-    print("\n".join(load_tokenizer(path if path.is_file() else find_directory(path)).explain(a.text)))
+    print("\n".join(load_tokenizer(path if path.is_file() else find_directory(a.tokenizer)).explain(a.text)))
 
 
 def _check_output(path: Path, suffix: str, overwrite: bool) -> None:
