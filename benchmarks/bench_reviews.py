@@ -35,9 +35,7 @@ def linear_baseline(train: LabelledTexts, test: LabelledTexts) -> dict[str, Repo
     reports = {}
     for head, classes in train.classes.items():
         model = LogisticRegression(max_iter=1000).fit(x_train, train.labels[head])
-        reports[head] = Report(
-            classes, confusion_matrix(test.labels[head], model.predict(x_test), len(classes)), np.nan
-        )
+        reports[head] = report(test.labels[head], model.predict(x_test), classes)
     return reports
 
 

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from minitx.embed import check_out, embed_file
 from minitx.errors import InputError
 from minitx.experiment import prepare, read_data, run
 from minitx.mistakes import write_mistakes_page
+from minitx.models.directories import find_directory
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.search import SIMILARITIES, semantic_search
 from minitx.plots import timeline
@@ -28,6 +30,8 @@ from minitx.text.tokenizer import TruncationWarning
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, load_config, load_model
 from minitx.training.metrics import report_probabilities
+
+FLAG_WIDTH = 22  # of argparse's column of flags
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", TruncationWarning)
-            warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+            warnings.showwarning = _show_warning
             arguments.command(arguments)
     except GradcheckError as error:
         print(error, file=sys.stderr)
@@ -71,6 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
     return 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """A line about the user's texts; what libraries warn of, such as NumPy before a loss is NaN, is not for users."""
+    if issubclass(category, TruncationWarning):
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def _train(a: argparse.Namespace) -> None:
@@ -121,7 +131,7 @@ def _evaluate(a: argparse.Namespace) -> None:
         head: report_probabilities(data.labels[head], probabilities[head], classes)
         for head, classes in model.classes.items()
     }
-    stored = Path(a.model) / BASELINE
+    known, stored = 0, Path(a.model) / BASELINE
     bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
     if bag_of_words:
         reports = bag_of_words.beside(reports, data)
@@ -135,7 +145,7 @@ def _evaluate(a: argparse.Namespace) -> None:
             f"{stored} is missing, so there is no bag of words to compare with; training anew writes it", file=remarks
         )
     if page:
-        write_mistakes_page(page, Path(a.data).name, model, data, probabilities, reports, bag_of_words)
+        write_mistakes_page(page, Path(a.data).name, model, data, probabilities, reports, bag_of_words, known)
     if a.format == "json":
         print(json.dumps({head: report.to_dict() for head, report in reports.items()}))
         return
@@ -197,9 +207,9 @@ def _search(a: argparse.Namespace) -> None:
 
 def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
     try:
-        vectors = np.load(path, mmap_mode="r")
-    except ValueError as error:
-        raise InputError(f"{path} is not a .npy file of `minitx embed`: {error}") from error
+        vectors = np.lib.format.open_memmap(path, mode="r")
+    except ValueError as error:  # NumPy's own advice would be to load it unsafely
+        raise InputError(f"{path} is not a .npy file that `minitx embed` wrote, or not the whole of one") from error
     if vectors.shape != shape:
         raise InputError(f"{path} holds {vectors.shape}; the corpus and the model make {shape}")
     return vectors
@@ -228,7 +238,8 @@ def _gradcheck(a: argparse.Namespace) -> None:
 
 
 def _tokenize(a: argparse.Namespace) -> None:
-    print("\n".join(load_tokenizer(a.tokenizer).explain(a.text)))
+    path = Path(a.tokenizer)
+    print("\n".join(load_tokenizer(path if path.is_file() else find_directory(a.tokenizer)).explain(a.text)))
 
 
 def _check_output(path: Path, suffix: str, overwrite: bool) -> None:
@@ -239,6 +250,10 @@ def _check_output(path: Path, suffix: str, overwrite: bool) -> None:
         raise InputError(f"{path.parent} is not a directory")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already: choose another file, or pass --overwrite to replace it")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()  # os.access() lets root write to /proc
+    except OSError as error:
+        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from error
 
 
 def _unused(path: Path) -> Path:
@@ -260,6 +275,12 @@ def _shape(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def _at_least_1(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
 def _name_and_column(text: str) -> tuple[str, str]:
     name, equals, column = text.partition("=")
     if not (name and equals and column):
@@ -271,7 +292,11 @@ def _parser() -> Parser:
     parser = Parser(prog="minitx", description="Multi-task sentence transformers in NumPy.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
-    train = commands.add_parser("train", help="train a model on reviews and write a result directory")
+    train = commands.add_parser(
+        "train",
+        help="train a model on reviews and write a result directory",
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # leaves the lines of the epilog as they are
+    )
     train.set_defaults(command=_train)
     train.add_argument("--recipe", metavar="NAME|FILE", help="settings to start from; `minitx recipes` lists them")
     train.add_argument(
@@ -297,10 +322,12 @@ def _parser() -> Parser:
         "--plan", metavar="PNG", help="draw what would train when, and how fast, and stop before it does"
     )
     settings = train.add_argument_group("settings", "flags go before --set, --set before the recipe")
+    tables = ["tables and lists, which a recipe or --set gives:"]
     for setting in dataclasses.fields(Experiment):
         kind = type(setting.default)
         if kind not in (str, int, float, bool, type(None)):
-            continue  # tables and lists: --set
+            tables.append(f"  {setting.name:{FLAG_WIDTH}}{setting.metadata['help']}")
+            continue
         flag, about = f"--{setting.name.replace('_', '-')}", setting.metadata["help"]
         if kind is bool:
             settings.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
@@ -313,6 +340,7 @@ def _parser() -> Parser:
                 metavar=None if setting.name in CHOICES else kind.__name__.replace("NoneType", "str").upper(),
                 help=about if setting.default in (None, "") else f"{about} (default: {setting.default})",
             )
+    train.epilog = "\n".join(tables)
 
     recipes = commands.add_parser("recipes", help="list the recipes for `minitx train --recipe`")
     recipes.set_defaults(command=_recipes)
@@ -347,7 +375,7 @@ def _parser() -> Parser:
     search.add_argument("query", metavar="QUERY")
     search.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
     search.add_argument("--vectors", metavar="X.npy", help="of the corpus, written by embed, so that none is computed")
-    search.add_argument("--top-k", type=int, default=10, metavar="K", help="how many (default: %(default)s)")
+    search.add_argument("--top-k", type=_at_least_1, default=10, metavar="K", help="how many (default: %(default)s)")
     search.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
 
     similar = commands.add_parser("similar", help="how alike are two texts, or one and several others?")
@@ -365,6 +393,6 @@ def _parser() -> Parser:
 
     tokenize = commands.add_parser("tokenize", help="show how a text becomes tokens, merge by merge")
     tokenize.set_defaults(command=_tokenize)
-    tokenize.add_argument("tokenizer", metavar="DIR", help="a result directory, or any directory with a tokenizer.json")
+    tokenize.add_argument("tokenizer", metavar="MODEL", help=f"{model_help}, or a tokenizer.json")
     tokenize.add_argument("text", metavar="TEXT")
     return parser

@@ -20,14 +20,14 @@ from minitx.data.split import LabelledTexts, Split, split
 from minitx.errors import InputError
 from minitx.models.cooccurrence import cooccurrence_vectors
 from minitx.models.directories import new_directory, write_json
-from minitx.models.encoder import SentenceEncoder, Tokenizer
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel, TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.plots import confusion_picture, task_gradients, timeline, training_curves
 from minitx.settings import Experiment
 from minitx.text.bpe import BPETokenizer
-from minitx.text.tokenizer import TruncationWarning
+from minitx.text.tokenizer import Tokenizer, TruncationWarning
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, save_model
 from minitx.training.freezing import Plan, parameter_groups, trainable_report
@@ -61,14 +61,14 @@ def run(
 
         epochs = train(job, e, progress, log)
         bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
-        test = bag_of_words.beside(evaluate(job.model, job.rows["test"]), job.parts.test)  # the only look at it
+        rows = job.rows["test"]  # the only look at it
+        vectors = job.model.encoder.encode_ids(rows.sequences, 64, progress)
+        test = bag_of_words.beside(evaluate(job.model, rows, vectors), job.parts.test)
         best = best_epoch(epochs)
         log(f"kept epoch {best.number}, the best on the validation split; on the test split it gives:")
         for head, result in test.items():
             log(f"\n{head}\n{result}")
-        stages = {
-            head: two_stage_report(job.model, job.rows["test"], head, *pair) for head, pair in e.two_stage.items()
-        }
+        stages = {head: two_stage_report(job.model, rows, vectors, head, *pair) for head, pair in e.two_stage.items()}
         for head, staged in stages.items():
             log(f"\n{head}, read in two stages: {', then '.join(e.two_stage[head])}\n{staged}")
 
@@ -286,16 +286,19 @@ def check_two_stage(classes: Mapping[str, tuple[str, ...]], head: str, first: st
         )
 
 
-def two_stage_report(model: MultiTaskModel, rows: TokenisedRows, head: str, first: str, then: str) -> Report:
+def two_stage_report(
+    model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray, head: str, first: str, then: str
+) -> Report:
     """How well two heads answer the question of a third: `first` decides and, unless its class settles it, `then`.
 
+    `vectors` (N, D) are the encoder's of the rows.
     A class of `first` that is a class of `head` as well settles it ("positive"); else the answer is `then`'s ("a
     technical complaint"). There is no loss.
     """
     names = model.classes
     kept = rows.labels[head] >= 0
-    logits = predict(model, [ids for ids, keep in zip(rows.sequences, kept, strict=True) if keep])
-    answers = {name: logits[name].argmax(axis=1) for name in (first, then)}
+    logits = predict(model, rows.sequences, vectors)
+    answers = {name: logits[name][kept].argmax(axis=1) for name in (first, then)}
     predicted = np.array(
         [
             names[head].index(names[first][one] if names[first][one] in names[head] else names[then][two])
@@ -341,7 +344,7 @@ def _rows(epoch: Epoch, epochs: int) -> str:
     reports = epoch.validation.values()
     row = f"{f'{epoch.number}/{epochs}':>8}  {sum(report.loss for report in epoch.train.values()):8.3f}"
     row += "".join(f" | {r.loss:6.3f}  {r.accuracy:8.3f}  {r.macro_f1:8.3f}" for r in reports)
-    row += f" | {epoch.tokens_per_second:8,.0f}"
+    row += f" | {f'{epoch.tokens_per_second:,.0f}' if epoch.tokens_per_second else '-':>8}"
     if epoch.number > 1:
         return row
     names = f"{'':8}  {'':8}" + "".join(f" | {f'{head}, validation':^26}" for head in epoch.validation)

@@ -77,7 +77,7 @@ def worst_mistakes(
         warnings.simplefilter("ignore", TruncationWarning)
         sequences = model.encoder.tokenize(texts)
     contributions = token_contributions(model, sequences, head, predicted[wrong])
-    assert isinstance(model.encoder.tokenizer, Tokenizer)
+    assert model.encoder.tokenizer is not None
     classes, mistakes = model.classes[head], []
     for kind, row, text, values in zip(shown, wrong.tolist(), texts, contributions, strict=True):
         pieces = _pieces(text, model.encoder.tokenizer, values)
@@ -157,15 +157,18 @@ def write_mistakes_page(
     probabilities: Mapping[str, np.ndarray],
     reports: Mapping[str, Report],
     bag_of_words: BagOfWords | None = None,
+    known: int = 0,
 ) -> None:
-    """Write the page for `data`, of which the model gives `probabilities`, head -> (N, C), and the `reports`."""
+    """Write the page for `data`, of which the model gives `probabilities`, head -> (N, C), and the `reports`.
+
+    `known` rows have a text that stands in the training rows, says `BagOfWords.knows`.
+    """
     beside = bag_of_words.predict_proba(data.texts) if bag_of_words else None
     sections = []
     for head, report in reports.items():
         slices = length_slices(data, head, probabilities[head], beside[head] if beside else None)
         mistakes = worst_mistakes(model, data, head, probabilities[head])
         sections.append(_section(head, report, slices, mistakes))
-    known = int(bag_of_words.knows(data.texts).sum()) if bag_of_words else 0
     memory = (
         f", of which {known:,} have a text that stands in the training rows: there the figures measure memory"
         * bool(known)
@@ -232,9 +235,9 @@ def _mistake(mistake: Mistake) -> str:
 
 
 def _strongest(mistake: Mistake) -> str:
-    """The strongest tokens on each side, in words."""
+    """The strongest tokens on each side, in words; ␣ where a token is nothing but white space."""
     known = sorted(
-        ((piece.contribution, piece.text.strip()) for piece in mistake.pieces if piece.contribution), reverse=True
+        ((p.contribution, p.text.strip() or "␣" * len(p.text)) for p in mistake.pieces if p.contribution), reverse=True
     )
     sides = {
         f"for {_safe(mistake.predicted)}": [entry for entry in known if entry[0] > 0][:NAMED],

@@ -5,6 +5,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -16,6 +17,13 @@ from minitx.training.statistics import mean_interval
 from minitx.training.trainer import Epoch, best_epoch
 
 TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"
+
+
+def _epoch_axis(axes: Axes, epochs: Sequence[Epoch]) -> None:
+    """Whole epochs below the picture, all of a run, whatever is drawn of them and be there only one."""
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0.7, len(epochs) + 0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def training_curves(epochs: Sequence[Epoch], path: Path, title: str) -> None:
@@ -37,8 +45,7 @@ def training_curves(epochs: Sequence[Epoch], path: Path, title: str) -> None:
                 axes.axhline(baseline, color=BASELINE, linestyle="--", label="always the largest class")
             axes.axvline(best, color="black", linewidth=0.8, linestyle=":", label=f"kept: epoch {best}")
             axes.set_title(f"{head}: {metric.replace('macro_f1', 'macro-F1')}", fontsize=10)
-            axes.set_xlabel("epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            _epoch_axis(axes, epochs)
             if metric != "loss":
                 axes.set_ylim(0, 1)
             axes.grid(alpha=0.25)
@@ -70,10 +77,13 @@ def timeline(plan: Plan, path: Path) -> None:
     """Layer by step, coloured by the rate the plan will set; hatched where a layer is frozen.
 
     Drawn from the plan that training obeys. A layer whose parameters have several rates shows the highest, and one of
-    which only a part trains says how much.
+    which only a part trains says how much. At its right edge stands the highest rate a layer ever gets: colours do not
+    tell 5 % from each other.
     """
-    # As many columns as can be told apart; the steps at which something changes are among them.
-    steps = sorted({*np.linspace(0, plan.total_steps, 400, endpoint=False).astype(int).tolist(), *plan.starts})
+    # As many columns as can be told apart; among them the steps at which something changes, and each stage's fastest.
+    stages = pairwise([*plan.starts, plan.total_steps])
+    peaks = [max(range(start, end), key=plan.factor) for start, end in stages]
+    steps = sorted({*np.linspace(0, plan.total_steps, 400, endpoint=False).astype(int).tolist(), *plan.starts, *peaks})
     rows, rates, shares = plan.by_layer(steps)
     epochs = np.array([*steps, plan.total_steps]) / plan.steps_per_epoch
     figure = Figure(figsize=(10, 0.34 * len(rows) + 1.6), layout="constrained")
@@ -99,14 +109,18 @@ def timeline(plan: Plan, path: Path) -> None:
             elif layer_shares[first] < 1:
                 note = f"{layer_shares[first]:.0%} of it trains"
                 axes.text(start + width / 2, row + 0.5, note, ha="center", va="center", fontsize=8, color="white")
+    for row, rate in enumerate(rates.max(axis=1)):
+        if rate > 0:
+            axes.text(1.01, row + 0.5, f"{rate:.2e}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     for start in plan.starts[1:]:
         axes.axvline(start / plan.steps_per_epoch, color="black", linewidth=0.8, linestyle=":")
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
     axes.set_xlim(0, epochs[-1])
     axes.set_ylim(0, len(rows))
     axes.set_xlabel(f"epoch ({plan.steps_per_epoch:,} steps each)")
-    axes.set_title("the plan: learning rate of each layer; hatched where it is frozen", fontsize=10)
-    figure.colorbar(colours, ax=axes, label="learning rate")
+    axes.set_title("the plan: learning rate of each layer; hatched where it is frozen; right: its highest", fontsize=10)
+    if rates.any():
+        figure.colorbar(colours, ax=axes, label="learning rate")
     figure.savefig(path, dpi=120)
 
 
@@ -122,9 +136,7 @@ def task_gradients(epochs: Sequence[Epoch], path: Path, title: str) -> None:
         cosines = [e.gradients[f"gradient_cosine_{a}_{b}"] for e in epochs]
         right.plot(numbers, cosines, "o-", markersize=4, label=f"{a} and {b}")
     for axes in (left, right):
-        axes.set_xlabel("epoch")
-        axes.set_xlim(0.7, len(epochs) + 0.3)  # those in which the encoder was frozen too
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _epoch_axis(axes, epochs)  # those in which the encoder was frozen too
         axes.grid(alpha=0.25)
     left.set_title("length of each task's gradient by the encoder's weights", fontsize=10)
     left.set_ylim(bottom=0)

@@ -22,7 +22,7 @@ from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.transformer import ACTIVATIONS
-from minitx.training.freezing import Stage
+from minitx.training.freezing import Stage, check_starts
 from minitx.training.schedules import SCHEDULES
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -192,9 +192,10 @@ class Experiment:
         """The stages; one of everything if there are none. `InputError` naming the stage that cannot be used."""
         parsed: list[Stage] = []
         for number, stage in enumerate(self.stages, start=1):
+            if isinstance(stage, Mapping):
+                _check_keys(stage, [f.name for f in dataclasses.fields(Stage)], f"stage {number}: ")
             if not isinstance(stage, Mapping) or "train" not in stage:
                 raise InputError(f"stage {number}: expected a table that says what trains, as in train = ['heads']")
-            _check_keys(stage, [f.name for f in dataclasses.fields(Stage)], f"stage {number}: ")
             train = [stage["train"]] if isinstance(stage["train"], str) else stage["train"]
             if not isinstance(train, list | tuple) or not all(isinstance(part, str) for part in train):
                 raise InputError(f"stage {number}: train must be a list of parts, not {train!r}")
@@ -202,10 +203,8 @@ class Experiment:
             for name, value in (("epoch", epoch), ("rate", rate)):
                 if type(value) not in (int, float) or not 0 <= value < math.inf:
                     raise InputError(f"stage {number}: {name} must be a number of at least 0, not {value!r}")
-            if (epoch != 0) if not parsed else not parsed[-1].epoch < epoch < self.epochs:
-                after = f"after {parsed[-1].epoch:g} and before the end, {self.epochs}" if parsed else "0"
-                raise InputError(f"stage {number} begins at epoch {epoch:g}: expected {after}")
             parsed.append(Stage(tuple(train), float(epoch), float(rate)))
+        check_starts([stage.epoch for stage in parsed], self.epochs)
         return tuple(parsed) or (Stage(),)
 
     def encoder_config(self, vocab_size: int, pad_id: int) -> EncoderConfig:

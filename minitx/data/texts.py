@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from minitx.data.reviews import PathLike, _header, _open, _records
+from minitx.data.csv_files import PathLike, csv_header, csv_records, open_text
 from minitx.errors import InputError
 
 
@@ -18,14 +18,14 @@ def stream_texts(path: PathLike, text_column: str | None = None) -> Iterator[str
     if suffix not in (".txt", ".csv") or (suffix == ".txt" and text_column is not None):
         raise InputError(f"{name}: expected a .csv, or a .txt with one text a line and no column name")
     count = 0
-    with _open(path) as file:
+    with open_text(path) as file:
         if suffix == ".txt":
             for line in file:
                 count += 1
                 yield line.rstrip("\r\n")
         else:
-            records = _records(name, file)
-            header = _header(name, records)
+            records = csv_records(name, file)
+            header = csv_header(name, records)
             column = text_column or ("text" if "text" in header and "content" not in header else "content")
             if header.count(column) != 1:
                 found = "no column" if column not in header else "more than one column"

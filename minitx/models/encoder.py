@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,24 +20,10 @@ from minitx.nn.pooling import Normalize, Pooling
 from minitx.nn.position import LearnedPosition, RelativePositionBias, SinusoidalPosition
 from minitx.nn.transformer import TransformerEncoder
 from minitx.text.bpe import BPETokenizer
+from minitx.text.tokenizer import Tokenizer
 from minitx.text.wordpiece import WordPieceTokenizer
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
-
-
-class Tokenizer(Protocol):
-    """What an encoder asks of a tokenizer; `text.bpe.BPETokenizer` is one."""
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of ids."""
-
-    @property
-    def pad_id(self) -> int:
-        """The id that fills short rows."""
-
-    def encode_batch(self, texts: Sequence[str], *, max_length: int | None = None) -> list[list[int]]:
-        """Ids of each text, special tokens included, cut to `max_length`."""
 
 
 class SentenceEncoder(Module):

@@ -129,6 +129,18 @@ class Stage:
     rate: float = 1.0
 
 
+def check_starts(starts: Sequence[float], epochs: float) -> None:
+    """`InputError` unless stages may begin at the epochs `starts`, of a run of so many epochs."""
+    for number, start in enumerate(starts, start=1):
+        if number == 1 and start != 0:
+            raise InputError(f"stage 1 begins at epoch {start:g}: expected 0")
+        if number > 1 and not starts[number - 2] < start < epochs:
+            raise InputError(
+                f"stage {number} begins at epoch {start:g}: expected after {starts[number - 2]:g} and before the end, "
+                f"{epochs:g}; train for more epochs, or give other stages"
+            )
+
+
 class Plan(LambdaLR):
     """A schedule that freezes and thaws as well: the rates and the trainable parameters of every step of a run.
 
@@ -160,12 +172,7 @@ class Plan(LambdaLR):
     ) -> None:
         self.model, self.total_steps, self.steps_per_epoch = model, total_steps, steps_per_epoch
         self.stages, self.starts = tuple(stages), [round(stage.epoch * steps_per_epoch) for stage in stages]
-        if self.starts[0] != 0:
-            raise InputError(f"stage 1 begins at epoch {stages[0].epoch:g}: expected 0")
-        for number, (before, start) in enumerate(zip(self.starts, self.starts[1:], strict=False), start=2):
-            if not before < start < total_steps:
-                last = f"{self.stages[number - 2].epoch:g} and before the end, {total_steps / steps_per_epoch:g}"
-                raise InputError(f"stage {number} begins at epoch {stages[number - 1].epoch:g}: expected after {last}")
+        check_starts([start / steps_per_epoch for start in self.starts], total_steps / steps_per_epoch)
         own, frozen = dict(model.named_parameters()), select(model, freeze)
         self.trains = [{own[name] for name in select(model, stage.train) - frozen} for stage in self.stages]
         self.own = list(own.values())

@@ -36,7 +36,7 @@ class Epoch:
     number: int
     train: dict[str, Report]  # with dropout on, while the weights moved
     validation: dict[str, Report]
-    tokens_per_second: float
+    tokens_per_second: float  # through the encoder: 0 while its vectors are known and it need not run
     seconds: float
     gradients: dict[str, float] = field(default_factory=dict)  # see `TaskGradients.means`
     task_weights: dict[str, float] = field(default_factory=dict)  # head -> factor of its loss at the end
@@ -188,7 +188,7 @@ def fit(
         weight_average: decay of a `WeightAverage`, whose weights are then what is judged and kept; 0 for none.
         rng: shuffles the rows.
         threads: how many share each batch; by default one for each core. See `parallel.DataParallel`.
-        progress: show a bar with the running loss and tokens per second.
+        progress: show bars: of a frozen encoder's pass, and of each epoch with running loss and tokens per second.
         on_epoch: called with each finished epoch.
 
     Raises:
@@ -207,8 +207,7 @@ def fit(
     best: dict[str, np.ndarray] = {}
     probing = step.encoder_is_frozen()  # until the encoder thaws, and then never again
     if probing:
-        show = None if progress else False
-        known, held_out = (model.encoder.encode_ids(r.sequences, 64, show) for r in (train, validation))
+        known, held_out = (model.encoder.encode_ids(rows.sequences, 64, progress) for rows in (train, validation))
     for step.epoch in range(1, epochs + 1):
         model.train()
         tally, gradients, tokens, running = _Tally(model.classes), TaskGradients(tuple(model.heads)), 0, 0.0
@@ -226,12 +225,11 @@ def fit(
                     )
                 result, loss = step(batch, known[batch.rows] if probing else None)
                 tally.add(batch.labels, result.logits, result.losses)
-                tokens += int(batch.attention_mask.sum())
+                tokens += 0 if probing else int(batch.attention_mask.sum())
                 running = 0.9 * running + 0.1 * loss if running else loss
                 bar.update(len(batch))
-                bar.set_postfix_str(
-                    f"loss {running:.3f}, {tokens / (time.perf_counter() - start):,.0f} tokens/s", refresh=False
-                )
+                speed = f", {tokens / (time.perf_counter() - start):,.0f} tokens/s" if tokens else ""
+                bar.set_postfix_str(f"loss {running:.3f}{speed}", refresh=False)
         seconds = time.perf_counter() - start
         probing = probing and step.encoder_is_frozen()
         with average.applied() if average else nullcontext():
