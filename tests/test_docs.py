@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import minitx
+from minitx.selfcheck import LAYERS, OPS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(minitx.__file__).parent
@@ -51,3 +52,7 @@ def test_links_in_the_readme_lead_somewhere():
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert targets
     assert all((ROOT / target).exists() for target in targets if "://" not in target)
+
+
+def test_the_readme_says_how_many_rows_gradcheck_has():
+    assert f"all {len(OPS) + len(LAYERS)} rows of ops and layers" in README
