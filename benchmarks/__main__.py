@@ -70,7 +70,7 @@ def table(results: dict[str, Any]) -> str:
     for work, result in results.items():
         values = result.get("seconds") or result["megabytes"]
         ours = statistics.median(values["minitx"])
-        for contender, measured in values.items():
+        for contender, measured in sorted(values.items(), key=lambda item: item[0] != "minitx"):
             median = statistics.median(measured)
             target = f"{TARGETS[work]:7.2f}" if contender.startswith("torch") and "," not in contender[:7] else ""
             first = work if contender == "minitx" else ""

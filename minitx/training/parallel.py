@@ -50,6 +50,7 @@ class DataParallel:
         self.threads = threads or usable_cores()
         self.models = [model, *(replicate(model) for _ in range(self.threads - 1))]
         self.parameters = [list(replica.parameters()) for replica in self.models]
+        self.modules = [list(replica.modules()) for replica in self.models]
 
     def __enter__(self) -> Self:
         self.limits = threadpool_limits(1, user_api="blas")
@@ -146,9 +147,9 @@ class DataParallel:
 
     def _follow(self) -> None:
         """Give the replicas the model's mode, frozen flags and arrays, which may have changed since the last batch."""
-        for replica, parameters in zip(self.models[1:], self.parameters[1:], strict=True):
+        for modules, parameters in zip(self.modules[1:], self.parameters[1:], strict=True):
             # One by one: a frozen encoder is in eval mode in a model that trains.
-            for module, original in zip(replica.modules(), self.models[0].modules(), strict=True):
+            for module, original in zip(modules, self.modules[0], strict=True):
                 module.training = original.training
             for parameter, own in zip(parameters, self.parameters[0], strict=True):
                 parameter.requires_grad = own.requires_grad
