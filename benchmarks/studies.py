@@ -8,8 +8,8 @@
     data        pretrained or from scratch, as the training rows become fewer
 
 Each prints one table with its reading and writes NAME.png and NAME.json. All but the last arms of `data` fine-tune the
-real MiniLM (recipe `minilm-reviews`), on `--rows` of the training rows to keep a study within some minutes; tests are
-on the whole test split, leak-free, paired by seed.
+real MiniLM (recipe `minilm-reviews`, all rows counting the same), on `--rows` of the training rows to keep a study
+within some minutes; tests are on the whole test split, leak-free, paired by seed.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from minitx.training.trainer import evaluate
 
 
 def pretrained(a: argparse.Namespace, **change: object) -> Experiment:
-    settings = {"data": a.data, "train_rows": a.rows, "task_gradients": 0, **change}
+    settings = {"data": a.data, "train_rows": a.rows, "task_gradients": 0, "class_weighting": 0.0, **change}
     return experiment_of(read_recipe("minilm-reviews"), settings)
 
 
