@@ -38,9 +38,10 @@ from tokenizers import Tokenizer
 
 from benchmarks.bench_training import sgemm_peak
 from minitx.data.texts import read_texts
-from minitx.models.directories import find_directory
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.encoding import equal_length_batches, usable_cores
+from minitx.models.encoding import equal_length_batches
+from minitx.models.hub import find_directory
+from minitx.system import usable_cores
 from minitx.text.tokenizer import TruncationWarning
 
 BATCH_SIZES = (8, 16, 32, 64, 128)
@@ -70,7 +71,7 @@ encode(read_texts(reviews)[:int(count)])
 """
 EMBED = """
 import sys
-from minitx.cli import main
+from minitx.app.cli import main
 main(["embed", *sys.argv[1:3], "--out", sys.argv[3]])
 """
 

@@ -22,10 +22,10 @@ import torch
 import transformers
 from torch.nn import functional as TF
 
+from minitx.app.experiment import read_data
 from minitx.data.batches import length_batches
-from minitx.experiment import read_data
-from minitx.models.directories import find_directory
 from minitx.models.encoder import SentenceEncoder
+from minitx.models.hub import find_directory
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.freezing import parameter_groups
 from minitx.training.optim import AdamW

@@ -17,10 +17,10 @@ from torch.nn import functional as TF
 from tqdm import tqdm
 
 from benchmarks.bench_finetune import Twin
+from minitx.app.experiment import Job, prepare, train
+from minitx.app.settings import Experiment, experiment_of, read_recipe
 from minitx.data.batches import Batch, length_batches, pad
-from minitx.experiment import Job, prepare, train
-from minitx.settings import Experiment, experiment_of, read_recipe
-from minitx.training.metrics import Report, confusion_matrix
+from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.training.schedules import factor
 from minitx.training.trainer import TokenisedRows, evaluate
 

@@ -16,11 +16,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
+from minitx.app.experiment import Experiment, run
 from minitx.data.reviews import read_reviews
 from minitx.data.split import LabelledTexts, split
-from minitx.experiment import Experiment, run
+from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.training.baseline import BagOfWords
-from minitx.training.metrics import Report, confusion_matrix
 
 Scores = dict[str, dict[str, list[float]]]  # contender -> column -> one value for each seed
 

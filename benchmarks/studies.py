@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minitx.experiment import Job, prepare, train
-from minitx.settings import Experiment, experiment_of, read_recipe
-from minitx.study import Arm, Study
-from minitx.training.metrics import Report
+from minitx.app.experiment import Job, prepare, train
+from minitx.app.settings import Experiment, experiment_of, read_recipe
+from minitx.app.study import Arm, Study
+from minitx.evaluation.metrics import Report
 from minitx.training.trainer import evaluate
 
 

@@ -22,17 +22,17 @@ Reading order, each file resting on those before it:
 
 from minitx.autograd.anomaly import detect_anomaly
 from minitx.autograd.engine import no_grad
-from minitx.autograd.gradcheck import gradcheck
 from minitx.autograd.profiler import profile
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
+from minitx.learn.gradcheck import gradcheck
+from minitx.learn.invariances import check_invariances
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.module import Module, Parameter
 from minitx.text.bpe import BPETokenizer
 from minitx.training.freezing import Plan, Stage, parameter_groups, trainable_report
-from minitx.training.invariances import check_invariances
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
 
 __all__ = [

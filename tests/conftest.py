@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minitx.cli import main
+from minitx.app.cli import main
 from minitx.data.samples import synthetic_reviews
 
 REAL_REVIEWS = Path(__file__).parents[1].parent / "shared" / "data" / "netflix_reviews.csv"

@@ -11,8 +11,8 @@ import torch
 
 from minitx.autograd import engine
 from minitx.autograd.engine import is_grad_enabled, no_grad, topological_order, unbroadcast
-from minitx.autograd.gradcheck import gradcheck
 from minitx.autograd.tensor import Tensor, as_tensor, cat, where
+from minitx.learn.gradcheck import gradcheck
 from minitx.nn.module import Parameter
 
 pytestmark = pytest.mark.quick

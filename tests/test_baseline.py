@@ -13,8 +13,8 @@ from minitx.data.reviews import label_reviews, read_reviews
 from minitx.data.samples import synthetic_reviews
 from minitx.data.split import LabelledTexts, split
 from minitx.errors import InputError
+from minitx.evaluation.metrics import report_probabilities
 from minitx.training.baseline import TERM, BagOfWords, terms_of
-from minitx.training.metrics import report_probabilities
 
 
 @pytest.fixture(scope="module")

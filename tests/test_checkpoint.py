@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+from minitx.app.experiment import Experiment
 from minitx.errors import InputError
-from minitx.experiment import Experiment
-from minitx.models.directories import new_directory
+from minitx.system import new_directory
 from minitx.training.checkpoint import load_model
 
 TEXTS = ["the app crashes 😡", "love it", ""]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import TINY
 
-from minitx.cli import main
+from minitx.app.cli import main
 
 HEADER = "reviewId,content,score,thumbsUpCount"
 GOOD_ROWS = [
@@ -394,7 +394,7 @@ def test_a_run_that_diverges(capsys, monkeypatch, reviews_csv, tmp_path):
     def diverge(*args, **kwargs):
         raise FloatingPointError("the loss became nan in epoch 1: lower the learning rate")
 
-    monkeypatch.setattr("minitx.experiment.fit", diverge)
+    monkeypatch.setattr("minitx.app.experiment.fit", diverge)
     message = refused(capsys, "train", "--data", reviews_csv, "--out", "model", *TINY)
     assert "lower the learning rate" in message
     assert list(tmp_path.iterdir()) == []
@@ -404,7 +404,7 @@ def test_interrupted(capsys, monkeypatch, reviews_csv, tmp_path):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minitx.experiment.fit", interrupt)
+    monkeypatch.setattr("minitx.app.experiment.fit", interrupt)
     code, _, err = run(capsys, "train", "--data", reviews_csv, "--out", "model", *TINY)
     assert code == 130
     assert "interrupted" in err

@@ -10,6 +10,7 @@ from sentence_transformers.sentence_transformer.losses import CosineSimilarityLo
 
 from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
+from minitx.evaluation.retrieval import evaluate_retrieval, ranks, similarity_correlation, spearman
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.text.bpe import BPETokenizer
@@ -20,7 +21,6 @@ from minitx.training.contrastive import (
     pair_batches,
 )
 from minitx.training.optim import AdamW
-from minitx.training.retrieval import evaluate_retrieval, ranks, similarity_correlation, spearman
 
 
 class Passing(torch.nn.Module):

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from checkpoints import TEXTS, make_checkpoint
 
-from minitx import embed
-from minitx.cli import main
-from minitx.embed import embed_file
+from minitx.app import embed
+from minitx.app.cli import main
+from minitx.app.embed import embed_file
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 

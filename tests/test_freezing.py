@@ -5,13 +5,13 @@ import pytest
 from matplotlib.figure import Figure
 from test_trainer import rows_of
 
+from minitx.app.plots import task_gradients, timeline, training_curves
 from minitx.errors import InputError
+from minitx.evaluation.metrics import Report
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel, TaskWeights
-from minitx.plots import task_gradients, timeline, training_curves
 from minitx.training.freezing import Plan, Stage, freeze, layers, parameter_groups, select, trainable_report
-from minitx.training.metrics import Report
 from minitx.training.optim import AdamW
 from minitx.training.schedules import factor
 from minitx.training.trainer import Epoch, fit

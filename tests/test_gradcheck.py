@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minitx import selfcheck
 from minitx.autograd import functional as F
 from minitx.autograd.engine import no_grad
-from minitx.autograd.gradcheck import gradcheck
-from minitx.autograd.numeric import GradcheckError, compare
 from minitx.autograd.tensor import Tensor, where
 from minitx.errors import InputError
+from minitx.learn import selfcheck
+from minitx.learn.gradcheck import gradcheck
+from minitx.learn.numeric import GradcheckError, compare
 from minitx.nn.layers import Linear
 
 pytestmark = pytest.mark.quick
@@ -560,7 +560,7 @@ def test_gradcheck_of_where_with_a_mask_argument():
 
 
 def test_gradcheck_runs_without_torch():
-    code = "import sys; sys.modules['torch'] = None; from minitx import selfcheck; selfcheck.OPS[0].build()"
+    code = "import sys; sys.modules['torch'] = None; from minitx.learn import selfcheck; selfcheck.OPS[0].build()"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -603,6 +603,6 @@ def test_the_wrong_op_says_what_the_guide_says(guide):
 def test_every_explanation_is_in_the_guides_table():
     explanations = re.findall(r"^\| (?!It says|---)(.*?) \|", GUIDE, re.MULTILINE)
     known = {re.sub(r" (of the result|[kn]\b).*| over axis.*", "", e) for e in explanations}
-    source = inspect.getsource(importlib.import_module("minitx.autograd.gradcheck"))
+    source = inspect.getsource(importlib.import_module("minitx.learn.gradcheck"))
     assert len(known) == 11
     assert all(e.split(" that does")[0] in source for e in known)

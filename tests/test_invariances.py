@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from minitx.autograd import functional as F
+from minitx.learn import invariances
+from minitx.learn.invariances import TEXTS, InvarianceError, check_invariances
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
-from minitx.training import invariances
-from minitx.training.invariances import TEXTS, InvarianceError, check_invariances
 from minitx.training.optim import SGD
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitx.data.leakage import KINDS, SIMILARITY, leakage_report
 from minitx.data.reviews import read_reviews
 from minitx.data.split import LabelledTexts, normalise, split
+from minitx.evaluation.leakage import KINDS, SIMILARITY, leakage_report
 
 
 def rows(texts, ids=None):

@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional as TF
 
 from minitx.autograd import functional as F
-from minitx.autograd.gradcheck import gradcheck
 from minitx.autograd.tensor import Tensor
+from minitx.learn.gradcheck import gradcheck
 
 pytestmark = pytest.mark.quick
 

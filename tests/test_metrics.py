@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from minitx.training.metrics import Report, confusion_matrix, report_probabilities
+from minitx.evaluation.metrics import Report, confusion_matrix, report_probabilities
 
 CLASSES = ("negative", "neutral", "positive")
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
-from minitx.data.split import LabelledTexts
-from minitx.mistakes import (
+from minitx.app.mistakes import (
     Mistake,
     Piece,
     _strongest,
@@ -19,6 +18,9 @@ from minitx.mistakes import (
     worst_mistakes,
     write_mistakes_page,
 )
+from minitx.data.split import LabelledTexts
+from minitx.evaluation.attribution import token_contributions
+from minitx.evaluation.metrics import Report, report_probabilities
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
@@ -29,9 +31,7 @@ from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import TruncationWarning
 from minitx.text.tokenizer_json import SpecialToken, TokenizerSpec
 from minitx.text.wordpiece import WordPieceTokenizer
-from minitx.training.attribution import token_contributions
 from minitx.training.baseline import BagOfWords
-from minitx.training.metrics import Report, report_probabilities
 
 TEXTS = [
     "love it so much",

@@ -1,7 +1,7 @@
 """Every op: value, dtype and gradients against torch; any layout, size 1, no elements; numerically; wrong on purpose.
 
-The rows are `minitx.selfcheck.OPS` and `LAYERS`; here is the torch twin of each op, and its composed form if it is
-fused. Cotangents are random and masks ragged throughout.
+The rows are `minitx.learn.selfcheck.OPS` and `LAYERS`; here is the torch twin of each op, and its composed form if it
+is fused. Cotangents are random and masks ragged throughout.
 """
 
 import inspect
@@ -16,14 +16,14 @@ from torch.nn import functional as TF
 
 import minitx.models
 import minitx.nn
-from minitx import selfcheck
-from minitx.autograd import functional, numeric, tensor
+from minitx.autograd import functional, tensor
 from minitx.autograd import functional as F
-from minitx.autograd.gradcheck import gradcheck
-from minitx.autograd.numeric import GradcheckError, compare
 from minitx.autograd.tensor import Tensor, where
+from minitx.learn import numeric, selfcheck
+from minitx.learn.gradcheck import gradcheck
+from minitx.learn.numeric import GradcheckError, compare
+from minitx.learn.selfcheck import LAYERS, OPS, SIZES, TOLERANCE, ragged_mask
 from minitx.nn.module import Module
-from minitx.selfcheck import LAYERS, OPS, SIZES, TOLERANCE, ragged_mask
 from minitx.training import baseline
 
 pytestmark = pytest.mark.quick
@@ -333,7 +333,7 @@ def test_the_table_has_every_op_and_layer(cases, public):
     public = public()
     code = {name: getattr(thing, "forward", thing).__code__ for name, thing in public.items()}
     covered = {case.name.split()[0] for case in cases if code.get(case.name.split()[0]) in code_run_by(case)}
-    assert set(public) - covered == set(), "add a row to minitx.selfcheck"
+    assert set(public) - covered == set(), "add a row to minitx.learn.selfcheck"
     assert {case.name.split()[0] for case in cases} <= set(public), "a row names what does not exist"
     assert len(public) > 10
 

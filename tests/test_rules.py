@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from minitx.app.settings import read_recipe
 from minitx.data.reviews import label_reviews
 from minitx.data.rules import read_rules
 from minitx.data.samples import synthetic_reviews
 from minitx.data.sentences import COLUMNS, LABEL_NOISE, TEMPLATES, THINGS, synthetic_sentences
 from minitx.data.split import split
 from minitx.errors import InputError
-from minitx.settings import read_recipe
 
 WORDS = {"technical": "crash*, log in,\nsign in", "value": "price"}
 TOPIC = {

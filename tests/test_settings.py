@@ -14,10 +14,10 @@ from checkpoints import make_checkpoint
 from conftest import TINY
 from test_cli import elsewhere, refused, run  # noqa: F401 - a fixture
 
+from minitx.app.experiment import check_two_stage, two_stage_report
+from minitx.app.settings import RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
 from minitx.data.samples import synthetic_reviews
 from minitx.errors import InputError
-from minitx.experiment import check_two_stage, two_stage_report
-from minitx.settings import RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
 from minitx.training.checkpoint import load_model
 from minitx.training.freezing import Stage
 from minitx.training.trainer import TokenisedRows
@@ -243,8 +243,8 @@ def test_assignments_do_not_write_into_the_recipe():
 
 def test_recipes_are_package_data():
     """They are files beside the code, and the wheel's list of files has to name them."""
-    project = tomllib.loads((RECIPES.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["tool"]["setuptools"]["package-data"] == {"minitx": ["recipes/*.toml"]}
+    project = tomllib.loads((RECIPES.parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["setuptools"]["package-data"] == {"minitx": ["app/recipes/*.toml"]}
 
 
 def test_a_model_labelled_by_rules_is_evaluated_by_the_same_rules(capsys, tmp_path):
@@ -277,7 +277,7 @@ def test_two_stages_read_as_one(monkeypatch):
             head: np.eye(2)[np.array(by_token)[[ids[0] for ids in sequences]]] for head, by_token in answers.items()
         }
 
-    monkeypatch.setattr("minitx.experiment.predict", predict)
+    monkeypatch.setattr("minitx.app.experiment.predict", predict)
     rows = TokenisedRows([[3], [2, 2], [1], [0, 0], [0]], {"topic": np.array([1, 2, 1, 0, -100])})
     vectors = np.array([[float(len(ids))] for ids in rows.sequences])
     report = two_stage_report(SimpleNamespace(classes=CLASSES), rows, vectors, "topic", "sentiment", "complaint")

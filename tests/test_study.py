@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from minitx.app.experiment import Experiment
+from minitx.app.study import Study, compare
 from minitx.errors import InputError
-from minitx.experiment import Experiment
-from minitx.study import Study, compare
-from minitx.training.metrics import Report
-from minitx.training.statistics import mean_interval, student_t_quantile
+from minitx.evaluation.metrics import Report
+from minitx.evaluation.statistics import mean_interval, student_t_quantile
 
 SIZES = {flag[2:].replace("-", "_"): int(value) for flag, value in zip(TINY[::2], TINY[1::2], strict=True)}
 
@@ -116,7 +116,7 @@ def test_one_seed_is_one_split_and_one_order_whatever_the_model(monkeypatch, rev
         seen.append((train.labels["sentiment"].tolist(), rng.permutation(len(train.sequences)).tolist()))
         raise FloatingPointError
 
-    monkeypatch.setattr("minitx.experiment.fit", stop)
+    monkeypatch.setattr("minitx.app.experiment.fit", stop)
     sizes = {**SIZES, "hidden_size": 32, "num_layers": 2}
     for seed, settings in ((0, SIZES), (0, sizes), (1, SIZES)):
         arm = Experiment(data=str(reviews_csv), **settings)

@@ -11,9 +11,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as TF
 from tqdm import tqdm
 
+from minitx.app.experiment import class_weights, read_data
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import length_batches
-from minitx.experiment import class_weights, read_data
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel, TaskWeights

@@ -316,7 +316,7 @@ assert min(central) < min(one_sided) / 10, "the symmetric difference is the bett
 assert central[-1] > 100 * min(central), "the smallest h is far from the best: f(x + h) - f(x - h) has lost its digits"
 
 # %% [markdown]
-# So the definition is a witness, not a method: `minitx.autograd.gradcheck` uses it to test each operation once, and
+# So the definition is a witness, not a method: `minitx.learn.gradcheck` uses it to test each operation once, and
 # training uses the engine.
 #
 # ## Exercise

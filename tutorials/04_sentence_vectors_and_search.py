@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 
 from minitx import AdamW, BPETokenizer, EncoderConfig, SentenceEncoder
+from minitx.evaluation.retrieval import evaluate_retrieval
 from minitx.models.search import cos_sim, semantic_search
 from minitx.training.contrastive import fit_pairs
-from minitx.training.retrieval import evaluate_retrieval
 
 PICTURE = Path("runs/tutorials/04_sentence_vectors_and_search.png")
 threadpool_limits(1)  # matrices as small as these are not worth sharing between threads, which would mostly wait

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
-from minitx.data.csv_files import PathLike, csv_header, csv_records, open_text
+from minitx.data.csv_files import csv_header, csv_records
 from minitx.data.rules import NO_LABEL, TextRule
 from minitx.data.split import LabelledTexts, check_classes, group_rows, normalise
 from minitx.errors import InputError
+from minitx.system import PathLike, open_text
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from minitx.data.csv_files import PathLike, csv_header, csv_records, open_text
+from minitx.data.csv_files import csv_header, csv_records
 from minitx.errors import InputError
+from minitx.system import PathLike, open_text
 
 
 def stream_texts(path: PathLike, text_column: str | None = None) -> Iterator[str]:

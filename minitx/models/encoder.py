@@ -10,8 +10,8 @@ import numpy as np
 from minitx.autograd.tensor import Tensor, cat
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
-from minitx.models.directories import find_directory, new_directory
 from minitx.models.encoding import run_batches
+from minitx.models.hub import find_directory
 from minitx.models.pretrained import Unwritten, check_size, load_weights, read_directory, write_directory
 from minitx.models.search import SIMILARITIES, normalized
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
@@ -19,6 +19,7 @@ from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.nn.position import LearnedPosition, RelativePositionBias, SinusoidalPosition
 from minitx.nn.transformer import TransformerEncoder
+from minitx.system import new_directory
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import Tokenizer
 from minitx.text.wordpiece import WordPieceTokenizer

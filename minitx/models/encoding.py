@@ -7,7 +7,6 @@ a matrix product is then spread over the cores too. The longest sequences go fir
 same time.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,13 +15,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from minitx.autograd.engine import no_grad
+from minitx.system import usable_cores
 
 TOKENS_IN_CACHE = 768  # of one piece of work: more is no faster, and would leave the cores unevenly loaded
-
-
-def usable_cores() -> int:
-    """Cores this process may run on, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def equal_length_batches(lengths: np.ndarray, batch_size: int) -> list[list[np.ndarray]]:

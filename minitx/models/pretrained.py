@@ -24,14 +24,13 @@ import safetensors.numpy
 from minitx.errors import InputError
 from minitx.models.architectures import OTHER_USES, TOKEN_TYPES, Architecture, architecture_for, architecture_of
 from minitx.models.config import EncoderConfig
-from minitx.models.directories import CONFIG, MODULES, WEIGHTS, write_json
 from minitx.models.search import SIMILARITIES
 from minitx.nn.module import Module
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.position import SinusoidalPosition
+from minitx.system import CONFIG, MODULES, WEIGHTS, read_json, write_json
 from minitx.text.bpe import BPETokenizer
 from minitx.text.load import load_tokenizer
-from minitx.text.tokenizer_json import parse_json, read_text
 from minitx.text.wordpiece import WordPieceTokenizer
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy has no BF16: the upper half of an F32
@@ -106,7 +105,7 @@ def read_directory(path: Path) -> Pretrained:
 def _read_object(path: Path, optional: bool = False) -> dict[str, Any]:
     if optional and not path.exists():
         return {}
-    data = parse_json(read_text(path), path)
+    data = read_json(path)
     if not isinstance(data, dict):
         raise InputError(f"{path} holds a {type(data).__name__}; it must be an object")
     return data
@@ -128,7 +127,7 @@ def _read_modules(path: Path) -> dict[str, str]:
         return {"Transformer": ""}
     modules: dict[str, str] = {}
     order = ("Transformer", "Pooling", "Normalize")
-    entries = parse_json(read_text(file), file)
+    entries = read_json(file)
     for entry in entries if isinstance(entries, list) else [None]:
         if not (isinstance(entry, dict) and isinstance(entry.get("type"), str) and isinstance(entry.get("path"), str)):
             raise InputError(f'{file}: expected a list of objects with "type" and "path", found {str(entry)[:60]}')

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from minitx.errors import InputError
+from minitx.system import read_json, read_text
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import CLS_NAMES, PAD_NAMES, SEP_NAMES
 from minitx.text.tokenizer_json import (
@@ -12,8 +13,6 @@ from minitx.text.tokenizer_json import (
     TokenizerSpec,
     check_merges,
     check_vocab,
-    parse_json,
-    read_text,
     read_tokenizer_json,
 )
 from minitx.text.wordpiece import WordPieceTokenizer
@@ -40,7 +39,7 @@ def load_tokenizer(path: str | PathLike[str]) -> BPETokenizer | WordPieceTokeniz
         return _build(read_tokenizer_json(path))
     config: dict[str, Any] = {}
     if (path / "tokenizer_config.json").exists():
-        config = parse_json(read_text(path / "tokenizer_config.json"), path / "tokenizer_config.json")
+        config = read_json(path / "tokenizer_config.json")
         if not isinstance(config, dict):
             raise InputError(f"{path / 'tokenizer_config.json'} holds a {type(config).__name__}; it must be an object")
     if (path / "tokenizer.json").exists():
@@ -109,7 +108,7 @@ def _read_cleaning(config: dict[str, Any], spec: TokenizerSpec) -> None:
 
 def _from_vocab_and_merges(vocab_path: Path, merges_path: Path, config: dict[str, Any]) -> TokenizerSpec:
     """vocab.json is {token: id}; merges.txt is one "left right" a line after a line that begins with #version."""
-    vocab = check_vocab(parse_json(read_text(vocab_path), vocab_path), str(vocab_path))
+    vocab = check_vocab(read_json(vocab_path), str(vocab_path))
     lines = read_text(merges_path).split("\n")
     if lines and lines[0].startswith("#version"):
         del lines[0]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minitx.errors import InputError
+from minitx.system import read_json
 
 Json = dict[str, Any]
 MAX_ID = 0x10FFFF  # a token is one character, chr(id), while words are merged
@@ -56,41 +57,6 @@ class TokenizerSpec:
 
 
 # Reading. `where` is the path of names that leads to a value, for the message when it is wrong.
-
-
-def read_text(path: str | PathLike[str]) -> str:
-    """A whole UTF-8 file; an InputError that says why when it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a directory, not a file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def parse_json(text: str, path: str | PathLike[str]) -> Any:
-    """JSON in which no key occurs twice: the second of two equal tokens would silently win."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> Json:
-        result = dict(pairs)
-        if len(result) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise InputError(f"{path}: the key {twice!r} occurs twice in one object")
-        return result
-
-    try:
-        return json.loads(text, object_pairs_hook=unique)
-    except InputError:
-        raise
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply to be a tokenizer file") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
 
 
 def _take(data: Any, key: str, kind: type, where: str, default: Any = ...) -> Any:
@@ -145,7 +111,7 @@ def read_tokenizer_json(path: str | PathLike[str]) -> TokenizerSpec:
     Raises:
         InputError: the file cannot be read, is damaged, or has a part that minitx does not implement.
     """
-    data, where = parse_json(read_text(path), path), str(path)
+    data, where = read_json(path), str(path)
     model = _take(data, "model", dict, where)
     # Files older than tokenizers 0.9 leave the type of the model out; only BPE has merges.
     kind = _take(model, "type", str, f"{where}: model", "BPE" if "merges" in model else "WordPiece")

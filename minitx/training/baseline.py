@@ -29,12 +29,12 @@ from tqdm import tqdm
 from minitx.autograd import functional as F
 from minitx.autograd.engine import Gradients, no_grad
 from minitx.autograd.tensor import Tensor
-from minitx.data.leakage import fingerprints
 from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
+from minitx.evaluation.leakage import fingerprints
+from minitx.evaluation.metrics import Report, report_probabilities
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module
-from minitx.training.metrics import Report, report_probabilities
 from minitx.training.optim import Adam
 from minitx.training.schedules import with_warmup
 

@@ -18,10 +18,9 @@ import safetensors
 import safetensors.numpy
 
 from minitx.errors import InputError
-from minitx.models.directories import CONFIG, WEIGHTS, write_json
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
-from minitx.text.tokenizer_json import parse_json, read_text
+from minitx.system import CONFIG, WEIGHTS, read_json, write_json
 
 FORMAT, VERSION = "minitx", 2
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
@@ -57,7 +56,7 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"{directory} is not a complete result directory: {', '.join(missing)} is missing")
     path = directory / SETTINGS
-    config = parse_json(read_text(path), path)
+    config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f'{path} was not written by minitx: "format" is not "{FORMAT}"')
     if config.get("version") != VERSION:

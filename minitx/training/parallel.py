@@ -18,10 +18,10 @@ from minitx.autograd import engine
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch
-from minitx.models.encoding import usable_cores
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.layers import Dropout
 from minitx.nn.module import Parameter
+from minitx.system import usable_cores
 
 # A thread takes its part of the batch in shares of about so many tokens: their activations stay close to its core from
 # one op to the next, and only one share's are alive at a time.

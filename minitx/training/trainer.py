@@ -15,8 +15,8 @@ from tqdm import tqdm
 from minitx.autograd.engine import no_grad
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch, length_batches
+from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.models.multitask import MultiTaskModel, TaskWeights
-from minitx.training.metrics import Report, confusion_matrix
 from minitx.training.optim import Optimizer, WeightAverage, clip_grad_norm_
 from minitx.training.parallel import DataParallel, Result
 from minitx.training.schedules import LambdaLR

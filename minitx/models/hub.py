@@ -1,21 +1,15 @@
-"""Directories that are written whole or not at all, and where a model of a given name is on this machine."""
+"""Where is a model of a given name: on this machine, or on the hub?"""
 
 import hashlib
 import importlib
 import importlib.util
-import json
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from minitx.errors import InputError
+from minitx.system import CONFIG, WEIGHTS
 
-CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"
 # Name of a model -> the package that carries it (extra `minilm`), and the checksum of its weights.
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": (
@@ -24,50 +18,6 @@ PACKAGED = {
     )
 }
 DOWNLOADED = ("*.json", "*.txt", WEIGHTS)  # of a model on the hub; * crosses folders there
-
-
-@contextmanager
-def new_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary directory beside `path` that takes its place once the block has ended without an error.
-
-    `InputError` at once if `path` exists (and, with `overwrite`, if it is something other than a model directory),
-    or cannot be created.
-    """
-    check_target(path, overwrite)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise InputError(f"cannot create {path}: {error.strerror}") from error
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if path.exists():  # put aside until the new one is in its place
-            os.replace(path, old := partial.with_name(f"{partial.name}-old"))
-            os.replace(partial, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def check_target(path: Path, overwrite: bool = False) -> None:
-    """`InputError` if a model may not be written to `path`."""
-    if not path.exists():
-        return
-    if not overwrite:
-        raise InputError(f"{path} exists already: choose another directory, or pass --overwrite to replace it")
-    missing = [name for name in (CONFIG, WEIGHTS, MODULES) if not (path / name).is_file()]
-    if missing:
-        raise InputError(
-            f"{path} exists and is not a model directory (it has no {missing[0]}): it will not be replaced"
-        )
-
-
-def write_json(path: Path, value: Any) -> None:
-    """UTF-8, two spaces, a newline at the end."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
 def find_directory(name: str | os.PathLike[str]) -> Path:

@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from minitx.app.experiment import Experiment, run
+from minitx.app.plots import interval_picture
 from minitx.errors import InputError
-from minitx.experiment import Experiment, run
-from minitx.models.directories import write_json
-from minitx.plots import interval_picture
-from minitx.training.metrics import Report
-from minitx.training.statistics import Interval, mean_interval
+from minitx.evaluation.metrics import Report
+from minitx.evaluation.statistics import Interval, mean_interval
+from minitx.system import write_json
 
 # What a run of one arm with one seed gives: one number, named numbers, or a report for each head.
 Outcome = float | Mapping[str, float] | Mapping[str, Report]

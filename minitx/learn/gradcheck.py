@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from minitx.autograd.engine import no_grad
-from minitx.autograd.numeric import (
+from minitx.autograd.tensor import Tensor
+from minitx.learn.numeric import (
     Comparison,
     Function,
     GradcheckError,
@@ -19,7 +20,6 @@ from minitx.autograd.numeric import (
     in_float64,
     slopes,
 )
-from minitx.autograd.tensor import Tensor
 
 
 def gradcheck(

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
-from minitx.models.directories import write_json
 from minitx.models.encoder import SentenceEncoder
+from minitx.system import write_json
 from minitx.text.tokenizer import TruncationWarning
 
 TEXTS_AT_ONCE = 4096  # enough for batches of one length each

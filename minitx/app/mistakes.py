@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from minitx.data.split import LabelledTexts, normalise
+from minitx.evaluation.attribution import token_contributions
+from minitx.evaluation.metrics import Report, report_probabilities
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.tokenizer import Tokenizer, TruncationWarning
-from minitx.training.attribution import token_contributions
 from minitx.training.baseline import BagOfWords
-from minitx.training.metrics import Report, report_probabilities
 
 SHOWN = 20  # mistakes for each head
 NAMED = 4  # tokens that are named below a mistake, for and against

@@ -10,30 +10,29 @@ from pathlib import Path
 
 import numpy as np
 
+from minitx.app.plots import confusion_picture, task_gradients, timeline, training_curves
+from minitx.app.settings import Experiment
 from minitx.data.batches import length_batches, padding_waste
-from minitx.data.leakage import LeakageReport, leakage_report
 from minitx.data.reviews import REVIEW_RULES, Audit, label_frame, label_reviews, read_labelled, read_reviews
 from minitx.data.rules import TextRule, read_rules
 from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
 from minitx.data.sentences import COLUMNS, SENTENCES_NAME, synthetic_sentences
 from minitx.data.split import LabelledTexts, Split, split
 from minitx.errors import InputError
+from minitx.evaluation.leakage import LeakageReport, leakage_report
+from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.models.cooccurrence import cooccurrence_vectors
-from minitx.models.directories import new_directory, write_json
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel, TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize, Pooling
-from minitx.plots import confusion_picture, task_gradients, timeline, training_curves
-from minitx.settings import Experiment
+from minitx.system import new_directory, usable_cores, write_json
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import Tokenizer, TruncationWarning
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, save_model
 from minitx.training.freezing import Plan, parameter_groups, trainable_report
-from minitx.training.metrics import Report, confusion_matrix
 from minitx.training.optim import AdamW
-from minitx.training.parallel import usable_cores
 from minitx.training.schedules import factor
 from minitx.training.trainer import Epoch, TokenisedRows, best_epoch, evaluate, fit, predict
 

@@ -19,10 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 from minitx.autograd import functional as F
-from minitx.autograd.gradcheck import gradcheck
-from minitx.autograd.numeric import GradcheckError, compare
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
+from minitx.learn.gradcheck import gradcheck
+from minitx.learn.numeric import GradcheckError, compare
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MLP, MultiTaskModel, TaskWeights
@@ -393,3 +393,21 @@ def check_op(target: str, shapes: Sequence[tuple[int, ...]], seed: int = 0) -> s
     return (
         f"{target} is right on {domain} inputs of shapes {[*shapes]}: worst relative error {worst:.1e}; keeps float32"
     )
+
+
+def main(target: str | None, shapes: Sequence[tuple[int, ...]], seed: int) -> int:
+    """`minitx gradcheck`: every op and layer or, with a `target`, an op of the reader's own; 1 if a gradient is wrong."""
+    if target is None and shapes:
+        raise InputError("--shape goes with an op of your own, as in minitx gradcheck my_ops:swish --shape 3,4")
+    try:
+        if target is not None:
+            print(check_op(target, shapes, seed))
+            return 0
+        rows = check_all(progress=sys.stderr.isatty())
+        print(f"{format_table(rows)}\n\nyour own: {HOW_TO}")
+        if not all(row.passed for row in rows):
+            raise GradcheckError("a gradient of minitx is wrong")
+    except GradcheckError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from minitx.evaluation.metrics import Report
+from minitx.evaluation.statistics import mean_interval
 from minitx.training.freezing import Plan
-from minitx.training.metrics import Report
-from minitx.training.statistics import mean_interval
 from minitx.training.trainer import Epoch, best_epoch
 
 TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"

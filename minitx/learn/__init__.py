@@ -1,0 +1,1 @@
+"""Is my own code right? Plain twins of every fused op, gradient checks, checks of a whole model."""

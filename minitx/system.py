@@ -1,0 +1,115 @@
+"""What several rooms need of the machine: files that are UTF-8 or refused, directories written whole, cores."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, TextIO
+
+from minitx.errors import InputError
+
+PathLike = str | os.PathLike[str]
+CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"  # what makes a directory a model's
+
+
+def usable_cores() -> int:
+    """Cores this process may run on, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def open_text(path: PathLike) -> Iterator[TextIO]:
+    """Open UTF-8 text, with or without a byte order mark, and turn whatever goes wrong into an InputError."""
+    name = os.fspath(path)
+    try:
+        with open(path, "rb") as binary, TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
+            try:
+                yield file
+            except UnicodeDecodeError as error:  # it counts from the start of its last piece, which ends at tell()
+                offset = binary.tell() - len(error.object) + error.start
+                raise InputError(f"{name}: not UTF-8 at byte {offset:,}; save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}; expected a readable file") from None
+
+
+def read_text(path: PathLike) -> str:
+    """A whole UTF-8 file; an InputError that says why when it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a directory, not a file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_json(path: PathLike) -> Any:
+    """A UTF-8 file of JSON in which no key occurs twice: the second of two equal tokens would silently win."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise InputError(f"{path}: the key {twice!r} occurs twice in one object")
+        return result
+
+    try:
+        return json.loads(read_text(path), object_pairs_hook=unique)
+    except InputError:
+        raise
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """UTF-8, two spaces, a newline at the end."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def new_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary directory beside `path` that takes its place once the block has ended without an error.
+
+    `InputError` at once if `path` exists (and, with `overwrite`, if it is something other than a model directory),
+    or cannot be created.
+    """
+    check_target(path, overwrite)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise InputError(f"cannot create {path}: {error.strerror}") from error
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if path.exists():  # put aside until the new one is in its place
+            os.replace(path, old := partial.with_name(f"{partial.name}-old"))
+            os.replace(partial, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_target(path: Path, overwrite: bool = False) -> None:
+    """`InputError` if a model may not be written to `path`."""
+    if not path.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{path} exists already: choose another directory, or pass --overwrite to replace it")
+    missing = [name for name in (CONFIG, WEIGHTS, MODULES) if not (path / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{path} exists and is not a model directory (it has no {missing[0]}): it will not be replaced"
+        )
