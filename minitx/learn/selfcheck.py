@@ -396,7 +396,7 @@ def check_op(target: str, shapes: Sequence[tuple[int, ...]], seed: int = 0) -> s
 
 
 def main(target: str | None, shapes: Sequence[tuple[int, ...]], seed: int) -> int:
-    """`minitx gradcheck`: every op and layer or, with a `target`, an op of the reader's own; 1 if a gradient is wrong."""
+    """`minitx gradcheck`: every op and layer or, with a `target`, an op of your own; 1 if a gradient is wrong."""
     if target is None and shapes:
         raise InputError("--shape goes with an op of your own, as in minitx gradcheck my_ops:swish --shape 3,4")
     try:
