@@ -22,7 +22,7 @@ import torch
 import transformers
 from torch.nn import functional as TF
 
-from minitx.app.experiment import read_data
+from minitx.app.prepare import read_data
 from minitx.data.batches import length_batches
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory

@@ -17,7 +17,8 @@ from torch.nn import functional as TF
 from tqdm import tqdm
 
 from benchmarks.bench_finetune import Twin
-from minitx.app.experiment import Job, prepare, train
+from minitx.app.experiment import train
+from minitx.app.prepare import Job, prepare
 from minitx.app.settings import Experiment, experiment_of, read_recipe
 from minitx.data.batches import Batch, length_batches, pad
 from minitx.evaluation.metrics import Report, confusion_matrix

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minitx.app.experiment import Job, prepare, train
+from minitx.app.experiment import train
+from minitx.app.prepare import Job, prepare
 from minitx.app.settings import Experiment, experiment_of, read_recipe
 from minitx.app.study import Arm, Study
 from minitx.evaluation.metrics import Report

@@ -21,7 +21,7 @@ Reading order, each file resting on those before it:
 """
 
 from minitx.autograd.anomaly import detect_anomaly
-from minitx.autograd.engine import no_grad
+from minitx.autograd.context import inference, no_grad
 from minitx.autograd.profiler import profile
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.errors import InputError
@@ -32,8 +32,9 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.module import Module, Parameter
 from minitx.text.bpe import BPETokenizer
-from minitx.training.freezing import Plan, Stage, parameter_groups, trainable_report
+from minitx.training.freezing import Plan, Stage, parameter_groups
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
+from minitx.training.trainable import trainable_report
 
 __all__ = [
     "SGD",
@@ -54,6 +55,7 @@ __all__ = [
     "clip_grad_norm_",
     "detect_anomaly",
     "gradcheck",
+    "inference",
     "no_grad",
     "parameter_groups",
     "profile",

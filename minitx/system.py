@@ -4,16 +4,45 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
+from threadpoolctl import threadpool_limits
+
 from minitx.errors import InputError
 
 PathLike = str | os.PathLike[str]
 CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"  # what makes a directory a model's
+
+
+_blas = threading.Lock()
+_blas_users = 0
+_blas_limits: Any = None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """One BLAS thread inside, for each of the threads that share our work.
+
+    The limit is the whole process's. So whoever comes first sets it and whoever leaves last restores what was before,
+    in whatever order blocks in several threads overlap.
+    """
+    global _blas_users, _blas_limits
+    with _blas:
+        if not _blas_users:
+            _blas_limits = threadpool_limits(1, user_api="blas")
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas:
+            _blas_users -= 1
+            if not _blas_users:
+                _blas_limits.restore_original_limits()
 
 
 def usable_cores() -> int:

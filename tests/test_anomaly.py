@@ -10,7 +10,7 @@ import pytest
 from minitx.autograd import engine
 from minitx.autograd import functional as F
 from minitx.autograd.anomaly import AnomalyError, detect_anomaly
-from minitx.autograd.engine import no_grad
+from minitx.autograd.context import no_grad
 from minitx.autograd.tensor import Tensor
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from minitx.autograd import engine
-from minitx.autograd.engine import is_grad_enabled, no_grad, topological_order, unbroadcast
+from minitx.autograd.context import no_grad
+from minitx.autograd.engine import topological_order, unbroadcast
 from minitx.autograd.tensor import Tensor, as_tensor, cat, where
 from minitx.learn.gradcheck import gradcheck
 from minitx.nn.module import Parameter

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from minitx.app.experiment import Experiment
+from minitx.app.settings import Experiment
 from minitx.errors import InputError
 from minitx.system import new_directory
 from minitx.training.checkpoint import load_model

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minitx.autograd import functional as F
-from minitx.autograd.engine import no_grad
+from minitx.autograd.context import no_grad
 from minitx.autograd.tensor import Tensor, where
 from minitx.errors import InputError
 from minitx.learn import selfcheck

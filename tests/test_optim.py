@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from minitx.autograd import functional as F
-from minitx.autograd.engine import RowGradient
+from minitx.autograd.rows import RowGradient
 from minitx.autograd.tensor import Tensor
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module, Parameter

@@ -14,8 +14,8 @@ from checkpoints import make_checkpoint
 from conftest import TINY
 from test_cli import elsewhere, refused, run  # noqa: F401 - a fixture
 
-from minitx.app.experiment import check_two_stage, two_stage_report
 from minitx.app.settings import RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
+from minitx.app.two_stage import check_two_stage, two_stage_report
 from minitx.data.samples import synthetic_reviews
 from minitx.errors import InputError
 from minitx.training.checkpoint import load_model

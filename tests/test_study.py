@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from minitx.app.experiment import Experiment
+from minitx.app.settings import Experiment
 from minitx.app.study import Study, compare
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report

@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as TF
 from tqdm import tqdm
 
-from minitx.app.experiment import class_weights, read_data
+from minitx.app.prepare import class_weights, read_data
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import length_batches
 from minitx.models.config import EncoderConfig

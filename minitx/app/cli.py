@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minitx.app.embed import check_out, embed_file
-from minitx.app.experiment import prepare, read_data, run
+from minitx.app.experiment import run
 from minitx.app.mistakes import write_mistakes_page
-from minitx.app.plots import timeline
+from minitx.app.prepare import prepare, read_data
 from minitx.app.settings import CHOICES, RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
+from minitx.app.timeline import timeline
 from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
 from minitx.errors import InputError

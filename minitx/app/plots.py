@@ -1,26 +1,22 @@
 """Every picture. Figures are drawn without pyplot, so nothing is global and no window system is needed."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import mean_interval
-from minitx.training.freezing import Plan
 from minitx.training.trainer import Epoch, best_epoch
 
 TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"
 
 
-def _epoch_axis(axes: Axes, epochs: Sequence[Epoch]) -> None:
-    """Whole epochs below the picture, all of a run, whatever is drawn of them and be there only one."""
+def epoch_axis(axes: Axes, epochs: Sequence[Epoch]) -> None:
+    """Label the axis with whole epochs, from the first to the last of the run, even if there is only one."""
     axes.set_xlabel("epoch")
     axes.set_xlim(0.7, len(epochs) + 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -45,7 +41,7 @@ def training_curves(epochs: Sequence[Epoch], path: Path, title: str) -> None:
                 axes.axhline(baseline, color=BASELINE, linestyle="--", label="always the largest class")
             axes.axvline(best, color="black", linewidth=0.8, linestyle=":", label=f"kept: epoch {best}")
             axes.set_title(f"{head}: {metric.replace('macro_f1', 'macro-F1')}", fontsize=10)
-            _epoch_axis(axes, epochs)
+            epoch_axis(axes, epochs)
             if metric != "loss":
                 axes.set_ylim(0, 1)
             axes.grid(alpha=0.25)
@@ -70,83 +66,6 @@ def confusion_picture(report: Report, path: Path, title: str) -> None:
     axes.set_ylabel("true")
     axes.set_title(f"{title}\naccuracy {report.accuracy:.3f}, macro-F1 {report.macro_f1:.3f}", fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-    figure.savefig(path, dpi=120)
-
-
-def timeline(plan: Plan, path: Path) -> None:
-    """Layer by step, coloured by the rate the plan will set; hatched where a layer is frozen.
-
-    Drawn from the plan that training obeys. A layer whose parameters have several rates shows the highest, and one of
-    which only a part trains says how much. At its right edge stands the highest rate a layer ever gets: colours do not
-    tell 5 % from each other.
-    """
-    # As many columns as can be told apart; among them the steps at which something changes, and each stage's fastest.
-    stages = pairwise([*plan.starts, plan.total_steps])
-    peaks = [max(range(start, end), key=plan.factor) for start, end in stages]
-    steps = sorted({*np.linspace(0, plan.total_steps, 400, endpoint=False).astype(int).tolist(), *plan.starts, *peaks})
-    rows, rates, shares = plan.by_layer(steps)
-    epochs = np.array([*steps, plan.total_steps]) / plan.steps_per_epoch
-    figure = Figure(figsize=(10, 0.34 * len(rows) + 1.6), layout="constrained")
-    axes = figure.add_subplot()
-    # The ends of warmup and decay are 0, for which a logarithmic scale has no colour: they get its lowest.
-    peak = max(rates.max(), 1e-12)
-    low = min(rates.max(axis=1, where=rates > 0, initial=0)[rates.any(axis=1)], default=peak) / 30
-    colours = axes.pcolormesh(
-        epochs,
-        np.arange(len(rows) + 1),
-        np.ma.masked_where(shares == 0, np.maximum(rates, low)),
-        norm=LogNorm(low, peak * 1.001),
-        cmap="viridis",
-    )
-    for row, layer_shares in enumerate(shares):
-        changes = np.flatnonzero(np.diff(layer_shares, prepend=np.nan, append=np.nan) != 0)
-        for first, last in pairwise(changes):
-            start, width = epochs[first], epochs[last] - epochs[first]
-            if layer_shares[first] == 0:
-                frozen = Rectangle((start, row), width, 1, facecolor="#eee", edgecolor="#999", hatch="////")
-                frozen.set_linewidth(0)
-                axes.add_patch(frozen)
-            elif layer_shares[first] < 1:
-                note = f"{layer_shares[first]:.0%} of it trains"
-                axes.text(start + width / 2, row + 0.5, note, ha="center", va="center", fontsize=8, color="white")
-    for row, rate in enumerate(rates.max(axis=1)):
-        if rate > 0:
-            axes.text(1.01, row + 0.5, f"{rate:.2e}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    for start in plan.starts[1:]:
-        axes.axvline(start / plan.steps_per_epoch, color="black", linewidth=0.8, linestyle=":")
-    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
-    axes.set_xlim(0, epochs[-1])
-    axes.set_ylim(0, len(rows))
-    axes.set_xlabel(f"epoch ({plan.steps_per_epoch:,} steps each)")
-    axes.set_title("the plan: learning rate of each layer; hatched where it is frozen; right: its highest", fontsize=10)
-    if rates.any():
-        figure.colorbar(colours, ax=axes, label="learning rate")
-    figure.savefig(path, dpi=120)
-
-
-def task_gradients(epochs: Sequence[Epoch], path: Path, title: str) -> None:
-    """Do the tasks help or fight? Left: how strongly each pulls the encoder. Right: the cosine between each two."""
-    numbers, tasks = [epoch.number for epoch in epochs], list(epochs[0].train)
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
-    figure.suptitle(title)
-    left, right = figure.subplots(1, 2)
-    for task in tasks:
-        left.plot(numbers, [e.gradients[f"gradient_norm_{task}"] for e in epochs], "o-", markersize=4, label=task)
-    for a, b in combinations(tasks, 2):
-        cosines = [e.gradients[f"gradient_cosine_{a}_{b}"] for e in epochs]
-        right.plot(numbers, cosines, "o-", markersize=4, label=f"{a} and {b}")
-    for axes in (left, right):
-        _epoch_axis(axes, epochs)  # those in which the encoder was frozen too
-        axes.grid(alpha=0.25)
-    left.set_title("length of each task's gradient by the encoder's weights", fontsize=10)
-    left.set_ylim(bottom=0)
-    left.legend(fontsize=8)
-    right.set_title("cosine between the tasks' gradients: mean over steps", fontsize=10)
-    right.axhline(0, color="black", linewidth=0.8)
-    right.set_ylim(-1, 1)
-    right.text(0.01, 0.97, "pull together", transform=right.transAxes, va="top", fontsize=8, color="#555555")
-    right.text(0.01, 0.03, "fight", transform=right.transAxes, va="bottom", fontsize=8, color="#555555")
-    right.legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=120)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minitx.autograd import engine
+from minitx.autograd.context import Watcher, watching
 from minitx.autograd.engine import Node, op_name
 
 
@@ -25,20 +25,16 @@ def detect_anomaly() -> Iterator[None]:
             loss.backward()
 
     names the op, the path of the module that called it, and what went in. Both passes belong inside: where a
-    derivative fails, the path is that of the forward call. Holds for all threads, and costs a pass over every array;
-    outside, nothing but a comparison with None. NumPy's warnings are off inside, in this thread. Torch:
-    `torch.autograd.detect_anomaly`, which looks at the backward pass only.
+    derivative fails, the path is that of the forward call. Holds for this thread and those that share its batches, and
+    costs a pass over every array. NumPy's warnings are off inside. Torch: `torch.autograd.detect_anomaly`, which looks
+    at the backward pass only.
     """
-    previous, engine.monitor = engine.monitor, _Monitor()
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    finally:
-        engine.monitor = previous
+    with np.errstate(all="ignore"), watching(_Detector()):
+        yield
 
 
-class _Monitor:
-    """What `engine`, `Tensor.from_op` and `Module.__call__` tell about, while it is on."""
+class _Detector(Watcher):
+    """Looks at every array that an op makes."""
 
     def __init__(self) -> None:
         self.calls = _Calls()
@@ -58,10 +54,6 @@ class _Monitor:
         finally:
             self.calls.stack.pop()
 
-    def region(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Around work that is no op."""
-        return contextlib.nullcontext()
-
     def after_forward(self, out: Node, parents: tuple[Node, ...], backward: Callable[..., Any]) -> None:
         """An op was done."""
         place = self.place()
@@ -73,8 +65,9 @@ class _Monitor:
         verb = "made" if all(np.isfinite(parent.data).all() for parent in parents) else "was given, and passed on,"
         raise AnomalyError(f"{op_name(backward)}{place} {verb} {_what(out.data)} in the forward pass, from {inputs}")
 
-    def after_backward(self, node: Node, i: int, dy: np.ndarray, dx: np.ndarray) -> None:
+    def after_backward(self, node: Node, i: int, dy: np.ndarray, dx: Any) -> None:
         """An op computed the derivative by its input `i`."""
+        dx = np.asarray(dx)
         if np.isfinite(dx).all():
             return
         verb = "made" if np.isfinite(dy).all() else "was given, and passed on,"

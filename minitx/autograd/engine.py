@@ -11,100 +11,24 @@ lives with the ops. What is left is bookkeeping, and it lives here, once:
   walking back through `c` reaches `b` twice. Recursing at the first visit would send half of `db` to `a`, and
   then all of it again. Visiting nodes in reverse topological order makes `db` complete before it is used.
 * **Accumulation.** Shares are added. Leaves (what the user created) keep the sum in `.grad`, over several
-  `backward()` calls too, as in torch; what lies between is forgotten as soon as it has been passed on.
+  `backward()` calls too, as in torch; what lies between is forgotten as soon as it has been passed on. What an op
+  returns may be in use elsewhere (`x + y` hands one array to both), so nobody writes into it: the first sum of two
+  derivatives makes a new array, and a leaf's `.grad` is always memory of its own.
 * **Un-broadcasting.** Where the forward pass stretched an axis, the backward pass sums over it.
 * **Not working for nothing.** A parent that needs no gradient gets none, and an op may hand over a function in
   place of an array, which is called only if the gradient is wanted: a frozen weight then costs no matmul.
 """
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from minitx.autograd.context import current
 
-class RowGradient(NDArrayOperatorsMixin):
-    """The derivative of a table (V, D) of which only some rows were looked up: those rows, and nothing for the others.
-
-    A batch holds a few hundred of 30,000 tokens. A full gradient of zeros, and an optimizer that goes through it,
-    would be most of the work of a small model. In arithmetic it becomes the full array, as by `np.asarray(gradient)`.
-    Torch: a sparse gradient.
-    """
-
-    def __init__(self, rows: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) -> None:
-        self.rows = rows  # (N,) integers, in any order and any number of times
-        self.values = values  # (N, D), the share that each looked-up row adds
-        self.shape, self.dtype = shape, values.dtype
-
-    def __add__(self, other: "RowGradient | np.ndarray") -> "RowGradient | np.ndarray":
-        if isinstance(other, np.ndarray):
-            return np.asarray(self) + other
-        rows, values = np.concatenate([self.rows, other.rows]), np.concatenate([self.values, other.values])
-        return RowGradient(rows, values, self.shape)
-
-    def coalesce(self) -> "RowGradient":
-        """Each row once, ascending, with the sum of its shares.
-
-        Sorted by row, the shares of a row lie together and are summed in one pass: several times faster than
-        `np.add.at`.
-        """
-        if np.all(self.rows[1:] > self.rows[:-1]):
-            return self
-        order = np.argsort(self.rows, kind="stable")
-        rows = self.rows[order]
-        starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
-        return RowGradient(rows[starts], np.add.reduceat(self.values[order], starts, axis=0), self.shape)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
-        arrays = [np.asarray(x) if isinstance(x, RowGradient) else x for x in inputs]
-        if out and not isinstance(out[0], RowGradient):
-            options["out"] = out
-        return getattr(ufunc, method)(*arrays, **options)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        once = self.coalesce()
-        dense = np.zeros(self.shape, dtype or self.dtype)
-        dense[once.rows] = once.values
-        return dense
-
-
-# One derivative per parent: an array, or a function that computes it if it is wanted.
-Gradients = Sequence[np.ndarray | RowGradient | Callable[[], np.ndarray]]
-
-
-class _Mode(threading.local):
-    """Per thread, so that one thread may evaluate while another trains."""
-
-    grad_enabled = True
-
-
-_mode = _Mode()
-
-# What watches every op, forward and backward, and every call of a module: None, `detect_anomaly` or `profile`.
-monitor: Any = None
-
-
-def region(name: str) -> contextlib.AbstractContextManager[None]:
-    """Around work that is no op but that a profile should show."""
-    return contextlib.nullcontext() if monitor is None else monitor.region(name)
-
-
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Record no graph inside: `with no_grad():` or `@no_grad()`. Restored on exceptions; as `torch.no_grad`."""
-    previous, _mode.grad_enabled = _mode.grad_enabled, False
-    try:
-        yield
-    finally:
-        _mode.grad_enabled = previous
-
-
-def is_grad_enabled() -> bool:
-    """Whether ops record a graph in this thread."""
-    return _mode.grad_enabled
+# One derivative per parent: an array, or a function that computes it if it is wanted. For a leaf it may have another
+# form than an array, one that can be added, copied and made `to_dense`; see `rows`.
+Gradients = Sequence[Any]
 
 
 class Node:
@@ -113,7 +37,7 @@ class Node:
     __slots__ = ("backward_fn", "data", "grad", "parents", "requires_grad")
 
     data: np.ndarray
-    grad: Any  # d loss / d data, an array of the same shape and dtype (or a RowGradient), or None; leaves only
+    grad: Any  # d loss / d data, an array of the same shape and dtype, a RowGradient, or None; leaves only
     requires_grad: bool
     parents: tuple["Node", ...]  # () for a leaf
     backward_fn: Callable[[np.ndarray], Gradients] | None  # None for a leaf
@@ -164,56 +88,74 @@ def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return gradient.sum(axis=(*range(added), *stretched)).reshape(shape)
 
 
+class Sums(dict["Node", Any]):
+    """Node -> the sum of its derivatives so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own: set[Node] = set()  # whose sum is an array made here, which can be added to in place
+
+    def add(self, node: "Node", dx: Any) -> None:
+        """Add a derivative, which is not written into."""
+        if node not in self:
+            self[node] = dx
+        elif node in self.own:
+            self[node] += dx
+        else:
+            total = self[node] + dx
+            self[node] = total if total.shape else np.asarray(total)  # NumPy makes a number of two 0-d arrays
+            self.own.add(node)
+
+    def into_leaves(self) -> None:
+        """Add every sum to the node's `.grad`, in memory of its own."""
+        for leaf, dx in self.items():
+            if leaf.grad is None:
+                leaf.grad = dx if leaf in self.own else dx.copy()
+            else:
+                leaf.grad = leaf.grad + dx
+
+
 def backward(root: Node, gradient: np.ndarray, *, retain_graph: bool = False) -> None:
     """Add d(sum(root * gradient)) / d(leaf) to the `.grad` of every leaf below `root`.
 
-    The graph is taken apart on the way, so that activations are released as soon as they have been used;
-    with `retain_graph` it is left whole. `RuntimeError` on a graph that was already taken apart; `TypeError` and
+    In a run with `gradients` (see `context`) they are added up there, and no `.grad` is touched. Nor is it where an op
+    fails. The graph is taken apart on the way, so that activations are released as soon as they have been used; with
+    `retain_graph` it is left whole. `RuntimeError` on a graph that was already taken apart; `TypeError` and
     `ValueError`, naming the op, if it returns too few derivatives or one whose shape cannot be right.
     """
-    if root.is_leaf:
-        _add_to_leaf(root, gradient, shared=True)
-        return
-    gradients = {root: gradient}
-    for node in topological_order(root):
-        dy = gradients.pop(node)
-        assert node.backward_fn is not None  # only leaves have none
-        derivatives = node.backward_fn(dy)
+    run, sums = current(), Sums()
+    sums.add(root, gradient)
+    order = [] if root.is_leaf else topological_order(root)[::-1]
+    while order:  # taken from the end, so that nothing here holds on to what is done
+        node = order.pop()
+        dy = sums.pop(node)
+        sums.own.discard(node)
+        derivatives = node.backward_fn(dy)  # type: ignore[misc]  # an inner node has one
         if isinstance(derivatives, np.ndarray) or len(derivatives) != len(node.parents):
             raise TypeError(f"backward of {node.op} must return a sequence with one derivative for each of its inputs")
         for i, (parent, dx) in enumerate(zip(node.parents, derivatives, strict=True)):
-            if not parent.requires_grad:
-                continue
-            dx = dx() if callable(dx) else dx
-            if isinstance(dx, RowGradient) and parent.is_leaf and dx.shape == parent.data.shape:
-                if monitor is not None:
-                    monitor.after_backward(node, i, dy, dx.values)
-                parent.grad = dx if parent.grad is None else parent.grad + dx
-                continue
-            dx = np.asarray(dx, dtype=parent.data.dtype)
-            if dx.shape != parent.data.shape:
+            if parent.requires_grad:
                 try:
-                    dx = unbroadcast(dx, parent.data.shape)
+                    dx = _fitted(dx() if callable(dx) else dx, parent)
                 except ValueError as error:
                     raise ValueError(f"backward of {node.op}, input {i}: {error}") from None
-            if monitor is not None:
-                monitor.after_backward(node, i, dy, dx)
-            if parent.is_leaf:
-                # dy itself and views of it may be on their way to another parent too: x + y gives it to both.
-                _add_to_leaf(parent, dx, shared=dx is dy or dx.base is not None)
-            else:
-                # Out of place, for the same reason.
-                gradients[parent] = gradients[parent] + dx if parent in gradients else dx
+                for watcher in run.watchers:
+                    watcher.after_backward(node, i, dy, dx)
+                sums.add(parent, dx)
         if not retain_graph:
             node.parents, node.backward_fn = (), released
-
-
-def _add_to_leaf(leaf: Node, gradient: np.ndarray, *, shared: bool) -> None:
-    """A leaf's `.grad` is an array of its own: clipping and optimisers write into it."""
-    if leaf.grad is None:
-        leaf.grad = gradient.copy() if shared else gradient
+    if run.gradients is None:
+        sums.into_leaves()
     else:
-        leaf.grad += gradient
+        for leaf, dx in sums.items():
+            run.gradients.add(leaf, dx)
+
+
+def _fitted(dx: Any, parent: Node) -> Any:
+    """A derivative in the shape and dtype of the parent; for all but leaves, as an array."""
+    if not (parent.is_leaf and hasattr(dx, "to_dense") and dx.shape == parent.data.shape):
+        dx = np.asarray(dx, dtype=parent.data.dtype)
+    return dx if dx.shape == parent.data.shape else unbroadcast(dx, parent.data.shape)
 
 
 def released(dy: np.ndarray) -> NoReturn:

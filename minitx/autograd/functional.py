@@ -15,7 +15,9 @@ from functools import cache
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from minitx.autograd.engine import Gradients, RowGradient, is_grad_enabled
+from minitx.autograd.context import current
+from minitx.autograd.engine import Gradients
+from minitx.autograd.rows import RowGradient
 from minitx.autograd.tensor import Tensor
 
 # What several passes work on at a time, so that it stays in a core's cache between them: elements.
@@ -35,7 +37,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     y = x2 @ w.data.T
     if b is not None:
         y += b.data
-    slope = None if activation is None else ACTIVATIONS[activation](y, is_grad_enabled())
+    slope = None if activation is None else ACTIVATIONS[activation](y, current().recording)
 
     def backward(dy: np.ndarray) -> Gradients:
         dh = dy.reshape(y.shape)
@@ -51,7 +53,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
 def relu(x: Tensor) -> Tensor:
     """y = max(x, 0); dx = dy where x > 0, and 0 at the kink. Torch: `functional.relu`."""
     y = x.data.copy()
-    slope = _relu_(y, is_grad_enabled())
+    slope = _relu_(y, current().recording)
     return Tensor.from_op(y, (x,), lambda dy: (dy * slope,))
 
 
@@ -62,7 +64,7 @@ def gelu(x: Tensor) -> Tensor:
     1e-13 (float64) of the true one. Torch: `functional.gelu(x, approximate="none")`.
     """
     y = x.data.copy()
-    slope = _gelu_(y, is_grad_enabled())
+    slope = _gelu_(y, current().recording)
     return Tensor.from_op(y, (x,), lambda dy: (dy * slope,))
 
 
@@ -199,7 +201,7 @@ def embedding(ids: np.ndarray, w: Tensor, sparse: bool = False) -> Tensor:
 
     def backward(dy: np.ndarray) -> Gradients:
         dw = RowGradient(ids.reshape(-1), dy.reshape(-1, w.shape[1]), w.shape)
-        return (dw if sparse else np.asarray(dw),)
+        return (dw if sparse else dw.to_dense(),)
 
     return Tensor.from_op(w.data[ids], (w,), backward)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minitx.autograd import engine
+from minitx.autograd.context import Watcher, watching
 from minitx.autograd.engine import Node, op_name
 
 # Multiplications and additions of the forward pass of ops that are mostly matrix products, by output y and inputs.
@@ -64,17 +64,16 @@ def profile() -> Iterator[Profile]:
     microseconds a call. Torch: `torch.profiler.profile`.
     """
     result = Profile()
-    previous, engine.monitor = engine.monitor, _Monitor(result)
     start = time.perf_counter()
     try:
-        yield result
+        with watching(_Stopwatch(result)):
+            yield result
     finally:
-        engine.monitor = previous
         result.seconds = time.perf_counter() - start
 
 
-class _Monitor:
-    """What `engine`, `Tensor.from_op` and `Module.__call__` tell about, while it is on."""
+class _Stopwatch(Watcher):
+    """Adds up the time between the ends of ops."""
 
     def __init__(self, result: Profile) -> None:
         self.rows, self.clock, self.lock = result.rows, _Clock(), threading.Lock()
@@ -97,7 +96,7 @@ class _Monitor:
 
     @contextmanager
     def region(self, name: str) -> Iterator[None]:
-        """Around work that is no op."""
+        """Around work other than ops."""
         start = time.perf_counter()
         yield
         self.add(name, time.perf_counter() - start)
@@ -109,7 +108,7 @@ class _Monitor:
         flops = FLOPS[name](out.data, *(parent.data for parent in parents)) if name in FLOPS else 0
         self.add(name, self.clock.lap(), flops=flops)
 
-    def after_backward(self, node: Node, i: int, dy: np.ndarray, dx: np.ndarray) -> None:
+    def after_backward(self, node: Node, i: int, dy: np.ndarray, dx: Any) -> None:
         """An op computed the derivative by its input `i`; one of a product's two costs as much as the product."""
         name, first = node.op, self.clock.node is not node
         self.clock.node = node

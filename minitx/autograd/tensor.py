@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minitx.autograd import engine
+from minitx.autograd.context import current
 from minitx.autograd.engine import Gradients, Node
 
 Scalar = int | float | np.number
@@ -70,15 +71,15 @@ class Tensor(Node):
     ) -> "Tensor":
         """The result of an op: its value, what it was made from, and how to differentiate it.
 
-        `backward(dy)` gets the derivative by `data` and returns one derivative per parent, in order: `dy`, a
-        view of it or a new array (not one that is kept or handed out twice), or a function that computes it,
-        which is called only if that parent requires a gradient. Where the op broadcast, it need not sum.
+        `backward(dy)` gets the derivative by `data` and returns one derivative per parent, in order: an array, or a
+        function that computes it, which is called only if that parent requires a gradient. Where the op broadcast, it
+        need not sum. It must not write into `dy`, which others may hold.
         """
-        out = Tensor(data)
-        if engine.is_grad_enabled() and any(parent.requires_grad for parent in parents):
+        out, run = Tensor(data), current()
+        if run.recording and any(parent.requires_grad for parent in parents):
             out.requires_grad, out.parents, out.backward_fn = True, parents, backward
-        if engine.monitor is not None:
-            engine.monitor.after_forward(out, parents, backward)
+        for watcher in run.watchers:
+            watcher.after_forward(out, parents, backward)
         return out
 
     # -- the tensor as an object ---------------------------------------------------------------------------

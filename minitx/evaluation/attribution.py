@@ -14,22 +14,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minitx.autograd.context import running
+from minitx.autograd.engine import Sums
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import length_batches
 from minitx.models.multitask import MultiTaskModel
-from minitx.nn.module import Module
-from minitx.training.parallel import replicate
-
-
-class _Cut(Module):
-    """A layer whose output is cut out of the graph and made a leaf, so that it keeps its gradient."""
-
-    def __init__(self, layer: Module) -> None:
-        self.layer = layer
-
-    def forward(self, ids: np.ndarray) -> Tensor:
-        self.output = Tensor(self.layer(ids).data, requires_grad=True)
-        return self.output
 
 
 def token_contributions(
@@ -37,19 +26,17 @@ def token_contributions(
 ) -> list[np.ndarray]:
     """What each token contributed to the logit of `classes[i]` of `head`: (T_i,) for each of N sequences of ids.
 
-    `classes` is (N,) integers, usually what the model predicts. In eval mode; the model, its gradients included, is
-    left as it is.
+    `classes` is (N,) integers, usually what the model predicts. Dropout is off; nothing is written to the model.
     """
-    replica = replicate(model)  # shares the weight arrays
-    replica.freeze().eval()  # a gradient of the embeddings, and of nothing else
-    cut = _Cut(replica.encoder.embedding)
-    replica.encoder.embedding = cut  # type: ignore[assignment]
+    encoder = model.encoder
     contributions: list[np.ndarray] = [np.zeros(0)] * len(sequences)
-    for batch in length_batches(sequences, {}, batch_size=batch_size, pad_id=model.encoder.config.pad_id):
-        logits = replica(batch.ids, batch.attention_mask)[head]  # (B, C)
-        logits[np.arange(len(batch)), classes[batch.rows]].sum().backward()
-        assert cut.output.grad is not None
-        products = np.einsum("btd,btd->bt", cut.output.data, cut.output.grad)
-        for row, values, mask in zip(batch.rows, products, batch.attention_mask, strict=True):
-            contributions[row] = values[mask]
+    for batch in length_batches(sequences, {}, batch_size=batch_size, pad_id=encoder.config.pad_id):
+        mask, gradients = batch.attention_mask, Sums()
+        with running(inference=True, gradients=gradients):
+            e = Tensor(encoder.embedding(batch.ids).data, requires_grad=True)  # cut from what made it: a leaf
+            logits = model.classify(encoder.pool(encoder.contextual(e, mask), mask))[head]  # (B, C)
+            logits[np.arange(len(batch)), classes[batch.rows]].sum().backward()
+        products = np.einsum("btd,btd->bt", e.data, gradients[e])
+        for row, values, real in zip(batch.rows, products, mask, strict=True):
+            contributions[row] = values[real]
     return contributions

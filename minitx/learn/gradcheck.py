@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minitx.autograd.engine import no_grad
+from minitx.autograd.context import no_grad
 from minitx.autograd.tensor import Tensor
 from minitx.learn.numeric import (
     Comparison,

@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from minitx.autograd import functional as F
-from minitx.autograd.engine import no_grad
+from minitx.autograd.context import no_grad
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import pad
 from minitx.models.encoder import SentenceEncoder, Tokenizer
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.tokenizer import TruncationWarning
-from minitx.training.optim import SGD, Adam, AdamW, Optimizer, clip_grad_norm_
+from minitx.training.groups import Optimizer
+from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
 
 Model = SentenceEncoder | MultiTaskModel
 

@@ -1,13 +1,13 @@
 """SentenceEncoder: token ids -> one vector per sentence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from minitx.autograd.tensor import Tensor, cat
+from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
@@ -98,38 +98,28 @@ class SentenceEncoder(Module):
 
         `InputError` for more tokens than there are positions.
         """
-        return self._pool(self.token_embeddings(ids, attention_mask), attention_mask)
-
-    def _pool(self, x: Tensor, attention_mask: np.ndarray) -> Tensor:
-        x = self.pooling(x, attention_mask)  # (B, D)
-        return x if self.normalize is None else self.normalize(x)
+        return self.pool(self.token_embeddings(ids, attention_mask), attention_mask)
 
     def token_embeddings(self, ids: np.ndarray, attention_mask: np.ndarray) -> Tensor:
         """ids (B, T), attention_mask (B, T) -> the last block's vector of each token (B, T, D), before pooling.
 
         transformers: `last_hidden_state`.
         """
-        x = self._embed(ids)
-        return self.transformer(x, attention_mask, self._bias(ids.shape[1]))
+        return self.contextual(self.embedding(ids), attention_mask)
 
-    def packed_token_embeddings(self, batches: Sequence[np.ndarray]) -> list[Tensor]:
-        """Batches of ids (B, T), each of another B and T but none padded -> `token_embeddings` of each, (B, T, D).
+    def contextual(self, x: Tensor, attention_mask: np.ndarray) -> Tensor:
+        """Vectors of tokens by themselves (B, T, D) -> what they become beside each other (B, T, D)."""
+        T = x.shape[1]
+        if self.config.max_length < T:
+            raise InputError(f"{T} tokens are more than this encoder's {self.config.max_length} positions")
+        x = self.dropout(self.norm(self.position(x)))
+        bias = None if self.relative_position is None else self.relative_position(T)  # (H, T, T)
+        return self.transformer(x, attention_mask, bias)
 
-        All their tokens go through the blocks together; see `MultiHeadAttention`.
-        """
-        D, shapes = self.config.hidden_size, [ids.shape for ids in batches]
-        x = cat([self._embed(ids).reshape(1, -1, D) for ids in batches], dim=1)  # (1, N, D)
-        x = self.transformer(x, None, self._bias(max(T for _, T in shapes)), shapes)
-        ends = np.cumsum([B * T for B, T in shapes])
-        return [x[0, end - B * T : end].reshape(B, T, D) for end, (B, T) in zip(ends, shapes, strict=True)]
-
-    def _embed(self, ids: np.ndarray) -> Tensor:
-        if ids.shape[1] > self.config.max_length:
-            raise InputError(f"{ids.shape[1]} tokens are more than this encoder's {self.config.max_length} positions")
-        return self.dropout(self.norm(self.position(self.embedding(ids))))  # (B, T, D)
-
-    def _bias(self, length: int) -> Tensor | None:
-        return None if self.relative_position is None else self.relative_position(length)  # (H, T, T)
+    def pool(self, x: Tensor, attention_mask: np.ndarray) -> Tensor:
+        """Vectors of tokens (B, T, D) -> one of each sentence (B, D)."""
+        x = self.pooling(x, attention_mask)
+        return x if self.normalize is None else self.normalize(x)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, cut to `max_seq_length` with one warning; `InputError` without a tokenizer."""
@@ -148,10 +138,12 @@ class SentenceEncoder(Module):
     ) -> Any:
         """Vectors of sentences: a string gives (D,), a list of N gives (N, D), in its order. float32.
 
+        Dropout is off, whatever mode the encoder is in, and nothing is written to it: any number of threads may share
+        one encoder.
+
         Args:
             sentences: texts; longer ones than `max_seq_length` tokens are cut, with one warning.
-            batch_size: the most sentences that are a batch. Only sentences of equal length are, so that nothing is
-                padded and no sentence's vector depends on its neighbours; see `encoding`.
+            batch_size: the most sentences that go through the model together, sorted by length; see `encoding`.
             show_progress_bar: by default on a terminal, for what takes longer than a second.
             output_value: "token_embeddings" gives the vectors before pooling: (T, D) for a string, a list of them for
                 a list.
@@ -179,44 +171,25 @@ class SentenceEncoder(Module):
             return normalized(vectors) if normalize_embeddings else vectors
         tokens: list[np.ndarray] = [np.empty((0, width), self.embedding.weight.dtype)] * len(sequences)
 
-        def keep(rows: np.ndarray, states: Tensor) -> None:
-            for row, of_tokens in zip(rows, states.data[:, :, :width], strict=True):
-                tokens[row] = of_tokens.copy()
+        def keep(rows: np.ndarray, ids: np.ndarray, attention_mask: np.ndarray) -> None:
+            states = self.token_embeddings(ids, attention_mask).data
+            for row, of_tokens, real in zip(rows, states, attention_mask, strict=True):
+                tokens[row] = of_tokens[real, :width]
 
-        self._run(sequences, batch_size, show_progress_bar, keep)
+        run_batches(sequences, batch_size, self.config.pad_id, keep, show_progress_bar)
         return tokens
 
     def encode_ids(
         self, sequences: Sequence[Sequence[int]], batch_size: int = 32, show_progress_bar: bool | None = None
     ) -> np.ndarray:
-        """`encode` for N lists of ids: (N, D), in eval mode; one without a token gives zeros."""
+        """`encode` for N lists of ids: (N, D); one without a token gives zeros."""
         vectors = np.zeros((len(sequences), self.config.hidden_size), self.embedding.weight.dtype)
 
-        def keep(rows: np.ndarray, states: Tensor) -> None:
-            vectors[rows] = self._pool(states, np.ones(states.shape[:2], bool)).data
+        def keep(rows: np.ndarray, ids: np.ndarray, attention_mask: np.ndarray) -> None:
+            vectors[rows] = self(ids, attention_mask).data
 
-        self._run(sequences, batch_size, show_progress_bar, keep)
+        run_batches(sequences, batch_size, self.config.pad_id, keep, show_progress_bar)
         return vectors
-
-    def _run(
-        self,
-        sequences: Sequence[Sequence[int]],
-        batch_size: int,
-        show_progress_bar: bool | None,
-        keep: Callable[[np.ndarray, Tensor], None],
-    ) -> None:
-        """Call `keep(rows, states)` with the rows (B,) and last hidden states (B, T, D) of every batch."""
-
-        def work(rows: list[np.ndarray], ids: list[np.ndarray]) -> None:
-            for batch, states in zip(rows, self.packed_token_embeddings(ids), strict=True):
-                keep(batch, states)
-
-        training = self.training
-        self.eval()
-        try:
-            run_batches(sequences, batch_size, work, show_progress_bar)
-        finally:
-            self.train(training)
 
     def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """How alike are the vectors a (N, D) and b (M, D)? Cosines (N, M), or what the model's directory asks for.

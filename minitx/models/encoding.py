@@ -1,75 +1,68 @@
-"""Many sequences through a model in eval mode: every core at work, and nothing padded.
+"""Many sequences through a model that only looks: every core at work, and hardly any padding.
 
-Sequences of one length need no padding, no mask and no care, and are one batch. A piece of work is several batches of
-different lengths, as many as keep a core's cache warm: only attention looks at them one by one, everything else takes
-all their tokens at once. Each thread takes whole pieces and has one BLAS thread, as in `training.parallel`: what is not
-a matrix product is then spread over the cores too. The longest sequences go first, so that all threads end at about the
-same time.
+Among sequences sorted by length a few per cent are padding. A batch is as many of them as keep a core's cache warm.
+Each thread takes whole batches and has one BLAS thread, as in `training.parallel`: what is not a matrix product is then
+spread over the cores too. The longest sequences go first, so that all threads end at about the same time.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from minitx.autograd.engine import no_grad
-from minitx.system import usable_cores
+from minitx.autograd.context import inference, inherit
+from minitx.data.batches import pad
+from minitx.system import one_blas_thread, usable_cores
 
-TOKENS_IN_CACHE = 768  # of one piece of work: more is no faster, and would leave the cores unevenly loaded
+TOKENS_IN_CACHE = 768  # of one batch: more is no faster, and would leave the cores unevenly loaded
 
 
-def equal_length_batches(lengths: np.ndarray, batch_size: int) -> list[list[np.ndarray]]:
-    """Pieces of work, longest sequences first: each a list of batches, which are row numbers (B,) of one length.
+def batches_by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Row numbers (B,) of each batch, longest sequences first; sequences without a token are in none.
 
-    At most `batch_size` rows to a batch, and about 768 tokens to a piece. Sequences without a token are in none.
+    At most `batch_size` rows to a batch, and about 768 tokens.
     """
-    order = np.argsort(-lengths, kind="stable")
-    pieces: list[list[np.ndarray]] = []
-    room = 0
-    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
-        while len(group) and (length := int(lengths[group[0]])):
-            if room < length:
-                pieces.append([])
-                room = max(TOKENS_IN_CACHE, length)
-            rows, group = np.split(group, [min(batch_size, room // length)])
-            pieces[-1].append(rows)
-            room -= len(rows) * length
-    return pieces
+    order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
+    batches = []
+    while len(order):
+        size = min(batch_size, max(1, TOKENS_IN_CACHE // int(lengths[order[0]])))
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
 
 
 def run_batches(
     sequences: Sequence[Sequence[int]],
     batch_size: int,
-    work: Callable[[list[np.ndarray], list[np.ndarray]], None],
+    pad_id: int,
+    work: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
     show_progress_bar: bool | None = None,
 ) -> None:
-    """Call `work(rows, ids)` for every piece, in several threads and without a graph.
+    """Call `work(rows, ids, attention_mask)` for every batch, in several threads, for inference.
 
-    `rows` holds an array (B,) for each batch of the piece, which sequences they are, and `ids` their (B, T). With
-    `show_progress_bar` None, a bar appears on a terminal, and only for what takes longer than a second.
+    `rows` (B,) says which sequences they are; ids and attention_mask are (B, T). With `show_progress_bar` None, a bar
+    appears on a terminal, and only for what takes longer than a second.
     """
-    lengths = np.array([len(sequence) for sequence in sequences], np.int64)
 
-    def run(piece: list[np.ndarray]) -> int:
-        with no_grad():
-            work(piece, [np.array([sequences[row] for row in rows], np.int64) for rows in piece])
-        return sum(map(len, piece))
+    def run(rows: np.ndarray) -> int:
+        with inference():
+            work(rows, *pad([sequences[row] for row in rows], pad_id))
+        return len(rows)
 
-    pieces = equal_length_batches(lengths, batch_size)
-    threads = min(usable_cores(), len(pieces))
+    batches = batches_by_length(np.array([len(sequence) for sequence in sequences], np.int64), batch_size)
     delay = 1.0 if show_progress_bar is None else 0.0
     disable = None if show_progress_bar is None else not show_progress_bar
-    with tqdm(total=len(sequences), unit=" texts", disable=disable, delay=delay, leave=bool(show_progress_bar)) as bar:
-        if threads <= 1:  # BLAS then has all cores
-            for piece in pieces:
-                bar.update(run(piece))
+    with (
+        tqdm(total=len(sequences), unit=" texts", disable=disable, delay=delay, leave=bool(show_progress_bar)) as bar,
+        one_blas_thread(),  # for a single batch too: bits must not depend on what other threads are doing
+    ):
+        if len(batches) == 1:
+            bar.update(run(batches[0]))
             return
-        pool = ThreadPoolExecutor(threads)
+        pool = ThreadPoolExecutor(usable_cores())
         try:
-            with threadpool_limits(1, user_api="blas"):
-                for done in pool.map(run, pieces):
-                    bar.update(done)
+            for done in pool.map(inherit(run), batches):
+                bar.update(done)
         finally:
             pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C, only what has begun is finished

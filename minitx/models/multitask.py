@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from minitx.autograd import functional as F
-from minitx.autograd.engine import no_grad
+from minitx.autograd.context import inference
 from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
@@ -119,12 +119,9 @@ class MultiTaskModel(Module):
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
         if isinstance(texts, str):
             raise InputError("predict takes a list of texts, not one str")
-        vectors, training = self.encoder.encode(texts, batch_size), self.training
-        self.eval()
-        with no_grad():
-            probabilities = {name: F.softmax(y).data for name, y in self.classify(Tensor(vectors)).items()}
-        self.train(training)
-        return probabilities
+        vectors = self.encoder.encode(texts, batch_size)
+        with inference():
+            return {name: F.softmax(y).data for name, y in self.classify(Tensor(vectors)).items()}
 
     def predict(self, texts: Sequence[str], batch_size: int = 32) -> list[dict[str, tuple[str, float]]]:
         """The most probable class of each text, as (label, probability) for each head."""

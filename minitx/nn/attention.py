@@ -1,11 +1,9 @@
 """Multi-head attention: four projections around `functional.attention`."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from minitx.autograd import functional as F
-from minitx.autograd.tensor import Tensor, cat
+from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.nn.layers import Dropout, Linear
 from minitx.nn.module import Module
@@ -36,29 +34,7 @@ class MultiHeadAttention(Module):
         self.out = Linear(embed_dim, embed_dim, rng=rng)
         self.dropout = Dropout(dropout, rng=rng)  # of attention weights
 
-    def forward(
-        self,
-        x: Tensor,
-        attention_mask: np.ndarray | None = None,
-        bias: Tensor | None = None,
-        shapes: Sequence[tuple[int, int]] | None = None,
-    ) -> Tensor:
-        """x (B, T, D), attention_mask (B, T) with True = a real token, bias (H, T, T) on the scores -> (B, T, D).
-
-        With `shapes`, x is (1, N, D): the tokens of several batches (B, T), one after the other. Each attends within
-        itself, while the projections, like everything else in a block, take all N tokens at once; bias is then
-        (H, T, T) for the longest T, of which the others take a corner.
-        """
+    def forward(self, x: Tensor, attention_mask: np.ndarray | None = None, bias: Tensor | None = None) -> Tensor:
+        """x (B, T, D), attention_mask (B, T) with True = a real token, bias (H, T, T) on the scores -> (B, T, D)."""
         q, k, v = self.query(x), self.key(x), self.value(x)
-        dropout = self.dropout.p if self.training else 0.0
-        if shapes is None:
-            y = F.attention(q, k, v, self.num_heads, attention_mask, bias, dropout, self.dropout.rng)
-            return self.out(y)
-        parts, start = [], 0
-        for B, T in shapes:
-            own_q, own_k, own_v = (z[0, start : start + B * T].reshape(B, T, -1) for z in (q, k, v))
-            corner = None if bias is None else bias[:, :T, :T]
-            y = F.attention(own_q, own_k, own_v, self.num_heads, None, corner, dropout, self.dropout.rng)
-            parts.append(y.reshape(1, B * T, -1))
-            start += B * T
-        return self.out(cat(parts, dim=1))
+        return self.out(F.attention(q, k, v, self.num_heads, attention_mask, bias, *self.dropout.draw()))

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from minitx.autograd import functional as F
+from minitx.autograd.context import current
 from minitx.autograd.tensor import Tensor
 from minitx.nn.module import Module, Parameter
 
@@ -66,14 +67,15 @@ class LayerNorm(Module):
         """The norm of x, or of x + dropout(r): (..., D) -> (..., D)."""
         if r is None:
             return F.layer_norm(x, self.weight, self.bias, self.eps)
-        p, rng = (dropout.p, dropout.rng) if dropout is not None and dropout.training else (0.0, None)
+        p, rng = dropout.draw() if dropout is not None else (0.0, None)
         return F.add_layer_norm(x, r, self.weight, self.bias, self.eps, p, rng)
 
 
 class Dropout(Module):
     """Zeroes elements with probability p while training; the identity in eval mode. Torch: `torch.nn.Dropout`.
 
-    The masks come from a generator of its own, split off `rng`, so that adding a layer elsewhere does not
+    The masks come from the generator of the run, where there is one (see `autograd.context`), as there is for each
+    thread that shares a batch; else from the layer's own, split off `rng`, so that adding a layer elsewhere does not
     change them.
     """
 
@@ -86,4 +88,9 @@ class Dropout(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.dropout(x, self.p, self.rng) if self.training and self.p else x
+        p, rng = self.draw()
+        return F.dropout(x, p, rng) if p else x
+
+    def draw(self) -> tuple[float, np.random.Generator]:
+        """The probability with which elements are dropped now, 0 in eval mode, and what decides which."""
+        return self.p if self.training else 0.0, current().rng or self.rng

@@ -1,11 +1,12 @@
 """Parameter and Module: names, train and eval, freezing, state_dict. No layer and no mathematics."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from minitx.autograd import engine
+from minitx.autograd.context import current
 from minitx.autograd.tensor import Tensor
 
 
@@ -26,17 +27,26 @@ class Module:
     left alone, so a misspelt attribute is an AttributeError. Torch: `torch.nn.Module`.
     """
 
-    training = True  # what train() and eval() set; dropout reads it
+    _training = True
+
+    @property
+    def training(self) -> bool:
+        """Whether dropout is on: as `train()` or `eval()` set it, but never while this thread runs inference."""
+        return self._training and not current().inference
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self._training = mode
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; called through `module(...)`."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - forward()'s docstring is the one to read
-        if engine.monitor is not None:
-            with engine.monitor.inside(self):
-                return self.forward(*args, **kwargs)
-        return self.forward(*args, **kwargs)
+        with ExitStack() as watched:
+            for watcher in current().watchers:
+                watched.enter_context(watcher.inside(self))
+            return self.forward(*args, **kwargs)
 
     # -- walking -------------------------------------------------------------------------------------------
 

@@ -1,7 +1,5 @@
 """FeedForward, TransformerBlock, TransformerEncoder: (B, T, D) -> (B, T, D)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from minitx.autograd import functional as F
@@ -64,18 +62,12 @@ class TransformerBlock(Module):
         self.dropout2 = Dropout(dropout, rng=rng)
         self.norm_first = norm_first
 
-    def forward(
-        self,
-        x: Tensor,
-        attention_mask: np.ndarray | None = None,
-        bias: Tensor | None = None,
-        shapes: Sequence[tuple[int, int]] | None = None,
-    ) -> Tensor:
-        """x (B, T, D), attention_mask (B, T), bias (H, T, T) on the scores, shapes as in attention -> (B, T, D)."""
+    def forward(self, x: Tensor, attention_mask: np.ndarray | None = None, bias: Tensor | None = None) -> Tensor:
+        """x (B, T, D), attention_mask (B, T), bias (H, T, T) on the scores -> (B, T, D)."""
         if self.norm_first:
-            x = x + self.dropout1(self.attention(self.norm1(x), attention_mask, bias, shapes))
+            x = x + self.dropout1(self.attention(self.norm1(x), attention_mask, bias))
             return x + self.dropout2(self.feed_forward(self.norm2(x)))
-        x = self.norm1(x, self.attention(x, attention_mask, bias, shapes), self.dropout1)
+        x = self.norm1(x, self.attention(x, attention_mask, bias), self.dropout1)
         return self.norm2(x, self.feed_forward(x), self.dropout2)
 
 
@@ -101,14 +93,8 @@ class TransformerEncoder(Module):
         ]
         self.norm = LayerNorm(dim, layer_norm_eps) if norm_first else None
 
-    def forward(
-        self,
-        x: Tensor,
-        attention_mask: np.ndarray | None = None,
-        bias: Tensor | None = None,
-        shapes: Sequence[tuple[int, int]] | None = None,
-    ) -> Tensor:
-        """x (B, T, D), attention_mask (B, T), bias (H, T, T) for all blocks, shapes as in attention -> (B, T, D)."""
+    def forward(self, x: Tensor, attention_mask: np.ndarray | None = None, bias: Tensor | None = None) -> Tensor:
+        """x (B, T, D), attention_mask (B, T), bias (H, T, T) for all blocks -> (B, T, D)."""
         for block in self.blocks:
-            x = block(x, attention_mask, bias, shapes)
+            x = block(x, attention_mask, bias)
         return x if self.norm is None else self.norm(x)

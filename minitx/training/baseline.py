@@ -27,7 +27,8 @@ import safetensors.numpy
 from tqdm import tqdm
 
 from minitx.autograd import functional as F
-from minitx.autograd.engine import Gradients, no_grad
+from minitx.autograd.context import inference
+from minitx.autograd.engine import Gradients
 from minitx.autograd.tensor import Tensor
 from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
@@ -147,7 +148,7 @@ class BagOfWords(Module):
 
     def predict_proba(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
-        with no_grad():
+        with inference():
             return {head: F.softmax(logits).data for head, logits in self(self.vectorise(texts)).items()}
 
     def evaluate(self, data: LabelledTexts) -> dict[str, Report]:

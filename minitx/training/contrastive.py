@@ -15,7 +15,8 @@ from minitx.autograd.tensor import Tensor
 from minitx.data.batches import pad
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
-from minitx.training.optim import Optimizer, clip_grad_norm_
+from minitx.training.groups import Optimizer
+from minitx.training.optim import clip_grad_norm_
 from minitx.training.schedules import LambdaLR
 
 

@@ -1,11 +1,11 @@
 """What trains, when, and how fast: parts of a model by name, groups with rates, and the plan of a run.
 
-A part is said as one says it:
+A part is named in words:
 
     everything     backbone (the encoder)     heads     a head's name, as in sentiment
     embeddings     block 3     top 2 (blocks)     upper (half of the blocks)     lower (the other half and embeddings)
 
-or as a pattern of parameter names, `encoder.transformer.blocks.*.norm1.*`. A part that names nothing is an error: a
+or by a pattern of parameter names, `encoder.transformer.blocks.*.norm1.*`. A part that names nothing is an error: a
 freeze that freezes nothing, or a rate that goes nowhere, would otherwise go unnoticed.
 """
 
@@ -14,14 +14,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from minitx.errors import InputError
 from minitx.models.multitask import MultiTaskModel
-from minitx.nn.module import Module, Parameter
-from minitx.training.optim import Optimizer
+from minitx.nn.module import Parameter
+from minitx.training.groups import Optimizer
 from minitx.training.schedules import LambdaLR
 
 
@@ -144,16 +142,15 @@ def check_starts(starts: Sequence[float], epochs: float) -> None:
 class Plan(LambdaLR):
     """A schedule that freezes and thaws as well: the rates and the trainable parameters of every step of a run.
 
-    Made before training. `fit` steps through it, and `plots.timeline` draws what `at()` says: there is one plan.
-    A frozen parameter keeps its bits. The optimizer forgets what it knew of a parameter that is frozen, so that Adam
-    starts afresh on a thawed one.
+    Made before training. `fit` steps through it, and the command line draws what `at()` says: there is one plan.
+    A frozen parameter keeps its bits, and what is frozen when the plan is made stays so, whatever the stages say. The
+    optimizer forgets what it knew of a parameter that is frozen, so that Adam starts afresh on a thawed one.
 
     Args:
         model, optimizer: whose flags and rates to set, now and at each `step()`.
         factor: step -> what every rate is multiplied by (`schedules.factor`).
         total_steps, steps_per_epoch: of the run.
         stages: the first at epoch 0, each later one after the one before.
-        freeze: parts that never train, whatever the stages say.
 
     Raises:
         InputError: stages out of order or after the end, or a part that names nothing.
@@ -168,14 +165,13 @@ class Plan(LambdaLR):
         total_steps: int,
         steps_per_epoch: int,
         stages: Sequence[Stage] = (Stage(),),
-        freeze: Iterable[str] = (),
     ) -> None:
         self.model, self.total_steps, self.steps_per_epoch = model, total_steps, steps_per_epoch
         self.stages, self.starts = tuple(stages), [round(stage.epoch * steps_per_epoch) for stage in stages]
         check_starts([start / steps_per_epoch for start in self.starts], total_steps / steps_per_epoch)
-        own, frozen = dict(model.named_parameters()), select(model, freeze)
-        self.trains = [{own[name] for name in select(model, stage.train) - frozen} for stage in self.stages]
-        self.own = list(own.values())
+        own = dict(model.named_parameters())
+        self.trains = [{own[n] for n in select(model, stage.train) if own[n].requires_grad} for stage in self.stages]
+        self.own, self.training = list(own.values()), set(own.values())
         super().__init__(optimizer, factor)
 
     def at(self, step: int) -> tuple[list[float], set[Parameter]]:
@@ -184,93 +180,16 @@ class Plan(LambdaLR):
         scale = self.factor(step) * self.stages[stage].rate
         return [base_lr * scale for base_lr in self.base_lrs], self.trains[stage]
 
-    def by_layer(self, steps: Sequence[int]) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """The plan as a picture needs it: layers, rates (layers, steps), and shares of weights that train, likewise.
-
-        Of several rates in a layer the highest counts.
-        """
-        groups = self.optimizer.param_groups
-        label = [str(group.get("layer", group.get("name", i))) for i, group in enumerate(groups)]
-        layers = list(dict.fromkeys(label))
-        own, rates, shares = set(self.own), np.zeros((len(layers), len(steps))), np.zeros((len(layers), len(steps)))
-        for column, step in enumerate(steps):
-            at, trains = self.at(step)
-            sizes = dict.fromkeys(layers, 0)
-            for group, layer, rate in zip(groups, label, at, strict=True):
-                row, training = layers.index(layer), [p.size for p in group["params"] if p in trains or p not in own]
-                sizes[layer] += sum(p.size for p in group["params"])
-                shares[row, column] += sum(training)
-                rates[row, column] = max(rates[row, column], rate if training else 0.0)
-            shares[:, column] /= list(sizes.values())
-        return layers, rates, shares
-
     def step(self) -> None:
         """Go to the next step: rates, and who trains."""
         self.last_step += 1
         rates, training = self.at(self.last_step)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-        if self.last_step in self.starts:
+        if training != self.training:
+            self.training = training
             for parameter in self.own:
                 parameter.requires_grad = parameter in training
                 if not parameter.requires_grad:
                     parameter.grad = None
                     self.optimizer.forget(parameter)
-
-
-class ReportRow(NamedTuple):
-    """One parameter, as the optimizer sees it."""
-
-    name: str
-    shape: tuple[int, ...]
-    group: str  # "-" for a parameter in no group: nothing trains it
-    rate: float
-    decay: float
-    frozen: bool
-
-
-@dataclass(frozen=True)
-class TrainableReport:
-    """Every parameter of a model; `str()` is a table with the share that trains, which is also `share`."""
-
-    rows: list[ReportRow]
-    trainable: int  # weights, not arrays
-    total: int
-
-    @property
-    def share(self) -> float:
-        """The share of the weights that train now, from 0 to 1."""
-        return self.trainable / self.total
-
-    def __str__(self) -> str:
-        width = max(len(row.name) for row in self.rows)
-        columns = max(len(row.group) for row in self.rows)
-        lines = [f"{'parameter':{width}}  {'shape':>13}  {'group':{columns}}  {'rate':>8}  {'decay':>6}"]
-        for row in self.rows:
-            shape, rate = " x ".join(map(str, row.shape)), "frozen" if row.frozen else f"{row.rate:.2e}"
-            decay = "" if row.frozen else f"{row.decay:g}"
-            lines.append(f"{row.name:{width}}  {shape:>13}  {row.group:{columns}}  {rate:>8}  {decay:>6}".rstrip())
-        return "\n".join([*lines, f"{self.summary()}"])
-
-    def summary(self) -> str:
-        """One line: how many weights train."""
-        return f"{self.trainable:,} of {self.total:,} weights train ({self.share:.2%})"
-
-
-def trainable_report(model: Module, optimizer: Optimizer) -> TrainableReport:
-    """What the optimizer does to each parameter of `model` at the moment: group, rate, weight decay, frozen or not.
-
-    Rates are those that a schedule starts from: at the first step of a warmup all others are 0.
-    """
-    group_of = {p: group for group in optimizer.param_groups for p in group["params"]}
-    position = {id(group): str(i) for i, group in enumerate(optimizer.param_groups)}
-    rows = []
-    for name, parameter in model.named_parameters():
-        group = group_of.get(parameter)
-        if group is None:
-            rows.append(ReportRow(name, parameter.shape, "-", 0.0, 0.0, not parameter.requires_grad))
-        else:
-            label = str(group.get("name", position[id(group)]))
-            settings = group.get("initial_lr", group["lr"]), group["weight_decay"], not parameter.requires_grad
-            rows.append(ReportRow(name, parameter.shape, label, *settings))
-    return TrainableReport(rows, model.num_parameters(trainable=True), model.num_parameters())

@@ -5,8 +5,9 @@ A schedule keeps the proportions between groups, so that per-group rates stay wh
 
 import math
 from collections.abc import Callable
+from typing import Any
 
-from minitx.training.optim import Optimizer
+from minitx.training.groups import Optimizer
 
 
 class LambdaLR:
@@ -28,6 +29,17 @@ class LambdaLR:
         self.last_step += 1
         for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base_lr * self.factor(self.last_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the schedule is, and the rates that it multiplies."""
+        return {"base_lrs": self.base_lrs, "last_step": self.last_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; `ValueError` unless it has a rate for each group."""
+        if len(state_dict["base_lrs"]) != len(self.base_lrs):
+            raise ValueError(f"the schedule has {len(self.base_lrs)} rates, the state {len(state_dict['base_lrs'])}")
+        self.base_lrs, self.last_step = list(state_dict["base_lrs"]), state_dict["last_step"] - 1
+        self.step()
 
     def get_last_lr(self) -> list[float]:
         """The rate of each group now."""

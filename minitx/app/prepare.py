@@ -1,0 +1,209 @@
+"""Everything up to the first step of a run: data read, labelled and split, a model, and a plan to train it by."""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minitx.app.settings import Experiment
+from minitx.app.two_stage import check_two_stage
+from minitx.data.batches import length_batches, padding_waste
+from minitx.data.reviews import REVIEW_RULES, Audit, label_frame, label_reviews, read_labelled, read_reviews
+from minitx.data.rules import TextRule, read_rules
+from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
+from minitx.data.sentences import COLUMNS, SENTENCES_NAME, synthetic_sentences
+from minitx.data.split import LabelledTexts, Split, split
+from minitx.errors import InputError
+from minitx.evaluation.leakage import LeakageReport, leakage_report
+from minitx.models.cooccurrence import cooccurrence_vectors
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.multitask import MultiTaskModel, TaskWeights
+from minitx.nn.layers import Dropout
+from minitx.nn.pooling import Normalize, Pooling
+from minitx.text.bpe import BPETokenizer
+from minitx.text.tokenizer import TruncationWarning
+from minitx.training.freezing import Plan, freeze, parameter_groups
+from minitx.training.optim import AdamW
+from minitx.training.schedules import factor
+from minitx.training.trainer import TokenisedRows
+
+Log = Callable[[str], None]
+
+
+@dataclass
+class Material:
+    """The rows of a run."""
+
+    parts: Split
+    audit: Audit
+    leakage: LeakageReport
+
+
+@dataclass
+class Job:
+    """A run before its first step: what would be trained, on what, and by which plan."""
+
+    experiment: Experiment
+    material: Material
+    model: MultiTaskModel
+    rows: dict[str, TokenisedRows]  # "train", "validation", "test"
+    texts_cut: dict[str, int]  # likewise
+    plan: Plan
+    task_weights: TaskWeights
+
+
+def prepare(experiment: Experiment, log: Log = print) -> Job:
+    """The stations up to the first step, with a line to `log` for each thing that was decided on the way."""
+    encoder = pretrained_encoder(experiment) if experiment.pretrained else None  # a wrong name is told before the wait
+    material = read_material(experiment, log)
+    rng = np.random.default_rng(experiment.seed)
+    encoder = encoder or new_encoder(experiment, material.parts.train.texts, rng)
+    rows, cut = _tokenise(encoder, material.parts)
+    made = "of the pretrained encoder" if experiment.pretrained else "learned from the training texts"
+    log(
+        f"tokenizer: {encoder.config.vocab_size:,} tokens {made}; {sum(cut.values())} of "
+        f"{sum(map(len, material.parts)):,} texts are longer than {encoder.max_seq_length} tokens and were cut"
+    )
+    if not experiment.pretrained and experiment.embeddings == "cooccurrence":
+        start_from_cooccurrence(encoder, rows["train"])
+    model = MultiTaskModel(
+        encoder, material.parts.train.classes, experiment.head_dropout, experiment.head_hidden, rng=rng
+    )
+    size = experiment.batch_size
+    batches = length_batches(*rows["train"], batch_size=size, pad_id=0, rng=np.random.default_rng(0))
+    log(f"batches of {size} texts of similar length: {padding_waste(batches):.1%} of their tokens are padding")
+    chance = sum(math.log(len(classes)) for classes in model.classes.values())
+    log(f"model: {model.num_parameters():,} weights; chance is a loss of {chance:.2f}, the sum of ln(classes)")
+    task_weights = TaskWeights(model.heads, experiment.task_weights, experiment.task_weighting == "uncertainty")
+    plan = make_plan(experiment, model, task_weights, len(material.parts.train))
+    return Job(experiment, material, model, rows, cut, plan, task_weights)
+
+
+def read_material(e: Experiment, log: Log) -> Material:
+    """Read, label and split; `InputError` for data that cannot be used."""
+    data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words))
+    log(str(audit))
+    for head, pair in e.two_stage.items():
+        check_two_stage(data.classes, head, *pair)
+    try:
+        parts = split(data, seed=e.seed)
+    except InputError as error:
+        raise InputError(f"{audit.source}: {error}") from error
+    leakage = leakage_report(parts.train, parts.test)
+    sizes = ", ".join(f"{len(part):,} {name}" for name, part in parts._asdict().items())
+    log(f"split {sizes}; no text or reviewId is on two sides")
+    log(f"near duplicates of a training text: {leakage.rows('near'):,} of {len(parts.test):,} test rows")
+    if 0 < e.train_rows < len(parts.train):
+        chosen = np.random.default_rng(e.seed).permutation(len(parts.train))[: e.train_rows]
+        parts = parts._replace(train=parts.train.subset(np.sort(chosen)))
+        log(f"training on {e.train_rows:,} of the training rows, drawn at random")
+    for name, part in parts._asdict().items():
+        for head in data.classes:
+            if not part.class_counts(head).any():
+                raise InputError(f"{audit.source}: no {name} row has a label for {head}; more labelled rows are needed")
+    return Material(parts, audit, leakage)
+
+
+def new_encoder(e: Experiment, texts: Sequence[str], rng: np.random.Generator) -> SentenceEncoder:
+    """An encoder from scratch, with a tokenizer that has learned from the training texts."""
+    tokenizer = BPETokenizer.train(texts, vocab_size=e.vocab_size)
+    return SentenceEncoder(e.encoder_config(tokenizer.vocab_size, tokenizer.pad_id), tokenizer, rng=rng)
+
+
+def make_plan(e: Experiment, model: MultiTaskModel, task_weights: TaskWeights, train_rows: int) -> Plan:
+    """Groups with their rates, an optimizer of them, and the plan by which rates change and parts freeze and thaw."""
+    freeze(model, e.freeze)
+    groups = parameter_groups(
+        model,
+        lr=e.lr,
+        head_lr=e.head_lr,
+        layer_decay=e.layer_decay,
+        rates=e.rates,
+        weight_decay=e.weight_decay,
+        decay_all=e.decay_all,
+    )
+    learned = list(task_weights.parameters())
+    if learned:
+        name = "task weights"
+        groups.append({"name": name, "layer": name, "params": learned, "lr": e.head_lr, "weight_decay": 0.0})
+    steps_per_epoch = math.ceil(train_rows / e.batch_size)
+    steps = e.epochs * steps_per_epoch
+    return Plan(
+        model,
+        AdamW(groups, weight_decay=e.weight_decay),
+        factor(e.schedule, round(e.warmup * steps), steps),
+        total_steps=steps,
+        steps_per_epoch=steps_per_epoch,
+        stages=e.parsed_stages(),
+    )
+
+
+def start_from_cooccurrence(encoder: SentenceEncoder, train: TokenisedRows) -> None:
+    """Put `cooccurrence_vectors` of the training rows in the place of random embeddings, with their mean length."""
+    inner = [ids[1:-1] for ids in train.sequences]  # without the special tokens at both ends
+    table = encoder.embedding.weight.data
+    vectors = cooccurrence_vectors(inner, *table.shape, rng=np.random.default_rng(0))
+    known = vectors.any(axis=1)
+    table[known] = vectors[known] * np.linalg.norm(table, axis=1).mean()
+
+
+def pretrained_encoder(experiment: Experiment) -> SentenceEncoder:
+    """The pretrained encoder of an experiment, with its dropout, pooling, normalisation and maximum length."""
+    e = experiment
+    encoder = SentenceEncoder.from_pretrained(e.pretrained, rng=np.random.default_rng(e.seed))
+    for module in encoder.modules():
+        if isinstance(module, Dropout):
+            module.p = e.dropout
+    encoder.config = dataclasses.replace(encoder.config, dropout=e.dropout, pooling=e.pooling, normalize=e.normalize)
+    encoder.pooling, encoder.normalize = Pooling(e.pooling), Normalize() if e.normalize else None
+    encoder.max_seq_length = min(encoder.max_seq_length, e.max_length)
+    return encoder
+
+
+def read_data(
+    data: str | None,
+    text: str | None,
+    labels: Mapping[str, str],
+    classes: dict[str, tuple[str, ...]] | None = None,
+    rules: Sequence[TextRule] = (),
+) -> tuple[LabelledTexts, Audit]:
+    """The rows an experiment is about; `classes` fixes the class names that are otherwise found in the data.
+
+    Reviews are labelled by `rules` or, without any, by sentiment and engagement.
+    """
+    if data is None or data == SYNTHETIC_NAME:
+        frame = synthetic_reviews()
+        return label_reviews(frame, rules or REVIEW_RULES, Audit(SYNTHETIC_NAME, read=len(frame)))
+    if data == SENTENCES_NAME:
+        frame = synthetic_sentences()
+        unknown = [column for column in labels.values() if column not in COLUMNS]
+        if unknown:
+            raise InputError(f"the {SENTENCES_NAME} have no column {', '.join(unknown)}: there is {', '.join(COLUMNS)}")
+        columns = dict(labels) or {column: column for column in COLUMNS}
+        return label_frame(frame, "text", columns, Audit(SENTENCES_NAME, read=len(frame)), classes=classes)
+    if text is None:
+        return read_reviews(data, rules or REVIEW_RULES)
+    return read_labelled(data, text, dict(labels), classes=classes)
+
+
+def _tokenise(encoder: SentenceEncoder, parts: Split) -> tuple[dict[str, TokenisedRows], dict[str, int]]:
+    """Each part's rows, and how many of its texts had to be cut: a figure to report, not a warning."""
+    rows, cut = {}, {}
+    for name, part in parts._asdict().items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", TruncationWarning)
+            rows[name] = TokenisedRows(encoder.tokenize(part.texts), part.labels)
+        cut[name] = sum(w.message.count for w in caught if isinstance(w.message, TruncationWarning))
+    return rows, cut
+
+
+def class_weights(counts: np.ndarray, power: float) -> np.ndarray:
+    """Loss weights (C,) from rows per class (C,): (N / (C n))^power, scaled to a mean of 1 over the rows.
+
+    Power 0 leaves all rows equal, 1 makes all classes equal (scikit-learn: `class_weight="balanced"`).
+    """
+    weights = (counts.sum() / (len(counts) * np.maximum(counts, 1))) ** power
+    return weights * counts.sum() / (weights * counts).sum()

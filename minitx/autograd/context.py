@@ -1,0 +1,98 @@
+"""How is this thread running? What belongs to a run, and so neither to a model nor to the whole process.
+
+A model is weights and structure. Whether a graph is recorded, whether dropout is on, where gradients are added up and
+who watches belong to whoever runs it, and several threads may run one model at the same time, each in its own way. So
+all of it stands in one place for each thread, is changed for the length of a `with` block and restored after it, on
+exceptions too.
+
+A thread starts with the defaults, as with torch's `no_grad`. Work that is handed to other threads goes through
+`inherit`, so that they run as the thread that asked for it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Watcher:
+    """What is told of every op, forward and backward, and of every call of a module; a subclass listens to some."""
+
+    def after_forward(self, out: Any, parents: tuple[Any, ...], backward: Callable[..., Any]) -> None:
+        """An op made `out` of `parents`."""
+
+    def after_backward(self, node: Any, i: int, dy: np.ndarray, dx: Any) -> None:
+        """The op that made `node` turned `dy` into `dx`, the derivative by its input `i`."""
+
+    def inside(self, module: Any) -> AbstractContextManager[None]:
+        """Around the call of a module."""
+        return nullcontext()
+
+    def region(self, name: str) -> AbstractContextManager[None]:
+        """Around work other than ops that a profile should show."""
+        return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How one thread runs at the moment."""
+
+    recording: bool = True  # ops record a graph for backward()
+    inference: bool = False  # every module behaves as in eval mode, whatever its own flag says
+    rng: np.random.Generator | None = None  # what dropout draws from; None: each layer from a generator of its own
+    gradients: Any = None  # an `engine.Sums` in which backward() adds up the leaves' gradients; None: in their .grad
+    watchers: tuple[Watcher, ...] = ()
+
+
+_current: ContextVar[Run] = ContextVar("minitx run", default=Run())  # noqa: B039 - it is frozen
+current = _current.get
+
+
+@contextmanager
+def running(**changes: Any) -> Iterator[None]:
+    """Run with these fields of `Run` changed inside the block, in this thread."""
+    token = _current.set(dataclasses.replace(current(), **changes))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def no_grad() -> AbstractContextManager[None]:
+    """Record no graph inside: `with no_grad():` or `@no_grad()`. Torch: `torch.no_grad`."""
+    return running(recording=False)
+
+
+def inference() -> AbstractContextManager[None]:
+    """Record no graph and switch dropout off inside, without touching any model: what everything that only looks uses.
+
+    Torch has no equivalent: there, `model.eval()` writes to the model.
+    """
+    return running(recording=False, inference=True)
+
+
+def watching(watcher: Watcher) -> AbstractContextManager[None]:
+    """Tell `watcher` too, inside."""
+    return running(watchers=(*current().watchers, watcher))
+
+
+def inherit(work: Callable[P, R]) -> Callable[P, R]:
+    """`work` for other threads: each call runs as the thread that asked for it does now."""
+    asked = copy_context()
+    return lambda *args, **kwargs: asked.copy().run(work, *args, **kwargs)
+
+
+@contextmanager
+def region(name: str) -> Iterator[None]:
+    """Around work other than ops that a profile should show."""
+    with ExitStack() as stack:
+        for watcher in current().watchers:
+            stack.enter_context(watcher.region(name))
+        yield

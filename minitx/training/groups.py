@@ -1,0 +1,245 @@
+"""Optimizer: parameters in groups, what is kept for each between steps, and a step spread over the cores."""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minitx.autograd.context import region
+from minitx.autograd.rows import RowGradient
+from minitx.nn.module import Module, Parameter
+
+Group = dict[str, Any]
+Run = Callable[..., Iterable[Any]]  # `map`, or the map of a thread pool
+LABELS = ("params", "name", "layer", "initial_lr")  # keys of a group that are no settings of the optimizer
+
+# Elements that one pass of Adam works on: five arrays of 64k floats stay in or near a core's L2 cache, whereas whole
+# matrices would travel through memory once for each operation.
+BLOCK = 64 * 1024
+HANDFUL = 8  # blocks that a thread takes at once: handing over costs as much as a small block's work
+
+
+class Optimizer:
+    """Parameter groups, and the loop over them; a subclass says how elements move.
+
+    Args:
+        params: parameters, (name, parameter) pairs, or group dicts. A group may override any default, may be
+            `"frozen": True`, which freezes its parameters, and may have a `"name"` and a `"layer"`.
+        defaults: settings of groups that have none of their own.
+
+    A parameter moves if it requires a gradient and its group is not frozen; all else keeps its bits, weight decay and
+    momentum included.
+
+    Raises:
+        ValueError: a parameter in two groups, an empty group (its rate would do nothing, unnoticed), an unknown
+            setting, a negative rate, or no parameters at all.
+    """
+
+    decoupled_weight_decay = False
+
+    def __init__(self, params: Iterable[Any], defaults: Group) -> None:
+        self.defaults = {**defaults, "frozen": False}
+        self.param_groups: list[Group] = []
+        self.state: dict[Parameter, dict[str, Any]] = {}
+        self.seen_rows: dict[Parameter, np.ndarray] = {}  # of tables with row gradients: (V,) bool
+        groups = list(params)
+        if not groups:
+            raise ValueError("an optimizer needs parameters, and was given none")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    # -- what a subclass supplies ------------------------------------------------------------------------------
+
+    def update(self, step: int, group: Group, x: np.ndarray, g: np.ndarray, *buffers: np.ndarray) -> None:
+        """Move some elements x, in place, by their gradients g; `step` counts from 1, `buffers` are the state's."""
+        raise NotImplementedError
+
+    def initial_state(self, parameter: Parameter, group: Group) -> dict[str, Any]:
+        """What is kept for a parameter between steps: arrays of its shape, and maybe `step`, a count."""
+        raise NotImplementedError
+
+    # -- groups ------------------------------------------------------------------------------------------------
+
+    def add_param_group(self, group: Group) -> None:
+        """Add one group; settings it does not mention take their defaults."""
+        label = f"group {group.get('name', len(self.param_groups))}"
+        known = [*LABELS, *self.defaults]
+        for key in group:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1) or known
+                raise ValueError(f"{label}: unknown setting {key!r}; accepted: {', '.join(near)}")
+        group = {**self.defaults, **group}
+        group["params"] = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
+        if not group["params"]:
+            raise ValueError(f"{label} has no parameters: its settings would have no effect")
+        taken = {p for g in self.param_groups for p in g["params"]}
+        if len(set(group["params"])) < len(group["params"]) or taken.intersection(group["params"]):
+            raise ValueError(f"{label}: some parameters appear in more than one parameter group")
+        for setting in ("lr", "weight_decay"):
+            if not group[setting] >= 0:
+                raise ValueError(f"{label}: {setting} must be at least 0, and is {group[setting]}")
+        if group["frozen"]:
+            for parameter in group["params"]:
+                parameter.requires_grad, parameter.grad = False, None
+        self.param_groups.append(group)
+
+    def check(self, *models: Module) -> None:
+        """Make sure that this optimizer trains `models`, usually one, as a whole and nothing else.
+
+        An optimizer built before the model was made anew holds the old one's parameters, and training does
+        nothing at all; a layer left out of the groups stays at its random start. Neither is visible in the code.
+
+        Raises:
+            ValueError: trainable parameters are in no group, or a group holds parameters of something else.
+        """
+        grouped = {p for group in self.param_groups for p in group["params"]}
+        own = {p: name for model in models for name, p in model.named_parameters()}
+        strangers = len(grouped.difference(own))
+        if strangers:
+            raise ValueError(
+                f"{strangers} of the optimizer's {len(grouped)} parameters are not this model's: "
+                "build the optimizer after the model"
+            )
+        left_out = [name for p, name in own.items() if p.requires_grad and p not in grouped]
+        if left_out:
+            raise ValueError(f"{len(left_out)} trainable parameters are in no optimizer group: {', '.join(left_out)}")
+
+    def forget(self, parameter: Parameter) -> None:
+        """Drop what is kept for a parameter between steps: should it have a gradient again, it starts afresh."""
+        self.state.pop(parameter, None)
+        self.seen_rows.pop(parameter, None)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients (None, not zeros: with zeros, momentum would go on moving the weights)."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    # -- a step ------------------------------------------------------------------------------------------------
+
+    def step(self, run: Run = map) -> None:
+        """Move every parameter that has a gradient and is not frozen.
+
+        Every element moves by itself, so the work is cut into blocks: `run=pool.map` of a thread pool spreads them
+        over the cores, and the bits are the same.
+        """
+        with region(f"{type(self).__name__}.step"):
+            blocks = [
+                block
+                for group in self.param_groups
+                for parameter in group["params"]
+                if parameter.requires_grad and parameter.grad is not None and not group["frozen"]
+                for block in self._blocks(parameter, group)
+            ]
+            spread(run, lambda block: block(), blocks)
+
+    def _blocks(self, parameter: Parameter, group: Group) -> Iterator[Callable[[], None]]:
+        """The step of one parameter, in pieces of work of about `BLOCK` elements."""
+        if not parameter.data.flags.c_contiguous:  # flat views of a transposed array would be copies
+            parameter.data = parameter.data.copy()
+        state = self.state.get(parameter) or self.initial_state(parameter, group)
+        if state:
+            self.state[parameter] = state
+        if "step" in state:
+            state["step"] += 1
+        x, step = parameter.data, state.get("step", 0)
+        buffers = [buffer for buffer in state.values() if isinstance(buffer, np.ndarray)]
+        if isinstance(parameter.grad, RowGradient):
+            gradient = parameter.grad.coalesce()
+            rows = self._moving_rows(parameter, gradient, buffers, group)
+            if len(rows) < len(x) / 2:
+                height = max(1, BLOCK // x[0].size)
+                for start in range(0, len(x), height):
+                    among = rows[slice(*np.searchsorted(rows, (start, start + height)))]
+                    block = x[start : start + height]
+                    yield partial(self._update_rows, step, group, block, among, gradient, x, buffers)
+                return
+        self.seen_rows.pop(parameter, None)  # a full gradient moves, and gives momentum to, any row
+        g = np.asarray(parameter.grad).reshape(-1)
+        flat = [array.reshape(-1) for array in (x, *buffers)]
+        for start in range(0, x.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            yield partial(self._update_block, step, group, flat[0][part], g[part], *(b[part] for b in flat[1:]))
+
+    def _moving_rows(
+        self, parameter: Parameter, gradient: RowGradient, buffers: list[np.ndarray], group: Group
+    ) -> np.ndarray:
+        """The rows of a table that this step moves: those that have, or ever had, a gradient; ascending.
+
+        Of the others all momentum is 0, so that leaving them out changes no bit.
+        """
+        if group["weight_decay"] and not self.decoupled_weight_decay:
+            return np.arange(len(parameter.data))  # the decay itself is a gradient
+        if parameter not in self.seen_rows:  # at the start, after loading a state or after a full gradient
+            self.seen_rows[parameter] = np.zeros(len(parameter.data), bool)
+            for buffer in buffers:
+                self.seen_rows[parameter] |= buffer.any(axis=1)
+        self.seen_rows[parameter][gradient.rows] = True
+        return np.flatnonzero(self.seen_rows[parameter])
+
+    def _update_rows(
+        self,
+        step: int,
+        group: Group,
+        block: np.ndarray,
+        rows: np.ndarray,
+        gradient: RowGradient,
+        x: np.ndarray,
+        buffers: list[np.ndarray],
+    ) -> None:
+        """The step of a block of a table x, of which `rows` move; those without a gradient now have one of zeros."""
+        self._decay(group, block)
+        if not len(rows):
+            return
+        parts = [array[rows] for array in (x, *buffers)]
+        g = np.zeros_like(parts[0])
+        have = slice(*np.searchsorted(gradient.rows, (rows[0], rows[-1] + 1)))
+        g[np.searchsorted(rows, gradient.rows[have])] = gradient.values[have]
+        self.update(step, group, parts[0], g, *parts[1:])
+        for array, part in zip((x, *buffers), parts, strict=True):
+            array[rows] = part
+
+    def _update_block(self, step: int, group: Group, x: np.ndarray, g: np.ndarray, *buffers: np.ndarray) -> None:
+        self._decay(group, x)
+        self.update(step, group, x, g, *buffers)
+
+    def _decay(self, group: Group, x: np.ndarray) -> None:
+        if self.decoupled_weight_decay and group["weight_decay"]:
+            x *= 1 - group["lr"] * group["weight_decay"]
+
+    # -- state in and out ----------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on, in torch's layout: state by position, and the groups with positions."""
+        position = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+        groups = [{**group, "params": [position[p] for p in group["params"]]} for group in self.param_groups]
+        return {"state": {position[p]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; `ValueError` unless its groups and arrays have the sizes of this optimizer's."""
+        sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in state_dict["param_groups"]]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"the optimizer has groups of {sizes[0]} parameters, the saved state of {sizes[1]}")
+        groups = [
+            {**saved, "params": group["params"]}
+            for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True)
+        ]
+        kept, state = {int(i): kept for i, kept in state_dict["state"].items()}, {}
+        for i, (parameter, group) in enumerate((p, g) for g in groups for p in g["params"]):
+            if i in kept:
+                found = {name: np.shape(value) for name, value in kept[i].items()}
+                wanted = {name: np.shape(value) for name, value in self.initial_state(parameter, group).items()}
+                if found != wanted:
+                    raise ValueError(f"the saved state of parameter {i} has {found}, this optimizer keeps {wanted}")
+                state[parameter] = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in kept[i].items()}
+        for group, saved in zip(self.param_groups, groups, strict=True):
+            group.update(saved)
+        self.seen_rows, self.state = {}, state
+
+
+def spread(run: Run, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """[work(item) for item in items], handed out by `run`, some at a time."""
+    handfuls = [items[start : start + HANDFUL] for start in range(0, len(items), HANDFUL)]
+    return [done for handful in run(lambda handful: [work(item) for item in handful], handfuls) for done in handful]

@@ -1,0 +1,66 @@
+"""What does the optimizer do to each parameter? A table to read before training."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from minitx.nn.module import Module
+from minitx.training.groups import Optimizer
+
+
+class ReportRow(NamedTuple):
+    """One parameter, as the optimizer sees it."""
+
+    name: str
+    shape: tuple[int, ...]
+    group: str  # "-" for a parameter in no group: nothing trains it
+    rate: float
+    decay: float
+    frozen: bool
+
+
+@dataclass(frozen=True)
+class TrainableReport:
+    """Every parameter of a model; `str()` is a table with the share that trains, which is also `share`."""
+
+    rows: list[ReportRow]
+    trainable: int  # weights, not arrays
+    total: int
+
+    @property
+    def share(self) -> float:
+        """The share of the weights that train now, from 0 to 1."""
+        return self.trainable / self.total
+
+    def __str__(self) -> str:
+        width = max(len(row.name) for row in self.rows)
+        columns = max(len(row.group) for row in self.rows)
+        lines = [f"{'parameter':{width}}  {'shape':>13}  {'group':{columns}}  {'rate':>8}  {'decay':>6}"]
+        for row in self.rows:
+            shape, rate = " x ".join(map(str, row.shape)), "frozen" if row.frozen else f"{row.rate:.2e}"
+            decay = "" if row.frozen else f"{row.decay:g}"
+            lines.append(f"{row.name:{width}}  {shape:>13}  {row.group:{columns}}  {rate:>8}  {decay:>6}".rstrip())
+        return "\n".join([*lines, f"{self.summary()}"])
+
+    def summary(self) -> str:
+        """One line: how many weights train."""
+        return f"{self.trainable:,} of {self.total:,} weights train ({self.share:.2%})"
+
+
+def trainable_report(model: Module, optimizer: Optimizer) -> TrainableReport:
+    """What the optimizer does to each parameter of `model` at the moment: group, rate, weight decay, frozen or not.
+
+    Rates are those that a schedule starts from: at the first step of a warmup all others are 0.
+    """
+    group_of = {p: group for group in optimizer.param_groups for p in group["params"]}
+    position = {id(group): str(i) for i, group in enumerate(optimizer.param_groups)}
+    rows = []
+    for name, parameter in model.named_parameters():
+        group = group_of.get(parameter)
+        if group is None:
+            rows.append(ReportRow(name, parameter.shape, "-", 0.0, 0.0, not parameter.requires_grad))
+        else:
+            label = str(group.get("name", position[id(group)]))
+            rate = group["initial_lr"] if "initial_lr" in group else group["lr"]
+            frozen = not parameter.requires_grad or group["frozen"]
+            rows.append(ReportRow(name, parameter.shape, label, rate, group["weight_decay"], frozen))
+    return TrainableReport(rows, model.num_parameters(trainable=True), model.num_parameters())
