@@ -10,7 +10,8 @@ from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.multitask import MultiTaskModel, TaskWeights
+from minitx.models.multitask import MultiTaskModel
+from minitx.models.task_weights import TaskWeights
 from minitx.training.freezing import Plan, Stage, freeze, layers, parameter_groups, select, trainable_report
 from minitx.training.optim import AdamW
 from minitx.training.schedules import factor

@@ -14,7 +14,8 @@ from minitx.autograd.tensor import Tensor
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module, Parameter
 from minitx.training import optim
-from minitx.training.optim import SGD, Adam, AdamW, Optimizer, WeightAverage, clip_grad_norm_
+from minitx.training.average import WeightAverage
+from minitx.training.optim import SGD, Adam, AdamW, Optimizer, clip_grad_norm_
 from minitx.training.schedules import SCHEDULES, LambdaLR, constant, cosine, linear, with_warmup
 
 pytestmark = pytest.mark.quick

@@ -23,7 +23,7 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.pretrained import read_directory
-from minitx.nn.position import relative_buckets
+from minitx.nn.relative import relative_buckets
 from minitx.text.tokenizer import TruncationWarning
 
 

@@ -16,7 +16,8 @@ from minitx.autograd.tensor import Tensor
 from minitx.data.batches import length_batches
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.multitask import MultiTaskModel, TaskWeights
+from minitx.models.multitask import MultiTaskModel
+from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.training.optim import AdamW
 from minitx.training.parallel import DataParallel

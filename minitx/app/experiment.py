@@ -120,9 +120,23 @@ def metrics_of(job: Job, best: Epoch) -> dict[str, object]:
 def write_history(epochs: list[Epoch], path: Path) -> None:
     """A row for each epoch."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, epochs[0].to_row(), lineterminator="\n")
+        writer = csv.DictWriter(file, history_row(epochs[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(epoch.to_row() for epoch in epochs)
+        writer.writerows(history_row(epoch) for epoch in epochs)
+
+
+def history_row(epoch: Epoch) -> dict[str, float]:
+    """Flat numbers: `epoch`, `seconds`, and `train_sentiment_loss` and the like for each part, head, metric."""
+    row: dict[str, float] = {
+        "epoch": epoch.number,
+        "seconds": epoch.seconds,
+        "tokens_per_second": epoch.tokens_per_second,
+    }
+    for part, reports in (("train", epoch.train), ("validation", epoch.validation)):
+        for head, report in reports.items():
+            for metric in ("loss", "accuracy", "macro_f1"):
+                row[f"{part}_{head}_{metric}"] = getattr(report, metric)
+    return row | epoch.more | {f"task_weight_{head}": factor for head, factor in epoch.task_weights.items()}
 
 
 def draw(epochs: list[Epoch], test: dict[str, Report], directory: Path, source: str) -> None:

@@ -20,7 +20,8 @@ from minitx.errors import InputError
 from minitx.evaluation.leakage import LeakageReport, leakage_report
 from minitx.models.cooccurrence import cooccurrence_vectors
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.multitask import MultiTaskModel, TaskWeights
+from minitx.models.multitask import MultiTaskModel
+from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.text.bpe import BPETokenizer

@@ -10,13 +10,12 @@ Letters: B batch, T tokens, D model width, H heads, K = D // H, V vocabulary, C 
 
 import math
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 from minitx.autograd.context import current
 from minitx.autograd.engine import Gradients
+from minitx.autograd.erf import erf
 from minitx.autograd.rows import RowGradient
 from minitx.autograd.tensor import Tensor
 
@@ -83,7 +82,7 @@ def _gelu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
     flat = x.reshape(-1)
     for start in range(0, x.size, ELEMENTS_IN_CACHE):
         part = flat[start : start + ELEMENTS_IN_CACHE]
-        cdf = _erf(part * math.sqrt(0.5))  # Φ(x) = (1 + erf(x / √2)) / 2
+        cdf = erf(part * math.sqrt(0.5))  # Φ(x) = (1 + erf(x / √2)) / 2
         cdf += 1
         cdf *= 0.5
         if slope is not None:
@@ -403,39 +402,3 @@ def _sum_rows(x: np.ndarray) -> np.ndarray:
 def _mean_of_rows(x: np.ndarray) -> np.ndarray:
     """(N, D) -> (N, 1), likewise."""
     return (x @ np.ones(x.shape[1], x.dtype))[:, None] / x.shape[1]
-
-
-def _fit_erf(limit: float, degree: int) -> np.ndarray:
-    """Coefficients of P, in powers of s = 2 z² / limit² - 1, such that erf(z) = tanh(z P) for |z| <= limit.
-
-    NumPy has no erf but a fast tanh, and atanh(erf(z)) / z is even and almost constant, so a short polynomial in
-    z² does. It is fitted to `math.erf` at Chebyshev nodes, each weighted by what an error there does to erf,
-    z (1 - erf²). Beyond the limit erf is 1 to the precision that is asked for.
-    """
-    nodes = np.cos(np.pi * (np.arange(400) + 0.5) / 400)
-    z = limit * np.sqrt((nodes + 1) / 2)
-    plus, minus = (np.array([1 + math.erf(t) for t in z]), np.array([math.erfc(t) for t in z]))  # 1 ± erf(z)
-    fit = chebyshev.chebfit(nodes, 0.5 * np.log(plus / minus) / z, degree, w=z * plus * minus + 1e-9)
-    return chebyshev.cheb2poly(fit)
-
-
-@cache
-def _erf_fit(dtype: np.dtype) -> tuple[float, np.ndarray]:
-    """Limit and coefficients for the precision of a dtype; computed when first needed."""
-    limit, degree = (4.0, 6) if dtype == np.float32 else (5.9, 28)
-    return limit, _fit_erf(limit, degree)
-
-
-def _erf(z: np.ndarray) -> np.ndarray:
-    """erf(z), in z's dtype; z is used up as scratch space."""
-    limit, coefficients = _erf_fit(z.dtype)
-    np.clip(z, -limit, limit, out=z)
-    s = np.square(z)
-    s *= 2 / limit**2
-    s -= 1
-    p = np.full_like(z, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:  # Horner
-        p *= s
-        p += z.dtype.type(coefficient)
-    p *= z
-    return np.tanh(p, out=p)

@@ -25,12 +25,14 @@ from minitx.learn.gradcheck import gradcheck
 from minitx.learn.numeric import GradcheckError, compare
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.multitask import MLP, MultiTaskModel, TaskWeights
+from minitx.models.multitask import MLP, MultiTaskModel
+from minitx.models.task_weights import TaskWeights
 from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
-from minitx.nn.position import LearnedPosition, RelativePositionBias, SinusoidalPosition
+from minitx.nn.position import LearnedPosition, SinusoidalPosition
+from minitx.nn.relative import RelativePositionBias
 from minitx.nn.transformer import FeedForward, TransformerBlock, TransformerEncoder
 from minitx.training.baseline import SparseRows, sparse_linear
 

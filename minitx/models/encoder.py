@@ -17,7 +17,8 @@ from minitx.models.search import SIMILARITIES, normalized
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
 from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
-from minitx.nn.position import LearnedPosition, RelativePositionBias, SinusoidalPosition
+from minitx.nn.position import LearnedPosition, SinusoidalPosition
+from minitx.nn.relative import RelativePositionBias
 from minitx.nn.transformer import TransformerEncoder
 from minitx.system import new_directory
 from minitx.text.bpe import BPETokenizer

@@ -1,7 +1,7 @@
-"""Optimizer: parameters in groups, what is kept for each between steps, and a step spread over the cores."""
+"""Optimizer: parameters in groups, and what is kept for each of them between steps."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,15 +10,10 @@ import numpy as np
 from minitx.autograd.context import region
 from minitx.autograd.rows import RowGradient
 from minitx.nn.module import Module, Parameter
+from minitx.training.blocks import Run, full_blocks, row_blocks, spread
 
 Group = dict[str, Any]
-Run = Callable[..., Iterable[Any]]  # `map`, or the map of a thread pool
 LABELS = ("params", "name", "layer", "initial_lr")  # keys of a group that are no settings of the optimizer
-
-# Elements that one pass of Adam works on: five arrays of 64k floats stay in or near a core's L2 cache, whereas whole
-# matrices would travel through memory once for each operation.
-BLOCK = 64 * 1024
-HANDFUL = 8  # blocks that a thread takes at once: handing over costs as much as a small block's work
 
 
 class Optimizer:
@@ -136,7 +131,7 @@ class Optimizer:
             spread(run, lambda block: block(), blocks)
 
     def _blocks(self, parameter: Parameter, group: Group) -> Iterator[Callable[[], None]]:
-        """The step of one parameter, in pieces of work of about `BLOCK` elements."""
+        """The step of one parameter, as blocks of work that may run side by side."""
         if not parameter.data.flags.c_contiguous:  # flat views of a transposed array would be copies
             parameter.data = parameter.data.copy()
         state = self.state.get(parameter) or self.initial_state(parameter, group)
@@ -144,24 +139,16 @@ class Optimizer:
             self.state[parameter] = state
         if "step" in state:
             state["step"] += 1
-        x, step = parameter.data, state.get("step", 0)
         buffers = [buffer for buffer in state.values() if isinstance(buffer, np.ndarray)]
+        update = partial(self.update, state.get("step", 0), group)
+        shrink = 1 - group["lr"] * group["weight_decay"] if self.decoupled_weight_decay else 1.0
         if isinstance(parameter.grad, RowGradient):
             gradient = parameter.grad.coalesce()
             rows = self._moving_rows(parameter, gradient, buffers, group)
-            if len(rows) < len(x) / 2:
-                height = max(1, BLOCK // x[0].size)
-                for start in range(0, len(x), height):
-                    among = rows[slice(*np.searchsorted(rows, (start, start + height)))]
-                    block = x[start : start + height]
-                    yield partial(self._update_rows, step, group, block, among, gradient, x, buffers)
-                return
+            if len(rows) < len(parameter.data) / 2:
+                return row_blocks(update, shrink, parameter.data, buffers, gradient, rows)
         self.seen_rows.pop(parameter, None)  # a full gradient moves, and gives momentum to, any row
-        g = np.asarray(parameter.grad).reshape(-1)
-        flat = [array.reshape(-1) for array in (x, *buffers)]
-        for start in range(0, x.size, BLOCK):
-            part = slice(start, start + BLOCK)
-            yield partial(self._update_block, step, group, flat[0][part], g[part], *(b[part] for b in flat[1:]))
+        return full_blocks(update, shrink, parameter.data, buffers, np.asarray(parameter.grad))
 
     def _moving_rows(
         self, parameter: Parameter, gradient: RowGradient, buffers: list[np.ndarray], group: Group
@@ -178,36 +165,6 @@ class Optimizer:
                 self.seen_rows[parameter] |= buffer.any(axis=1)
         self.seen_rows[parameter][gradient.rows] = True
         return np.flatnonzero(self.seen_rows[parameter])
-
-    def _update_rows(
-        self,
-        step: int,
-        group: Group,
-        block: np.ndarray,
-        rows: np.ndarray,
-        gradient: RowGradient,
-        x: np.ndarray,
-        buffers: list[np.ndarray],
-    ) -> None:
-        """The step of a block of a table x, of which `rows` move; those without a gradient now have one of zeros."""
-        self._decay(group, block)
-        if not len(rows):
-            return
-        parts = [array[rows] for array in (x, *buffers)]
-        g = np.zeros_like(parts[0])
-        have = slice(*np.searchsorted(gradient.rows, (rows[0], rows[-1] + 1)))
-        g[np.searchsorted(rows, gradient.rows[have])] = gradient.values[have]
-        self.update(step, group, parts[0], g, *parts[1:])
-        for array, part in zip((x, *buffers), parts, strict=True):
-            array[rows] = part
-
-    def _update_block(self, step: int, group: Group, x: np.ndarray, g: np.ndarray, *buffers: np.ndarray) -> None:
-        self._decay(group, x)
-        self.update(step, group, x, g, *buffers)
-
-    def _decay(self, group: Group, x: np.ndarray) -> None:
-        if self.decoupled_weight_decay and group["weight_decay"]:
-            x *= 1 - group["lr"] * group["weight_decay"]
 
     # -- state in and out ----------------------------------------------------------------------------------------
 
@@ -237,9 +194,3 @@ class Optimizer:
         for group, saved in zip(self.param_groups, groups, strict=True):
             group.update(saved)
         self.seen_rows, self.state = {}, state
-
-
-def spread(run: Run, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """[work(item) for item in items], handed out by `run`, some at a time."""
-    handfuls = [items[start : start + HANDFUL] for start in range(0, len(items), HANDFUL)]
-    return [done for handful in run(lambda handful: [work(item) for item in handful], handfuls) for done in handful]

@@ -1,4 +1,4 @@
-"""SGD, Adam and AdamW: how a gradient moves a weight. Clipping, and averages of weights.
+"""SGD, Adam and AdamW: how a gradient moves a weight. And clipping.
 
 Parameters come in groups, each with settings of its own, as in torch:
 
@@ -8,19 +8,19 @@ Parameters come in groups, each with settings of its own, as in torch:
         {"params": model.heads["engagement"].parameters(), "frozen": True},
     ])
 
-Groups, state, and how a step is spread over the cores are `Optimizer`'s, in `groups`.
+Groups and state are `Optimizer`'s, in `groups`; how a step is spread over the cores is in `blocks`.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from minitx.autograd.rows import RowGradient
-from minitx.nn.module import Module, Parameter
-from minitx.training.groups import Group, Optimizer, Run, spread
+from minitx.nn.module import Parameter
+from minitx.training.blocks import Run, spread
+from minitx.training.groups import Group, Optimizer
 
 
 class SGD(Optimizer):
@@ -129,44 +129,3 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float, run: Run =
         share = max_norm / (norm + 1e-6)
         spread(run, lambda g: np.multiply(g, share, out=g), grads)
     return norm
-
-
-class WeightAverage:
-    """A running mean of a model's weights, w̄ = d w̄ + (1 - d) w, to evaluate and keep in place of the last step's.
-
-    The last step's weights still carry the noise of the last batches; their mean does not. Polyak & Juditsky 1992;
-    d = min(decay, (1 + t) / (10 + t)) at step t, so that the start is soon forgotten (Tarvainen & Valpola 2017).
-    Torch: `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)`.
-
-    The mean of a part that is frozen on the way becomes the weights it is frozen at, since those are what the parts
-    above it go on learning from.
-    """
-
-    def __init__(self, model: Module, decay: float) -> None:
-        self.decay, self.steps = decay, 0
-        self.averages = {parameter: parameter.data.copy() for parameter in model.parameters()}
-        self.resting = {parameter for parameter in self.averages if not parameter.requires_grad}
-
-    def update(self) -> None:
-        """Take in the weights after a step."""
-        self.steps += 1
-        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for parameter, average in self.averages.items():
-            if parameter.requires_grad:
-                average += (1 - keep) * (parameter.data - average)
-                self.resting.discard(parameter)
-            elif parameter not in self.resting:
-                average[...] = parameter.data
-                self.resting.add(parameter)
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The model has the averages for weights inside the block, and its own again after it."""
-        own = {parameter: parameter.data.copy() for parameter in self.averages}
-        try:
-            for parameter, average in self.averages.items():
-                parameter.data[...] = average
-            yield
-        finally:
-            for parameter, weights in own.items():
-                parameter.data[...] = weights

@@ -2,11 +2,10 @@
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -15,9 +14,11 @@ from minitx.autograd.context import inference
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch, length_batches
 from minitx.evaluation.metrics import Report, confusion_matrix
-from minitx.models.multitask import MultiTaskModel, TaskWeights
+from minitx.models.multitask import MultiTaskModel
+from minitx.models.task_weights import TaskWeights
+from minitx.training.average import WeightAverage
 from minitx.training.groups import Optimizer
-from minitx.training.optim import WeightAverage, clip_grad_norm_
+from minitx.training.optim import clip_grad_norm_
 from minitx.training.parallel import DataParallel, Loss, Result
 from minitx.training.schedules import LambdaLR
 
@@ -31,7 +32,7 @@ class TokenisedRows(NamedTuple):
 
 @dataclass
 class Epoch:
-    """What one epoch did: a row of history.csv."""
+    """What one epoch did."""
 
     number: int
     train: dict[str, Report]  # with dropout on, while the weights moved
@@ -49,54 +50,26 @@ class Epoch:
         """
         return float(np.mean([(report.accuracy + report.macro_f1) / 2 for report in self.validation.values()]))
 
-    def to_row(self) -> dict[str, float]:
-        """Flat numbers: `epoch`, `seconds`, and `train_sentiment_loss` and the like for each part, head, metric."""
-        row: dict[str, float] = {
-            "epoch": self.number,
-            "seconds": self.seconds,
-            "tokens_per_second": self.tokens_per_second,
-        }
-        for part, reports in (("train", self.train), ("validation", self.validation)):
-            for head, report in reports.items():
-                for metric in ("loss", "accuracy", "macro_f1"):
-                    row[f"{part}_{head}_{metric}"] = getattr(report, metric)
-        return row | self.more | {f"task_weight_{head}": factor for head, factor in self.task_weights.items()}
-
-
-@dataclass
-class _Tally:
-    """Sums over batches: every row counts the same, however the rows were batched."""
-
-    classes: dict[str, tuple[str, ...]]
-    confusion: dict[str, Any] = field(default_factory=lambda: defaultdict(int))
-    loss: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def add(
-        self, labels: Mapping[str, np.ndarray], logits: Mapping[str, np.ndarray], losses: Mapping[str, float]
-    ) -> None:
-        for head, classes in self.classes.items():
-            kept = labels[head] >= 0  # -100 where a row has no label for this head
-            target, predicted = labels[head][kept], logits[head][kept].argmax(axis=1)
-            self.confusion[head] += confusion_matrix(target, predicted, len(classes))
-            self.loss[head] += losses[head] * int(kept.sum())
-
-    def reports(self) -> dict[str, Report]:
-        return {
-            head: Report(classes, self.confusion[head], self.loss[head] / max(1, self.confusion[head].sum()))
-            for head, classes in self.classes.items()
-        }
-
 
 def evaluate(model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray | None = None) -> dict[str, Report]:
     """A report for each head over `rows`, without dropout or a graph, on every core.
 
     `vectors` (N, D), if the encoder's sentence vectors of the rows are known, spare running it.
     """
-    logits = predict(model, rows.sequences, vectors)
-    losses = model.losses({head: Tensor(y) for head, y in logits.items()}, rows.labels)
-    tally = _Tally(model.classes)
-    tally.add(rows.labels, logits, {head: loss.item() for head, loss in losses.items()})
-    return tally.reports()
+    return reports(model, rows.labels, predict(model, rows.sequences, vectors), Loss())
+
+
+def reports(
+    model: MultiTaskModel, labels: Mapping[str, np.ndarray], logits: Mapping[str, np.ndarray], loss: Loss
+) -> dict[str, Report]:
+    """A report for each head from its logits (N, C); rows with the label -100 count for nothing."""
+    losses = model.losses({h: Tensor(y) for h, y in logits.items()}, labels, loss.class_weights, loss.label_smoothing)
+    found = {}
+    for head, classes in model.classes.items():
+        kept = labels[head] >= 0
+        confusion = confusion_matrix(labels[head][kept], logits[head][kept].argmax(axis=1), len(classes))
+        found[head] = Report(classes, confusion, losses[head].item() if kept.any() else math.nan)
+    return found
 
 
 def predict(
@@ -214,10 +187,11 @@ class _Training:
         self.task_weights, self.parallel = task_weights, parallel
         self.average = WeightAverage(model, settings.weight_average) if settings.weight_average else None
         self.parameters = [*model.parameters(), *task_weights.parameters()]
+        self.encoder = list(model.encoder.parameters())
         self.known: np.ndarray | None = None  # (N, D) vectors of the training rows, until the encoder first trains
 
     def encoder_is_frozen(self) -> bool:
-        return not any(parameter.requires_grad for parameter in self.model.encoder.parameters())
+        return not any(parameter.requires_grad for parameter in self.encoder)
 
     def epoch(
         self, number: int, train: TokenisedRows, callbacks: Sequence[Callback], rng: np.random.Generator
@@ -225,7 +199,8 @@ class _Training:
         """Every row once: reports of the training rows, and how many tokens went through the encoder."""
         model, settings = self.model, self.settings
         model.train()
-        tally, tokens, running, start = _Tally(model.classes), 0, 0.0, time.perf_counter()
+        seen = {h: np.zeros((len(train.sequences), len(c))) for h, c in model.classes.items()}
+        tokens, running, start = 0, 0.0, time.perf_counter()
         batches = length_batches(*train, batch_size=settings.batch_size, pad_id=model.encoder.config.pad_id, rng=rng)
         with tqdm(total=len(train.sequences), unit=" rows", disable=not settings.progress, leave=False) as bar:
             bar.set_description(f"epoch {number}/{settings.epochs}")
@@ -240,13 +215,14 @@ class _Training:
                 result, total = self.step(batch, loss, vectors)
                 if not math.isfinite(total):
                     raise FloatingPointError(f"the loss became {total} in epoch {number}: lower the learning rate")
-                tally.add(batch.labels, result.logits, result.losses)
+                for head, logits in result.logits.items():
+                    seen[head][batch.rows] = logits
                 tokens += 0 if vectors is not None else int(batch.attention_mask.sum())
                 running = 0.9 * running + 0.1 * total if running else total
                 bar.update(len(batch))
                 speed = f", {tokens / (time.perf_counter() - start):,.0f} tokens/s" if tokens else ""
                 bar.set_postfix_str(f"loss {running:.3f}{speed}", refresh=False)
-        return tally.reports(), tokens
+        return reports(model, train.labels, seen, loss), tokens
 
     def step(self, batch: Batch, loss: Loss, vectors: np.ndarray | None) -> tuple[Result, float]:
         """Move the weights once, if the loss is finite; `vectors` (B, D) if the encoder need not run."""
