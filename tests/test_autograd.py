@@ -199,7 +199,7 @@ def test_a_gradient_may_be_a_tensor_or_broadcast():
 
 
 def test_backward_without_anything_to_do():
-    with pytest.raises(RuntimeError, match="no tensor that requires a gradient took part"):
+    with pytest.raises(RuntimeError, match="nothing to do: this tensor depends on none"):
         Tensor([1.0]).backward()
     with pytest.raises(RuntimeError, match=r"shape \(2,\) needs `gradient`"):
         (leaf(1.0, 2) * 2).backward()
@@ -310,7 +310,7 @@ def test_arrays_are_not_copied():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Tensor(Tensor([1.0])), TypeError, "is a Tensor already"),
+        (lambda: Tensor(Tensor([1.0])), TypeError, "is already a Tensor"),
         (lambda: Tensor("text"), TypeError, "holds numbers, not <U4"),
         (
             lambda: Tensor([1, 2], requires_grad=True),
@@ -321,7 +321,7 @@ def test_arrays_are_not_copied():
         (lambda: np.asarray(leaf(1.0)), RuntimeError, r"use \.detach\(\)\.numpy\(\)"),
         (lambda: math.exp(leaf(1.0, 2)), TypeError, "must be real number"),
         (lambda: leaf(1.0, 2).__setitem__(0, 3), TypeError, r"build a new one with where\(\) or cat\(\)"),
-        (lambda: leaf(1.0) ** leaf(2.0), TypeError, r"exponent must be a number.*\(log\(x\) \* p\)\.exp\(\)"),
+        (lambda: leaf(1.0) ** leaf(2.0), TypeError, r"exponent must be a number.*\(x\.log\(\) \* p\)\.exp\(\)"),
         (lambda: bool(leaf(1.0, 2)), ValueError, "ambiguous"),
         (lambda: leaf(1.0).no_such_thing, AttributeError, "no_such_thing"),
         (lambda: setattr(leaf(1.0), "gard", 3), AttributeError, "gard"),
