@@ -123,9 +123,7 @@ def fit_pairs(
                 )
                 loss = multiple_negatives_ranking_loss(anchors, positives, scale)
                 if not math.isfinite(loss.item()):
-                    raise FloatingPointError(
-                        f"the loss is {loss.item()} in epoch {number}: lower the learning rate"
-                    )
+                    raise FloatingPointError(f"the loss is {loss.item()} in epoch {number}: lower the learning rate")
                 loss.backward()
                 clip_grad_norm_(encoder.parameters(), max_grad_norm)
                 optimizer.step()
