@@ -69,9 +69,10 @@ class Tensor(Node):
     ) -> "Tensor":
         """The result of an op: its value, what it was made from, and how to differentiate it.
 
-        `backward(dy)` gets the derivative by `data` and returns one derivative per parent, in order: `dy`, a
-        view of it or a new array (not one that is kept or handed out twice), or a function that computes it,
-        which is called only if that parent requires a gradient. Where the op broadcast, it need not sum.
+        `backward(dy)` gets the derivative of the loss by `data` and returns one derivative per parent, in order: an
+        array, or a function that computes it, which is called only if that parent requires a gradient. It may return
+        `dy` itself, views of it, or one array for several parents, but it writes into none of them. Where the op
+        broadcast, it need not sum: the engine does.
         """
         out = Tensor(data)
         if engine.is_grad_enabled() and any(parent.requires_grad for parent in parents):
@@ -117,7 +118,7 @@ class Tensor(Node):
         return number
 
     def numpy(self) -> np.ndarray:
-        """The array inside, not a copy. Refused (`RuntimeError`) where its gradient would be lost unnoticed."""
+        """The array inside, not a copy. `RuntimeError` if it requires a gradient, which would be lost unnoticed."""
         if self.requires_grad:
             raise RuntimeError("this tensor requires a gradient, which NumPy would lose: use .detach().numpy()")
         return self.data
@@ -133,12 +134,13 @@ class Tensor(Node):
         """Add the derivative of `sum(self * gradient)` by every leaf to the leaf's `.grad`.
 
         Args:
-            gradient: array of this tensor's shape; may be left out for a single element, and is then 1.
+            gradient: array that broadcasts to this tensor's shape; 1 if left out, which needs a single element.
             retain_graph: keep the graph for another `backward()`; otherwise it is released.
 
         Raises:
-            RuntimeError: nothing to differentiate, more than one element and no `gradient`, or the graph
-                was released by an earlier `backward()`.
+            RuntimeError: nothing requires a gradient, there is more than one element and no `gradient`, or an
+                earlier `backward()` released the graph.
+            ValueError: `gradient` does not broadcast to this tensor's shape.
         """
         if not self.requires_grad:
             raise RuntimeError("backward() has nothing to do: this tensor depends on none that requires a gradient")
@@ -191,7 +193,7 @@ class Tensor(Node):
         return Tensor.from_op(x**n, (self,), backward)
 
     def __matmul__(self, other: Any) -> "Tensor":
-        """Matrix product over the last two axes, the others broadcast; a vector is a row or column matrix."""
+        """Matrix product over the last two axes; the others broadcast. A vector counts as a row or column matrix."""
         other = as_tensor(other, self)
         x, w = self.data, other.data
 
@@ -267,7 +269,7 @@ class Tensor(Node):
     # -- reductions --------------------------------------------------------------------------------------------
 
     def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        """Sum over `dim` (all axes by default). dx = dy, stretched back over the summed axes."""
+        """Sum over `dim` (all axes by default). dx = dy, broadcast back over the summed axes."""
         shape = self.shape
 
         def backward(dy: np.ndarray) -> Gradients:
@@ -276,13 +278,13 @@ class Tensor(Node):
         return Tensor.from_op(self.data.sum(axis=dim, keepdims=keepdim), (self,), backward)
 
     def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        """Mean over `dim` (all axes by default); of no elements NaN, as in torch."""
+        """Mean over `dim` (all axes by default). The mean of no elements is NaN, as in torch."""
         dims = range(self.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
         count = math.prod(self.shape[d] for d in dims)
         return self.sum(dim, keepdim) * (1 / count if count else math.nan)
 
     def max(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        """Largest value over `dim` (all axes by default); equal ones share dx evenly, as `torch.amax`."""
+        """Largest value over `dim` (all axes by default). Ties share dy evenly. Torch: `torch.amax`."""
         x = self.data
         y = x.max(axis=dim, keepdims=keepdim)
 
@@ -300,7 +302,7 @@ class Tensor(Node):
         return Tensor.from_op(self.data.reshape(shape), (self,), lambda dy: (dy.reshape(before),))
 
     def permute(self, *dims: int) -> "Tensor":
-        """Axes in the order given."""
+        """The axes in the order `dims`."""
         inverse = np.argsort([d % self.ndim for d in dims])
         return Tensor.from_op(self.data.transpose(dims), (self,), lambda dy: (dy.transpose(inverse),))
 
@@ -377,7 +379,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def where(condition: ArrayLike, x: Tensor, y: Tensor) -> Tensor:
-    """`x` where the boolean array `condition` holds, `y` elsewhere; each gets dy where it was taken."""
+    """`x` where the boolean array `condition` is True, `y` elsewhere; each gets dy where it was taken."""
 
     def backward(dy: np.ndarray) -> Gradients:
         return np.where(condition, dy, 0), np.where(condition, 0, dy)
