@@ -136,6 +136,12 @@ def test_lists_meet_integers_as_numbers_do():
         _ = x * ["a", "b"]
 
 
+@pytest.mark.parametrize("number", [300, np.int64(300), [300, 1]])
+def test_a_number_that_does_not_fit_is_refused(number):
+    with pytest.raises(OverflowError):
+        _ = Tensor(np.array([1, 2], np.uint8)) * number
+
+
 def test_arrays_keep_their_precision():
     assert (Tensor(np.ones(2, np.float32)) * np.array([0.1, 0.2])).dtype == np.float64
 
@@ -204,9 +210,18 @@ def test_indexing_is_torchs(index, rng):
     np.testing.assert_allclose(x.grad, twin.grad, rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize(
-    "index", [1.0, [0.0, 1.0], "text", [slice(2)], leaf(1.0), np.array([1 + 2j]), object()], ids=str
-)
+NO_INDICES = {
+    "fraction": 1.0,
+    "fractions": [0.0, 1.0],
+    "text": "text",
+    "slice in a list": [slice(2)],
+    "Tensor of fractions": leaf(1.0),
+    "complex": np.array([1 + 2j]),
+    "object": object(),
+}
+
+
+@pytest.mark.parametrize("index", NO_INDICES.values(), ids=NO_INDICES)
 def test_what_is_no_index_is_refused(index):
     x = leaf(1.0, 2, 3)
     for part in (index, (index,), (..., index)):

@@ -358,7 +358,8 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
         return value
     if isinstance(value, np.ndarray):
         return Tensor(value)
-    number = value if type(value) in (int, float) else Tensor(value).dtype.type().item()  # 0, 0.0 or False
+    value = value.item() if isinstance(value, np.generic) else value
+    number = value if type(value) in (int, float) else Tensor(value).dtype.type().item()  # of a list: 0, 0.0 or False
     return Tensor(np.asarray(value, dtype=np.result_type(like.dtype, number)))
 
 
