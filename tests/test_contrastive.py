@@ -77,22 +77,28 @@ THINGS = ["app", "film", "price", "sound", "screen", "search", "login", "update"
 WAYS = [("the {} is bad", "i do not like the {}"), ("{} is great", "what a good {}")]
 
 
-def test_an_encoder_learns_to_find_partners():
-    pairs = [(a.format(thing), b.format(thing)) for thing in THINGS for a, b in WAYS]
-    rng = np.random.default_rng(0)
-    tokenizer = BPETokenizer.train([text for pair in pairs for text in pair], vocab_size=320)
+PAIRS = [(a.format(thing), b.format(thing)) for thing in THINGS for a, b in WAYS]
+
+
+def small_encoder(rng):
+    tokenizer = BPETokenizer.train([text for pair in PAIRS for text in pair], vocab_size=320)
     config = EncoderConfig(tokenizer.vocab_size, tokenizer.pad_id, 32, 1, 2, 64, max_length=32, dropout=0.0)
-    encoder = SentenceEncoder(config, tokenizer, rng=rng)
+    return SentenceEncoder(config, tokenizer, rng=rng)
+
+
+def test_an_encoder_learns_to_find_partners():
+    rng = np.random.default_rng(0)
+    encoder = small_encoder(rng)
 
     def measure():
-        queries, corpus = (encoder.encode(list(side)) for side in zip(*pairs, strict=True))
-        return evaluate_retrieval(queries, corpus, [{i} for i in range(len(pairs))], ks=(1, 3))
+        queries, corpus = (encoder.encode(list(side)) for side in zip(*PAIRS, strict=True))
+        return evaluate_retrieval(queries, corpus, [{i} for i in range(len(PAIRS))], ks=(1, 3))
 
     before = measure()
     seen = []
     losses = fit_pairs(
         encoder,
-        pairs,
+        PAIRS,
         AdamW([{"params": list(encoder.parameters()), "lr": 3e-3}]),
         epochs=20,
         batch_size=10,
@@ -108,11 +114,55 @@ def test_an_encoder_learns_to_find_partners():
     assert not encoder.training
 
 
+@pytest.mark.parametrize("kind", ["another model's", "a part's", "this model's and another's"])
+def test_an_optimizer_that_does_not_train_the_encoder_is_refused(kind, rng):
+    encoder, other = small_encoder(rng), small_encoder(rng)
+    parameters, message = {
+        "another model's": (other.parameters(), "parameters are not this model's: build the optimizer after the model"),
+        "a part's": (encoder.transformer.parameters(), "trainable parameters are in no optimizer group: .*embedding"),
+        "this model's and another's": ([*encoder.parameters(), *other.norm.parameters()], "2 of the optimizer's"),
+    }[kind]
+    before = {name: weights.copy() for name, weights in encoder.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        fit_pairs(encoder, PAIRS, AdamW(list(parameters)), rng=rng, progress=False)
+    for name, weights in encoder.state_dict().items():
+        np.testing.assert_array_equal(weights, before[name])
+
+
+def test_a_frozen_encoder_is_refused_and_a_frozen_part_stays(rng):
+    encoder = small_encoder(rng)
+    optimizer = AdamW(list(encoder.parameters()))
+    encoder.freeze()
+    with pytest.raises(ValueError, match=r"all weights of this encoder are frozen: call encoder\.unfreeze\(\)"):
+        fit_pairs(encoder, PAIRS, optimizer, rng=rng, progress=False)
+    encoder.transformer.unfreeze()
+    before = {name: weights.copy() for name, weights in encoder.state_dict().items()}
+    fit_pairs(encoder, PAIRS, optimizer, rng=rng, progress=False)
+    for name, weights in encoder.state_dict().items():
+        assert (weights == before[name]).all() != name.startswith("transformer.")
+
+
+def test_modes_while_training_and_after(rng):
+    """Callers may encode between epochs, in eval mode; the next epoch trains again, with dropout."""
+    encoder, seen = small_encoder(rng), []
+    encoder.eval()
+
+    def look(number, loss):
+        seen.append({module.training for module in encoder.modules()})
+        encoder.eval()
+
+    fit_pairs(encoder, PAIRS, AdamW(list(encoder.parameters())), epochs=2, rng=rng, progress=False, on_epoch=look)
+    assert seen == [{True}, {True}]
+    assert not any(module.training for module in encoder.modules())
+
+
 def test_what_pairs_are_refused():
     encoder = SentenceEncoder(EncoderConfig(30), rng=np.random.default_rng(0))
     optimizer = AdamW([{"params": list(encoder.parameters())}])
-    with pytest.raises(InputError, match="two pairs at least"):
+    with pytest.raises(InputError, match="at least 2 pairs, and 2 in a batch, not 1 and 32"):
         fit_pairs(encoder, [("a", "b")], optimizer, rng=np.random.default_rng(0))
+    with pytest.raises(InputError, match="not 2 and 1"):
+        fit_pairs(encoder, [("a", "b"), ("c", "d")], optimizer, batch_size=1, rng=np.random.default_rng(0))
     with pytest.raises(InputError, match="no tokenizer"):
         fit_pairs(encoder, [("a", "b"), ("c", "d")], optimizer, rng=np.random.default_rng(0))
 

@@ -147,7 +147,6 @@ def add_layer_norm(
     """
     mask = None
     if p:
-        assert rng is not None, "dropout needs a random generator"
         mask = dropout_mask(r.shape, p, rng, r.dtype)
         total = r.data * mask
         total += x.data
@@ -196,7 +195,17 @@ def embedding(ids: np.ndarray, w: Tensor, sparse: bool = False) -> Tensor:
 
     Fused for scatter: a token that occurs twice must receive both derivatives; `dw[ids] += dy` would keep one. With
     `sparse`, w.grad is a `RowGradient`, else an array. Torch: `functional.embedding`.
+
+    Raises:
+        TypeError: `ids` are not integers.
+        IndexError: an id is negative (NumPy would count from the end) or not below V.
     """
+    ids = np.array(ids)  # a copy: the caller may reuse the array before backward()
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"embedding ids must be integers, not {ids.dtype}")
+    for extreme in (ids.min(), ids.max()) if ids.size else ():
+        if not 0 <= extreme < len(w):
+            raise IndexError(f"embedding id {extreme} is out of range: this table has rows 0 to {len(w) - 1}")
 
     def backward(dy: np.ndarray) -> Gradients:
         dw = RowGradient(ids.reshape(-1), dy.reshape(-1, w.shape[1]), w.shape)
@@ -208,15 +217,22 @@ def embedding(ids: np.ndarray, w: Tensor, sparse: bool = False) -> Tensor:
 def dropout(x: Tensor, p: float, rng: np.random.Generator) -> Tensor:
     """Zero each element with probability p and divide the others by 1 - p: y = m x, dx = m dy.
 
-    Srivastava et al. 2014. Fused for cost: m is drawn as 16-bit integers, so p is met to 1/65536. Torch:
-    `functional.dropout(x, p, training=True)`.
+    Srivastava et al. 2014. Fused for cost: m is drawn as 16-bit integers, so p is rounded to a multiple of 1/65536.
+    Torch: `functional.dropout(x, p, training=True)`.
+
+    Raises:
+        ValueError: p is not in [0, 65535/65536], or there is no `rng`.
     """
     mask = dropout_mask(x.shape, p, rng, x.dtype)
     return Tensor.from_op(x.data * mask, (x,), lambda dy: (dy * mask,))
 
 
-def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:
-    """0 with probability p, else 1 / (1 - p)."""
+def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator | None, dtype: np.dtype) -> np.ndarray:
+    """0 with probability p, else 1 / (1 - p). The only place that draws one; refuses as `dropout` does."""
+    if not 0 <= p <= 65535 / 65536:  # above, the mask would be all zeros and the scale 1 / 0
+        raise ValueError(f"the dropout probability must be in [0, 65535/65536], not {p}")
+    if rng is None:
+        raise ValueError("dropout needs a random generator: pass rng")
     threshold, size = round(p * 65536), math.prod(shape)
     words = rng.integers(2**64 - 1, size=-(-size // 4), dtype=np.uint64, endpoint=True)  # what generators make fastest
     return (words.view(np.uint16)[:size].reshape(shape) >= threshold) * dtype.type(65536 / (65536 - threshold))
@@ -284,7 +300,6 @@ def attention(
             p[hidden[block].all(axis=-1)] = 0
         weights.append(p)
         if dropout_p:
-            assert rng is not None, "dropout needs a random generator"
             p = dropout_mask(p.shape, dropout_p, rng, p.dtype)
             p *= weights[-1]
         dropped.append(p)

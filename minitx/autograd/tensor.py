@@ -18,7 +18,6 @@ from minitx.autograd.context import current
 from minitx.autograd.engine import Gradients, Node
 
 Scalar = int | float | np.number
-Index = int | slice | EllipsisType | None | np.ndarray | list[int] | tuple[Any, ...]
 
 
 class Tensor(Node):
@@ -27,11 +26,11 @@ class Tensor(Node):
     Args:
         data: array, number or nested list. Arrays keep their dtype and are not copied; Python floats become
             float32, as in torch.
-        requires_grad: whether `backward()` shall leave a derivative in `.grad`. Floating-point data only.
-        dtype: convert `data` to it.
+        requires_grad: whether `backward()` leaves a derivative in `.grad`. Floating-point data only.
+        dtype: convert `data` to this dtype.
 
     Raises:
-        TypeError: `data` is not numeric, or `requires_grad` is asked of integers.
+        TypeError: `data` is not numeric or is a Tensor already, or `requires_grad` is set for integers.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -43,12 +42,12 @@ class Tensor(Node):
 
     __slots__ = ("__weakref__",)
 
-    # NumPy, seeing a Tensor on its right (array * tensor), then leaves the operation to Tensor.__rmul__.
+    # Makes NumPy leave `array * tensor` to Tensor.__rmul__; it would otherwise build an array of Tensors.
     __array_ufunc__ = None
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
-            raise TypeError("the data is a Tensor already: use it as it is, or .detach() for one without history")
+            raise TypeError("the data is already a Tensor: use it as it is, or use .detach() for one without history")
         array = np.asarray(data, dtype=dtype)
         if dtype is None and array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
             array = array.astype(np.float32)
@@ -71,9 +70,10 @@ class Tensor(Node):
     ) -> "Tensor":
         """The result of an op: its value, what it was made from, and how to differentiate it.
 
-        `backward(dy)` gets the derivative by `data` and returns one derivative per parent, in order: an array, or a
-        function that computes it, which is called only if that parent requires a gradient. Where the op broadcast, it
-        need not sum. It must not write into `dy`, which others may hold.
+        `backward(dy)` gets the derivative of the loss by `data` and returns one derivative per parent, in order: an
+        array, or a function that computes it, which is called only if that parent requires a gradient. It may return
+        `dy` itself, views of it, one array for several parents or one that it keeps, but it writes into none of them.
+        Where the op broadcast, it need not sum: the engine does.
         """
         out, run = Tensor(data), current()
         if run.recording and any(parent.requires_grad for parent in parents):
@@ -115,10 +115,11 @@ class Tensor(Node):
 
     def item(self) -> float:
         """The only element, as a Python number."""
-        return self.data.item()
+        number: float = self.data.item()
+        return number
 
     def numpy(self) -> np.ndarray:
-        """The array inside, not a copy. Refused (`RuntimeError`) where its gradient would be lost unnoticed."""
+        """The array inside, not a copy. `RuntimeError` if it requires a gradient, which would be lost unnoticed."""
         if self.requires_grad:
             raise RuntimeError("this tensor requires a gradient, which NumPy would lose: use .detach().numpy()")
         return self.data
@@ -134,15 +135,16 @@ class Tensor(Node):
         """Add the derivative of `sum(self * gradient)` by every leaf to the leaf's `.grad`.
 
         Args:
-            gradient: array of this tensor's shape; may be left out for a single element, and is then 1.
+            gradient: array that broadcasts to this tensor's shape; 1 if left out, which needs a single element.
             retain_graph: keep the graph for another `backward()`; otherwise it is released.
 
         Raises:
-            RuntimeError: nothing to differentiate, more than one element and no `gradient`, or the graph
-                was released by an earlier `backward()`.
+            RuntimeError: nothing requires a gradient, there is more than one element and no `gradient`, or an
+                earlier `backward()` released the graph.
+            ValueError: `gradient` does not broadcast to this tensor's shape.
         """
         if not self.requires_grad:
-            raise RuntimeError("no tensor that requires a gradient took part in this one: there is nothing to do")
+            raise RuntimeError("backward() has nothing to do: this tensor depends on none that requires a gradient")
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(f"backward() of a tensor of shape {self.shape} needs `gradient`, of that shape")
@@ -151,7 +153,7 @@ class Tensor(Node):
         engine.backward(self, np.broadcast_to(dy, self.shape), retain_graph=retain_graph)
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        raise TypeError("tensors are not written into: build a new one with where() or cat(), or write to .data")
+        raise TypeError("a Tensor cannot be assigned to: build a new one with where() or cat(), or write to .data")
 
     def __bool__(self) -> bool:
         return bool(self.data)
@@ -183,7 +185,7 @@ class Tensor(Node):
 
     def __pow__(self, exponent: Scalar) -> "Tensor":
         if not isinstance(exponent, int | float | np.number):
-            raise TypeError(f"the exponent must be a number, not {type(exponent).__name__}: use (log(x) * p).exp()")
+            raise TypeError(f"the exponent must be a number, not {type(exponent).__name__}: use (x.log() * p).exp()")
         x, n = self.data, exponent.item() if isinstance(exponent, np.number) else exponent
 
         def backward(dy: np.ndarray) -> Gradients:  # d(x^n) = n x^(n-1) dx
@@ -192,7 +194,7 @@ class Tensor(Node):
         return Tensor.from_op(x**n, (self,), backward)
 
     def __matmul__(self, other: Any) -> "Tensor":
-        """Matrix product over the last two axes, the others broadcast; a vector is a row or column matrix."""
+        """Matrix product over the last two axes; the others broadcast. A vector counts as a row or column matrix."""
         other = as_tensor(other, self)
         x, w = self.data, other.data
 
@@ -205,11 +207,12 @@ class Tensor(Node):
                 dy = np.expand_dims(dy, -1)
 
             def dx() -> np.ndarray:
-                product = dy @ columns.swapaxes(-1, -2)
+                product: np.ndarray = dy @ columns.swapaxes(-1, -2)
                 return product[..., 0, :] if x.ndim == 1 else product
 
             def dw() -> np.ndarray:
-                if columns.ndim == 2:  # one matrix for the whole batch: one product, not one a batch item to sum
+                product: np.ndarray
+                if columns.ndim == 2:  # one matrix for the whole batch: one product, in place of one per item and a sum
                     product = rows.reshape(-1, rows.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
                 else:
                     product = rows.swapaxes(-1, -2) @ dy
@@ -225,11 +228,8 @@ class Tensor(Node):
     def __sub__(self, other: Any) -> "Tensor":
         return self + -as_tensor(other, self)
 
-    def __radd__(self, other: Any) -> "Tensor":  # other + self
-        return self + other
-
-    def __rmul__(self, other: Any) -> "Tensor":  # other * self
-        return self * other
+    __radd__ = __add__  # other + self
+    __rmul__ = __mul__  # other * self
 
     def __rsub__(self, other: Any) -> "Tensor":  # other - self
         return as_tensor(other, self) - self
@@ -270,7 +270,7 @@ class Tensor(Node):
     # -- reductions --------------------------------------------------------------------------------------------
 
     def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        """Sum over `dim` (all axes by default). dx = dy, stretched back over the summed axes."""
+        """Sum over `dim` (all axes by default). dx = dy, broadcast back over the summed axes."""
         shape = self.shape
 
         def backward(dy: np.ndarray) -> Gradients:
@@ -279,13 +279,13 @@ class Tensor(Node):
         return Tensor.from_op(self.data.sum(axis=dim, keepdims=keepdim), (self,), backward)
 
     def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        """Mean over `dim` (all axes by default); of no elements NaN, as in torch."""
+        """Mean over `dim` (all axes by default). The mean of no elements is NaN, as in torch."""
         dims = range(self.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
         count = math.prod(self.shape[d] for d in dims)
         return self.sum(dim, keepdim) * (1 / count if count else math.nan)
 
     def max(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        """Largest value over `dim` (all axes by default); equal ones share dx evenly, as `torch.amax`."""
+        """Largest value over `dim` (all axes by default). Ties share dy evenly. Torch: `torch.amax`."""
         x = self.data
         y = x.max(axis=dim, keepdims=keepdim)
 
@@ -303,7 +303,7 @@ class Tensor(Node):
         return Tensor.from_op(self.data.reshape(shape), (self,), lambda dy: (dy.reshape(before),))
 
     def permute(self, *dims: int) -> "Tensor":
-        """Axes in the order given."""
+        """The axes in the order `dims`."""
         inverse = np.argsort([d % self.ndim for d in dims])
         return Tensor.from_op(self.data.transpose(dims), (self,), lambda dy: (dy.transpose(inverse),))
 
@@ -324,33 +324,44 @@ class Tensor(Node):
         """Without axis `dim`, which must have size 1."""
         return self.reshape(*np.squeeze(self.data, dim).shape)
 
-    def __getitem__(self, index: Index) -> "Tensor":
+    def __getitem__(self, index: Any) -> "Tensor":
+        """The elements NumPy's `array[index]` would pick. An element picked several times gets the sum of its dy.
+
+        The index is an integer, slice, `...`, None, or anything that `np.asarray` makes an array of integers or
+        booleans (a list, a tuple in a tuple, an integer Tensor, a pandas Series), or a tuple of these.
+
+        Raises:
+            IndexError: the index is none of these, is out of range, or has too many parts.
+        """
         x = self.data
-        parts = index if isinstance(index, tuple) else (index,)
-        # Slices and integers pick every element at most once; an array of indices may pick one many times, and
-        # `dx[index] += dy` would then count it once.
-        repeats = any(isinstance(part, np.ndarray | list) for part in parts)
+        parts = tuple(map(_index_part, index if isinstance(index, tuple) else (index,)))
+        # Only arrays of integers can pick an element twice, and `dx[parts] = dy` would then keep the last one's dy.
+        repeats = any(isinstance(part, np.ndarray) and part.dtype != bool for part in parts)
 
         def backward(dy: np.ndarray) -> Gradients:
             dx = np.zeros_like(x)
             if repeats:
-                np.add.at(dx, index, dy)  # type: ignore[arg-type]  # NumPy's stub is narrower than the function
+                np.add.at(dx, parts, dy)
             else:
-                dx[index] = dy
+                dx[parts] = dy
             return (dx,)
 
-        return Tensor.from_op(x[index], (self,), backward)
+        return Tensor.from_op(x[parts], (self,), backward)
 
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:
-    """`value` as a constant for arithmetic with `like`; a plain number takes its dtype and never widens it."""
+    """`value` as a constant for arithmetic with `like`.
+
+    Numbers and lists of numbers never widen it: they take its dtype (fractions beside integers become float64). Arrays
+    keep theirs, and may widen the result as in NumPy.
+    """
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, np.number):
-        value = value.item()
-    if isinstance(value, int | float):
-        return Tensor(np.asarray(value, dtype=np.result_type(like.dtype, value)))
-    return Tensor(value)
+    if isinstance(value, np.ndarray):
+        return Tensor(value)
+    value = value.item() if isinstance(value, np.generic) else value
+    number = value if type(value) in (int, float) else Tensor(value).dtype.type().item()  # of a list: 0, 0.0 or False
+    return Tensor(np.asarray(value, dtype=np.result_type(like.dtype, number)))
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -370,7 +381,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def where(condition: ArrayLike, x: Tensor, y: Tensor) -> Tensor:
-    """`x` where the boolean array `condition` holds, `y` elsewhere; each gets dy where it was taken."""
+    """`x` where the boolean array `condition` is True, `y` elsewhere; each gets dy where it was taken."""
 
     def backward(dy: np.ndarray) -> Gradients:
         return np.where(condition, dy, 0), np.where(condition, 0, dy)
@@ -381,3 +392,15 @@ def where(condition: ArrayLike, x: Tensor, y: Tensor) -> Tensor:
 def _restore_dims(dy: np.ndarray, dim: int | tuple[int, ...] | None, keepdim: bool) -> np.ndarray:
     """Put the reduced axes back with size 1, so that `dy` broadcasts against the input again."""
     return dy if keepdim or dim is None else np.expand_dims(dy, dim)
+
+
+def _index_part(part: Any) -> Any:
+    """One part of an index as NumPy takes it. Arrays are copied: the caller may reuse theirs before backward()."""
+    if part is None or isinstance(part, int | np.integer | slice | EllipsisType):
+        return part
+    array = np.array(part.data if isinstance(part, Tensor) else part)
+    if array.size == 0 and isinstance(part, list | tuple):
+        return array.astype(int)  # NumPy makes an empty list an array of floats
+    if array.dtype.kind not in "iub":
+        raise IndexError(f"an index holds integers, slices, ..., None and integer or boolean arrays, not {array.dtype}")
+    return array

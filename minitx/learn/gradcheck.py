@@ -1,4 +1,4 @@
-"""Is a derivative right? The analytic gradient against the numeric one, and which mistake a wrong one looks like."""
+"""Is a derivative right? The analytic gradient is compared with the numeric one, and a likely mistake is named."""
 
 import itertools
 import math
@@ -36,23 +36,24 @@ def gradcheck(
     """Whether the derivatives of `func` are right: |analytic - numeric| <= atol + rtol |numeric|, for every element.
 
     Args:
-        func: an op, a layer or any function of `inputs` that returns a Tensor or several. Deterministic: dropout
-            needs a generator made anew in each call.
+        func: an op, a layer or any function of `inputs` that returns a Tensor or several. It must be
+            deterministic: dropout needs a new generator with the same seed in each call.
         inputs: a Tensor or a sequence of arguments. Tensors with `requires_grad` are checked, everything else is
-            handed on. Tensors are perturbed in place and put back, so a layer's parameters may be among them:
+            passed on as it is. Tensors are changed in place and restored, so a layer's parameters may be among them:
             `gradcheck(lambda x, *_: layer(x), (x, *layer.parameters()))`.
-        eps: the step of the differences. atol, rtol: see above.
-        raise_exception: False to return False in place of raising.
-        fast_mode: compare one random projection of each input's gradient, two evaluations in place of two for each
-            element. Finds the same mistakes, but not where they are.
-        seed: of the cotangent.
+        eps: the step of the differences.
+        atol, rtol: the tolerances, as above.
+        raise_exception: False to return False instead of raising.
+        fast_mode: compare one random projection of each input's gradient, with two evaluations of `func` instead of two
+            for each element. A small error in a few elements of many may pass, and none is located.
+        seed: of the random cotangent.
 
     Raises:
         GradcheckError: a derivative is wrong, or there is none: `func` is random, not finite, or returns constants.
         ValueError: no input requires a gradient, or one that does is itself the result of an op.
 
-    float32 inputs are converted for the time of the check, with a warning. Torch: `torch.autograd.gradcheck`, which
-    builds the whole Jacobian where this takes its product with a random cotangent.
+    float32 inputs are converted for the duration of the check, with a warning. Torch: `torch.autograd.gradcheck`, which
+    compares the whole Jacobian; this compares its product with one random cotangent.
 
     >>> x = Tensor(np.linspace(0.1, 1, 6).reshape(2, 3), requires_grad=True)
     >>> gradcheck(lambda x: (x * x).sum(dim=0).exp(), x)
@@ -64,7 +65,7 @@ def gradcheck(
         raise ValueError("gradcheck needs an input that requires a gradient: Tensor(x, requires_grad=True)")
     for i, t in enumerate(inputs):
         if isinstance(t, Tensor) and t.requires_grad and t.dtype != np.float64:
-            warnings.warn(f"input {i} is {t.dtype}: checked as float64, differences need its digits", stacklevel=2)
+            warnings.warn(f"input {i} is {t.dtype}: checked as float64, as differences need digits", stacklevel=2)
     try:
         with in_float64(inputs):
             found = compare(func, inputs, eps=eps, fast_mode=fast_mode, seed=seed)
@@ -76,7 +77,7 @@ def gradcheck(
                     position = next(i for i, t in enumerate(inputs) if t is checked[k])
                     message = f"gradcheck failed for input {position}, shape {checked[k].shape}: {_worst(a, n, wrong)}"
                     if fast_mode:
-                        raise GradcheckError(f"{message}\n  of a random projection; without fast_mode: where and why")
+                        raise GradcheckError(f"{message}\n  of a random projection; run without fast_mode for details")
                     raise GradcheckError(f"{message}\n  {_diagnose(func, inputs, k, wrong, found, eps, seed)}")
     except GradcheckError:
         if raise_exception:
@@ -99,13 +100,13 @@ def _worst(a: np.ndarray, n: np.ndarray, wrong: np.ndarray) -> str:
 def _diagnose(
     func: Function, inputs: Sequence[Any], k: int, wrong: np.ndarray, found: Comparison, eps: float, seed: int
 ) -> str:
-    """The known mistakes that explain every element, under two cotangents and at two points."""
+    """Names the known mistakes that explain every element, for two cotangents and at two points."""
     t = checked_inputs(inputs)[k]
     if (wrong <= found.kinks[k]).all():
         index = tuple(map(int, np.argwhere(wrong)[0]))
         right, left = (float(side[index]) for side in slopes(func, inputs, t, found, eps))
         near_right, near_left = (float(side[index]) for side in slopes(func, inputs, t, found, eps / 10))
-        # Where a curve is very bent, the two are ten times closer at a tenth of the distance.
+        # If the function is smooth but strongly curved, the two are ten times closer at a tenth of the distance.
         if not 0.05 < abs(near_right - near_left) / abs(right - left) < 0.2:
             return (
                 f"looks like a kink: at {index} the slope is {right:.6g} to the right and {left:.6g} to the left, "
@@ -120,21 +121,21 @@ def _diagnose(
 
 
 def _another_point(func: Function, inputs: Sequence[Any], eps: float, seed: int) -> Comparison:
-    """The comparison a few per cent away, so that no coincidence is taken for an explanation."""
+    """The comparison at inputs a few per cent away, so that a coincidence is not taken for an explanation."""
     rng = np.random.default_rng(seed)
     kept = [(t, t.data) for t in checked_inputs(inputs)]
     for t, data in kept:
         t.data = data * rng.uniform(0.95, 1.05, data.shape)
     try:
         return compare(func, inputs, eps=eps, seed=seed)
-    except GradcheckError:  # not defined there: another cotangent must do
+    except GradcheckError:  # func is not defined there: another cotangent has to be enough
         for t, data in kept:
             t.data = data
         return compare(func, inputs, eps=eps, seed=seed)
 
 
 def _guesses(trials: Sequence[Comparison], k: int) -> Iterator[str]:
-    """Mistakes that can be undone: a correction of the analytic gradient that gives the numeric one."""
+    """Names each mistake whose correction turns the analytic gradient into the numeric one."""
 
     def fits(corrected: Callable[..., Any], *args: Any) -> bool:
         for trial in trials:
@@ -177,7 +178,7 @@ def _negligible(gradient: np.ndarray) -> np.ndarray:
 
 
 def _name_factor(ratio: float, shape: tuple[int, ...], result: tuple[int, ...]) -> str:
-    """numeric = ratio * analytic everywhere: what is the ratio the size of? `result` is the shape of func's result."""
+    """For numeric = ratio * analytic everywhere: which axis has that size? `result` is the shape of func's result."""
     fact, size = f"numeric = {ratio:.6g} analytic everywhere", abs(ratio)
     sign = "a wrong sign" if ratio < 0 else ""
     if math.isclose(size, 1, rel_tol=1e-4):
@@ -214,7 +215,7 @@ def _chain_factors(trial: Comparison, shape: tuple[int, ...]) -> dict[str, np.nd
 def _missing_sum(
     func: Function, inputs: Sequence[Any], t: Tensor, trial: Comparison, k: int, eps: float
 ) -> Iterator[str]:
-    """Whether only one slice of a broadcast axis arrives: seen with the input stretched to the result's shape."""
+    """Whether only one slice of a broadcast axis arrives, found by stretching the input to the result's shape."""
     x, y = t.data, trial.outputs[0]
     if x.shape == y.shape or len(trial.outputs) > 1:
         return

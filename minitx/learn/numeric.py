@@ -5,8 +5,8 @@ For a random cotangent c, the derivative of L(x) = sum(c f(x)) by one element of
     dL/dx[i] = sum(c (f(x + eps e_i) - f(x - eps e_i))) / (2 eps)        up to an error of the order of eps²
 
 and the backward of f, given dy = c, must return the same. The cotangent is random because ones hide mistakes: softmax
-and layer norm have gradient 0 under ones, so that a backward of `return 0 * dy` would pass. All is done in float64:
-in float32, the difference of two nearly equal numbers has two or three right digits at most.
+and layer norm have gradient 0 under ones, so a backward of `return 0 * dy` would pass. Everything is computed in
+float64: in float32, the difference of two nearly equal numbers has two or three correct digits at most.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ Function = Callable[..., Tensor | Sequence[Tensor]]
 
 
 class GradcheckError(RuntimeError):
-    """The analytic gradient is not the numeric one; the message names input, element and likely mistake."""
+    """The analytic gradient differs from the numeric one; the message names the input, element and likely mistake."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Comparison:
 
     @property
     def worst(self) -> float:
-        """The largest |a - n| / max(|a|, |n|, 1 % of the largest |n| of all); less than that is rounding."""
+        """The largest |a - n| / max(|a|, |n|, 1 % of the largest |n|), so that rounding errors near 0 do not count."""
         floor = max((0.01 * np.abs(n).max(initial=0) for n in self.numeric), default=0)
         return max(
             (
@@ -54,9 +54,9 @@ class Comparison:
 def compare(
     func: Function, inputs: Sequence[Any], *, eps: float = 1e-6, fast_mode: bool = False, seed: int = 0
 ) -> Comparison:
-    """Both gradients by each of `inputs` that requires one, in their order; in fast mode one number for each.
+    """Both gradients by each of `inputs` that requires one, in their order; in fast mode, one number for each.
 
-    The inputs must be float64. `GradcheckError` where there is nothing to compare.
+    The inputs must be float64. `GradcheckError` if there is nothing to compare.
     """
     rng = np.random.default_rng(seed)
     checked = checked_inputs(inputs)
@@ -64,16 +64,16 @@ def compare(
     with no_grad():
         first, second = _arrays(func(*inputs)), _arrays(func(*inputs))
     if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True)):
-        raise GradcheckError("func gave two results for the same inputs: make its random generator anew in each call")
+        raise GradcheckError("func gave two results for the same inputs: create its generator anew in each call")
     if not all(np.isfinite(y).all() for y in first):
         raise GradcheckError("func is not finite at these inputs: choose inputs where it has a derivative")
     if any(y.dtype != np.float64 for y in first):
-        raise GradcheckError(f"func returned {first[0].dtype} for float64 inputs: an op keeps its inputs' dtype")
+        raise GradcheckError(f"func returned {first[0].dtype} for float64 inputs: an op must keep its inputs' dtype")
     cotangents = [_random(y.shape, rng) for y in first]
     found = Comparison(before, first, cotangents, analytic_gradients(func, inputs, cotangents), [], [])
     for i, value in _values(inputs).items():
         if not np.array_equal(value, before[i]):
-            raise GradcheckError(f"func or its backward writes into input {i}: an op works on a copy")
+            raise GradcheckError(f"func or its backward writes into input {i}: an op must work on a copy")
     with no_grad():
         for k, t in enumerate(checked):
             if fast_mode:
@@ -124,7 +124,7 @@ def _slope(func: Function, inputs: Sequence[Any], t: Tensor, shift: np.ndarray, 
     t.data = x + shift
     outputs = _arrays(func(*inputs))
     t.data = x
-    # Differences first, then the sum: what the shift does not reach is exactly 0 and adds no rounding error.
+    # Differences first, then the sum: outputs that do not depend on this element add exactly 0, no rounding errors.
     pairs = zip(found.cotangents, outputs, found.outputs, strict=True)
     return sum(np.vdot(c, y - y0) for c, y, y0 in pairs) / step
 
@@ -150,13 +150,13 @@ def checked_inputs(inputs: Sequence[Any]) -> list[Tensor]:
 
 
 def _random(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Both signs, and nothing near 0, where a mistake would not count."""
+    """Numbers of both signs and none near 0, where a mistake would go unnoticed."""
     return rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
 
 
 @contextlib.contextmanager
 def in_float64(inputs: Sequence[Any]) -> Iterator[None]:
-    """Tensors as float64 copies; their own data and gradients come back afterwards."""
+    """Inside the block the tensors hold float64 copies; after it, their own data and gradients again."""
     kept = [(t, t.data, t.grad) for t in inputs if isinstance(t, Tensor)]
     try:
         for t, data, _ in kept:

@@ -1,5 +1,6 @@
 """Parameter and Module: names, train and eval, freezing, state_dict. No layer and no mathematics."""
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -22,9 +23,13 @@ class Parameter(Tensor):
 class Module:
     """Base of every layer and model: parameters and submodules are simply attributes.
 
-    They are found by walking `vars(self)` in the order of assignment, through lists and dicts of modules too, and
-    the path is the name: `encoder.blocks.3.attention.query.weight`. Nothing is registered and `__getattr__` is
-    left alone, so a misspelt attribute is an AttributeError. Torch: `torch.nn.Module`.
+    They are found by walking `vars(self)` in the order of assignment, through lists, tuples and dicts at any depth, and
+    the path is the name: `encoder.blocks.3.attention.query.weight`. What occurs twice counts once, under its first
+    name. Nothing is registered and `__getattr__` is left alone, so a misspelt attribute is an AttributeError. Torch:
+    `torch.nn.Module`, which needs `ModuleList`, `ModuleDict` and `ParameterList` for this.
+
+    Raises:
+        TypeError: on walking, if modules or parameters are in a set or deque, or under keys that give no clear name.
     """
 
     _training = True
@@ -50,33 +55,25 @@ class Module:
 
     # -- walking -------------------------------------------------------------------------------------------
 
-    def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """Direct submodules with their names; `blocks.0`, `blocks.1` for a list `blocks`, likewise for a dict."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, list | dict):
-                items = value.items() if isinstance(value, dict) else enumerate(value)
-                yield from ((f"{name}.{key}", item) for key, item in items if isinstance(item, Module))
+    def _walk(self, name: str, seen: set[int]) -> Iterator[tuple[str, "Module | Parameter"]]:
+        """This module, its own parameters, then its submodules likewise; `seen` are the ids of what has been given."""
+        yield name, self
+        for path, value in sorted(_find(vars(self), name), key=lambda found: isinstance(found[1], Module)):
+            if id(value) not in seen:
+                seen.add(id(value))
+                yield from value._walk(path, seen) if isinstance(value, Module) else [(path, value)]
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module (named `prefix`) and all below it."""
-        yield prefix, self
-        for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+        """This module (named `prefix`) and all below it, each once; `blocks.0` and `blocks.1` for a list `blocks`."""
+        return ((name, value) for name, value in self._walk(prefix, {id(self)}) if isinstance(value, Module))
 
     def modules(self) -> Iterator["Module"]:
-        """This module and all below it."""
+        """This module and all below it, each once."""
         return (module for _, module in self.named_modules())
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Every parameter once, with its name; a shared one under the first of its names."""
-        seen: set[Parameter] = set()
-        for path, module in self.named_modules(prefix):
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter) and value not in seen:
-                    seen.add(value)
-                    yield (f"{path}.{name}" if path else name), value
+        return ((name, value) for name, value in self._walk(prefix, {id(self)}) if isinstance(value, Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
         """Every parameter once."""
@@ -162,3 +159,16 @@ class Module:
             if name in state:
                 parameter.data[...] = state[name]
         return missing, unexpected
+
+
+def _find(value: Any, name: str) -> Iterator[tuple[str, Module | Parameter]]:
+    """The modules and parameters that `value` is or holds, `name` before the path to each."""
+    if isinstance(value, Module | Parameter):
+        yield name, value
+    elif isinstance(value, dict | list | tuple | set | frozenset | deque):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            for found in _find(item, f"{name}.{key}" if name else str(key)):
+                if not isinstance(value, dict | list | tuple) or not isinstance(key, str | int) or "." in str(key):
+                    kinds = "a list, a tuple, or a dict whose keys are integers or strings without a dot"
+                    raise TypeError(f"{name!r} is a {type(value).__name__} that holds {found[0]}: use {kinds}")
+                yield found

@@ -1,4 +1,4 @@
-"""Where a token stands: attention by itself cannot tell a sentence from its words in another order."""
+"""Positions: attention alone cannot tell a sentence from the same words in another order."""
 
 import math
 
@@ -9,7 +9,7 @@ from minitx.nn.module import Module, Parameter
 
 
 def sinusoidal_table(max_length: int, dim: int) -> np.ndarray:
-    """Positions as waves, (max_length, dim) float32: from one radian a token down to one in 10,000.
+    """Positions as waves, (max_length, dim) float32, from one radian per token down to one in about 10,000 tokens.
 
         table[t, 2i] = sin(t / 10000^(2i / dim)) ;  table[t, 2i + 1] = cos(t / 10000^(2i / dim))
 
@@ -27,9 +27,9 @@ def sinusoidal_table(max_length: int, dim: int) -> np.ndarray:
 class SinusoidalPosition(Module):
     """√D x + the fixed table; embeddings x that start with variance 1 / D are then as large as the waves.
 
-    Vaswani et al. 2017, section 3.4. The factor also makes the optimizer's steps √D times larger for the sum, without
-    which a few thousand texts teach a random embedding little. The table is not learned, and not in the state_dict,
-    since it can be recomputed.
+    Vaswani et al. 2017, section 3.4. The factor also makes an optimizer's step on x count √D times as much in the sum;
+    without it, a few thousand texts hardly change a random embedding. The table is not learned, and it is not in the
+    state_dict, since it can be recomputed.
     """
 
     def __init__(self, max_length: int, dim: int) -> None:

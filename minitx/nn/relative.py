@@ -10,28 +10,30 @@ from minitx.nn.module import Module, Parameter
 
 
 def relative_buckets(length: int, num_buckets: int, max_distance: int = 128) -> np.ndarray:
-    """Which bucket is the way from token i to token j in? (length, length) integers: row i asks about column j.
+    """The bucket of the distance from token i to token j, at row i and column j: (length, length) integers.
 
-    Half of the buckets are for j before or at i, half for j after it. Of each half, half hold one distance each (0, 1,
-    2, ...) and the others ever wider ranges, up to `max_distance`, beyond which all is the last bucket:
+    Half of the buckets are for j before or at i, the other half for j after i. In each half, the first E buckets hold
+    one distance each (0, 1, 2, ...) and the others ever wider ranges; all distances beyond `max_distance` share the
+    last bucket:
 
         bucket(d) = d                                                            if d < E
                   = E + floor(log(d / E) / log(max_distance / E) E), at most 2E - 1,  otherwise;  E = num_buckets / 4
 
-    Raffel et al. 2020, "T5", section 2.1. Computed in float32, so that the edges fall as torch's do.
+    Raffel et al. 2020, "T5", section 2.1. Computed in float32, so that the buckets begin and end where torch's do.
     """
     steps = np.arange(length)[None, :] - np.arange(length)[:, None]
     distance, half = np.abs(steps), num_buckets // 2
     exact = half // 2
     ratio = np.log(np.maximum(distance, exact).astype(np.float32) / exact) / np.float32(math.log(max_distance / exact))
     far = np.minimum(exact + (ratio * np.float32(half - exact)).astype(np.int64), half - 1)
-    return np.where(distance < exact, distance, far) + half * (steps > 0)
+    buckets: np.ndarray = np.where(distance < exact, distance, far) + half * (steps > 0)
+    return buckets
 
 
 class RelativePositionBias(Module):
     """A learned number for each head and each bucket of distances, added to attention scores.
 
-    `weight` (num_buckets, H) starts at 0. One table serves all blocks. Raffel et al. 2020, "T5", section 2.1; Song et
+    `weight` (num_buckets, H) starts at 0. All blocks share one table. Raffel et al. 2020, "T5", section 2.1; Song et
     al. 2020, "MPNet". transformers: `MPNetEncoder.relative_attention_bias`.
     """
 
@@ -39,5 +41,5 @@ class RelativePositionBias(Module):
         self.weight = Parameter(np.zeros((num_buckets, num_heads), np.float32))
 
     def forward(self, length: int) -> Tensor:
-        """T -> (H, T, T): head, asking token, asked token."""
+        """T -> (H, T, T): head, token that attends, token that is attended to."""
         return F.embedding(relative_buckets(length, len(self.weight)), self.weight).permute(2, 0, 1)

@@ -1,7 +1,7 @@
-"""Learning from pairs: texts that mean the same become neighbours. What makes an encoder a *sentence* encoder.
+"""Learning from pairs: texts with the same meaning move together. This is what makes an encoder a *sentence* encoder.
 
-A mean of token vectors, as pretraining leaves it, is a poor sentence vector. These losses look at two sentences at a
-time, and at nothing but their cosine. Reimers & Gurevych 2019, "Sentence-BERT".
+After pretraining alone, the mean of a sentence's token vectors is a poor sentence vector. These losses compare the
+vectors of two sentences, by their cosine only. Reimers & Gurevych 2019, "Sentence-BERT".
 """
 
 import math
@@ -21,15 +21,15 @@ from minitx.training.schedules import LambdaLR
 
 
 def multiple_negatives_ranking_loss(anchors: Tensor, candidates: Tensor, scale: float = 20.0) -> Tensor:
-    """Which candidate belongs to anchor i? Cross-entropy of answering candidate i, from cosines: -> a scalar.
+    """Which candidate belongs to anchor i? Cross-entropy over the cosines, candidate i being right -> a scalar.
 
         loss = mean_i( -log softmax_j( scale cos(anchor_i, candidate_j) )[i] )
 
     Args:
         anchors: (B, D).
         candidates: (M, D), M >= B: the B partners in the order of the anchors, then hard negatives if there are any.
-            Every other candidate is a wrong answer, so that a batch of B pairs holds B² - B negatives for nothing.
-        scale: 1 / temperature; cosines alone are too close together for a softmax.
+            Every other candidate is a wrong answer, so a batch of B pairs gives B² - B negatives at no extra cost.
+        scale: 1 / temperature. Cosines lie between -1 and 1, too close together for a confident softmax.
 
     Henderson et al. 2017, section 4.4; van den Oord et al. 2018 (InfoNCE). sentence-transformers:
     `losses.MultipleNegativesRankingLoss`.
@@ -41,7 +41,7 @@ def multiple_negatives_ranking_loss(anchors: Tensor, candidates: Tensor, scale: 
 def cosine_similarity_loss(a: Tensor, b: Tensor, target: np.ndarray) -> Tensor:
     """Mean squared error of the cosine of each pair: a (B, D), b (B, D), target (B,) from -1 to 1 -> a scalar.
 
-    For pairs that come with a degree of similarity. sentence-transformers: `losses.CosineSimilarityLoss`.
+    For pairs labelled with a degree of similarity. sentence-transformers: `losses.CosineSimilarityLoss`.
     """
     difference = (F.normalize(a) * F.normalize(b)).sum(dim=-1) - Tensor(np.asarray(target, a.dtype))
     return (difference * difference).mean()
@@ -50,9 +50,9 @@ def cosine_similarity_loss(a: Tensor, b: Tensor, target: np.ndarray) -> Tensor:
 def pair_batches(
     pairs: Sequence[tuple[str, str]], batch_size: int, rng: np.random.Generator
 ) -> Iterator[list[tuple[str, str]]]:
-    """Shuffled batches in which no text occurs twice: its second partner would be punished as a wrong answer.
+    """Shuffled batches in which no text occurs twice: its other partner, which is right too, would count as wrong.
 
-    A pair that meets its own text waits for the next batch; only the last batches may be smaller.
+    A pair with a text that the batch already holds waits for the next batch; only the last batches may be smaller.
     """
     waiting = [pairs[row] for row in rng.permutation(len(pairs))]
     while waiting:
@@ -86,24 +86,29 @@ def fit_pairs(
     """Train `encoder` with `multiple_negatives_ranking_loss` on (anchor, positive) pairs, and leave it in eval mode.
 
     Args:
-        encoder: has a tokenizer; `optimizer` holds its trainable weights.
-        pairs: texts that mean the same: question and answer, title and text, two ways to say it.
+        encoder: must have a tokenizer.
+        pairs: two texts that belong together: question and answer, title and text, two wordings of one statement.
+        optimizer: holds all trainable weights of `encoder` and no others (`Optimizer.check`).
         schedule: stepped after every optimizer step.
-        batch_size: pairs at once. More is a harder question, and usually a better encoder.
+        batch_size: pairs in a batch. A larger batch asks a harder question, and usually gives a better encoder.
         scale, max_grad_norm: see `multiple_negatives_ranking_loss`, `optim.clip_grad_norm_`.
         rng: shuffles the pairs.
         progress: show a bar with the running loss.
         on_epoch: called with each epoch's number and mean loss.
 
     Returns:
-        The mean loss of each epoch. ln(batch_size) is chance.
+        The mean loss of each epoch. An encoder that guesses at random is at about ln(batch_size).
 
     Raises:
-        InputError: there are fewer than two pairs, or no tokenizer.
+        InputError: there are fewer than two pairs, `batch_size` is below 2, or there is no tokenizer.
+        ValueError: the optimizer does not train this encoder, or all of the encoder's weights are frozen.
         FloatingPointError: the loss became NaN or infinite.
     """
     if len(pairs) < 2 or batch_size < 2:
-        raise InputError("a pair needs another one to be told from: give two pairs at least, and a batch_size of 2")
+        raise InputError(f"training needs at least 2 pairs, and 2 in a batch, not {len(pairs)} and {batch_size}")
+    optimizer.check(encoder)
+    if not encoder.num_parameters(trainable=True):
+        raise ValueError("all weights of this encoder are frozen: call encoder.unfreeze() to train it")
     ids = dict(zip(texts := list({text for pair in pairs for text in pair}), encoder.tokenize(texts), strict=True))
     losses = []
     for number in range(1, epochs + 1):
@@ -119,7 +124,7 @@ def fit_pairs(
                 )
                 loss = multiple_negatives_ranking_loss(anchors, positives, scale)
                 if not math.isfinite(loss.item()):
-                    raise FloatingPointError(f"the loss became {loss.item()} in epoch {number}: lower the rate")
+                    raise FloatingPointError(f"the loss is {loss.item()} in epoch {number}: lower the learning rate")
                 loss.backward()
                 clip_grad_norm_(encoder.parameters(), max_grad_norm)
                 optimizer.step()
