@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minitx.autograd import functional as F
-from minitx.autograd.engine import RowGradient
+from minitx.autograd.rows import RowGradient
 from minitx.autograd.tensor import Tensor, as_tensor, cat
 from minitx.nn.layers import Dropout, Embedding
 from minitx.nn.module import Parameter
