@@ -154,7 +154,7 @@ def refused(path, message):
     [
         ("config.json", {"model_type": "gpt2"}, "config.json: model_type 'gpt2' is not implemented; accepted: bert, "),
         ("config.json", {"model_type": None, "architectures": None}, "model_type None is not implemented"),
-        ("config.json", {"hidden_size": "24"}, "config.json: hidden_size is '24'; it must be a number"),
+        ("config.json", {"hidden_size": "24"}, "config.json: hidden_size is '24'; it must be a whole number"),
         ("config.json", {"num_hidden_layers": None}, "config.json: num_hidden_layers is missing"),
         ("config.json", {"hidden_act": "gelu_new"}, "config.json: unknown activation 'gelu_new'.*relu, gelu"),
         ("config.json", {"num_attention_heads": 4}, "config.json: num_heads must divide"),
@@ -175,7 +175,11 @@ def refused(path, message):
         ("1_Pooling/config.json", {"pooling_mode": ["mean"]}, "is not implemented; accepted: one of mean, cls, max"),
         ("sentence_bert_config.json", {"max_seq_length": 0}, "sentence_bert_config.json: max_seq_length is 0"),
         ("sentence_bert_config.json", {"module_output_name": "x"}, "module_output_name 'x' is not implemented"),
-        ("config_sentence_transformers.json", {"default_prompt_name": "q"}, "default_prompt_name is not implemented"),
+        (
+            "config_sentence_transformers.json",
+            {"default_prompt_name": "q"},
+            "default_prompt_name 'q' is not implemented; accepted: none",
+        ),
         ("config_sentence_transformers.json", {"similarity_fn_name": "l"}, "'l' is not .* accepted: cosine, dot"),
     ],
 )
@@ -188,8 +192,9 @@ def test_a_field_that_cannot_be_is_named(copy, file, change, message):
     ("entries", "message"),
     [
         ([], "modules.json lists nothing; a Transformer and a Pooling are needed"),
-        ({}, 'modules.json: expected a list of objects with "type" and "path", found None'),
-        ([{"type": 3, "path": ""}], 'modules.json: expected a list of objects with "type" and "path"'),
+        ({}, "modules.json: modules is {}; it must be a list"),
+        ([{"type": 3, "path": ""}], "modules.json: modules 0: type is 3; it must be text"),
+        ([{"type": "m.Transformer"}], "modules.json: modules 0: path is missing; it must be text"),
         ([{"type": "m.Transformer", "path": ""}], "modules.json lists Transformer; a Transformer and a Pooling"),
         ([{"type": "m.Transformer", "path": ""}, {"type": "m.Dense", "path": "2_Dense"}], "module m.Dense is not impl"),
     ],
