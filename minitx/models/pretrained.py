@@ -273,7 +273,16 @@ def write_directory(
     )
     tokenizer.save(directory / "tokenizer.json")
     write_json(directory / "tokenizer_config.json", _tokenizer_config(tokenizer, max_seq_length))
-    safetensors.numpy.save_file(_foreign_weights(module, architecture, config), directory / WEIGHTS, {"format": "pt"})
+    write_weights(directory / WEIGHTS, _foreign_weights(module, architecture, config))
+
+
+def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Write a safetensors file that torch reads too, and that whoever may read other new files may read.
+
+    The library saves a transposed array's memory as it lies, scrambled, and makes the files of `save_file` private.
+    """
+    contiguous = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    path.write_bytes(safetensors.numpy.save(contiguous, {"format": "pt"}))
 
 
 def _tokenizer_config(tokenizer: BPETokenizer | WordPieceTokenizer, max_seq_length: int) -> dict[str, Any]:
@@ -305,8 +314,7 @@ def _foreign_weights(module: Module, architecture: Architecture, config: Encoder
     unused = np.zeros((architecture.first_position(config.pad_id), config.hidden_size), np.float32)
     weights["position.weight"] = np.concatenate([unused, weights["position.weight"]])
     names = architecture.names(weights)
-    # safetensors takes a transposed array's memory as it lies and would save it scrambled.
-    foreign = {names[name]: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}
+    foreign = {names[name]: np.asarray(array, np.float32) for name, array in weights.items()}
     if architecture.token_types:
         foreign[TOKEN_TYPES] = np.zeros((1, config.hidden_size), np.float32)
     return foreign
