@@ -1,13 +1,13 @@
 """Model directories, read and written as sentence-transformers and transformers do.
 
-modules.json                                    which parts follow each other: Transformer, Pooling, Normalize
+modules.json                                    the steps of encoding: Transformer, Pooling, perhaps Normalize
 config.json  model.safetensors                  sizes and weights of the transformer
 tokenizer.json  tokenizer_config.json           or the older vocab.txt, or vocab.json with merges.txt
 sentence_bert_config.json                       how many tokens a text is cut to
 1_Pooling/config.json                           how token vectors become one
 
-A directory without modules.json is a plain transformers model: its tokens are averaged. Nothing in a directory that
-would change a vector is passed over: what is not implemented is refused by name.
+A directory without modules.json is a plain transformers model: the vectors of its tokens are averaged. No setting that
+would change a vector is ignored: what is not implemented is refused by name.
 """
 
 import json
@@ -38,7 +38,7 @@ POOLING_KEYS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"} 
 
 
 class Unwritten(np.random.Generator):
-    """Draws zeros, at no cost, for a model whose weights are about to be read from a file."""
+    """Gives zeros instead of random numbers, for a model whose weights are about to be read from a file."""
 
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:  # noqa: D102 - as the class says
         return np.zeros(size, np.float32)
@@ -49,19 +49,19 @@ class Unwritten(np.random.Generator):
 
 @dataclass
 class Pretrained:
-    """What a model directory holds, but for the weights."""
+    """What a model directory holds, except for the weights."""
 
     weights_path: Path
     architecture: Architecture
     config: EncoderConfig
-    token_types: int  # rows of that table
+    token_types: int  # rows of the table of token types; 0 for none
     tokenizer: BPETokenizer | WordPieceTokenizer
     max_seq_length: int
     similarity: str  # of `search.SIMILARITIES`
 
 
 def read_directory(path: Path) -> Pretrained:
-    """Read and check everything but the weights; `InputError` naming the file, the field, and what is accepted."""
+    """Read and check everything except the weights; `InputError` names the file, the key, and what is accepted."""
     folders = _read_modules(path / MODULES)
     root = path / folders["Transformer"]
     raw = read_fields(root / CONFIG)
@@ -226,7 +226,7 @@ def _read_header(path: Path) -> dict[str, _Stored]:
 
 
 def _foreign_names(header: Mapping[str, _Stored], architecture: Architecture) -> dict[str, _Stored]:
-    """Without the prefix that a model with a head puts before its encoder (`bert.`); gamma, beta as named today."""
+    """The tensors by their names of today: no prefix, such as `bert.` of a model with a head; no gamma, no beta."""
     prefix = architecture.model_type.replace("-", "_") + "."
     found = {}
     for name, stored in header.items():
@@ -250,7 +250,7 @@ def write_directory(
 ) -> None:
     """Write `module`, a SentenceEncoder, into an existing directory, in the layout that old and new versions read."""
     architecture = architecture_for(config)
-    if architecture.positions_after_pad and tokenizer.pad_id != config.pad_id:  # there, positions are counted by ids
+    if architecture.positions_after_pad and tokenizer.pad_id != config.pad_id:  # positions are counted by ids there
         raise InputError(f"the tokenizer's padding id is {tokenizer.pad_id}, the encoder's {config.pad_id}")
     folders = {"Transformer": "", "Pooling": "1_Pooling"} | ({"Normalize": "2_Normalize"} if config.normalize else {})
     modules = [
@@ -301,10 +301,10 @@ def _tokenizer_config(tokenizer: BPETokenizer | WordPieceTokenizer, max_seq_leng
 
 
 def _foreign_weights(module: Module, architecture: Architecture, config: EncoderConfig) -> dict[str, np.ndarray]:
-    """The weights by their names there.
+    """The weights by the architecture's names.
 
-    A sinusoid is written out as a table of positions, and the factor √D of `SinusoidalPosition` goes into the
-    embeddings: the sums are then the same to the last bit.
+    A sinusoid is written as a table of positions, and the factor √D of `SinusoidalPosition` goes into the embeddings:
+    their sums are then the same to the last bit.
     """
     weights = module.state_dict()
     if config.positions == "sinusoidal":
