@@ -100,9 +100,68 @@ def read_json(path: PathLike) -> Any:
         raise InputError(f"{path} is not JSON: {error}") from None
 
 
+REQUIRED: Any = object()  # in place of a default
+KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+KINDS |= {int: "a whole number", float: "a number"}
+
+
+class Fields:
+    """A JSON object and the path to it, so that a value that cannot be used is refused by file and key.
+
+    >>> config = Fields({"heads": "two"}, "config.json")
+    >>> config.get("heads", int)
+    Traceback (most recent call last):
+    minitx.errors.InputError: config.json: heads is 'two'; it must be a whole number
+    """
+
+    def __init__(self, data: Any, where: str) -> None:
+        if not isinstance(data, dict):
+            raise InputError(f"{where} holds {data!r:.60}; it must be an object")
+        self.data, self.where = data, where
+
+    def get(self, key: str, kind: type, default: Any = REQUIRED, least: int | None = None) -> Any:
+        """The value of `key`, of a kind in `KINDS` and, with `least`, no smaller; `default` when absent or null."""
+        value: Any = self.data.get(key)
+        if value is None and default is not REQUIRED:
+            return default
+        kinds = (int, float) if kind is float else kind
+        right = isinstance(value, kinds) and isinstance(value, bool) == (kind is bool)  # True is an int to Python
+        if not right or (least is not None and not value >= least):
+            found = "is missing" if value is None else f"is {value!r:.60}"
+            limit = "" if least is None else f" of at least {least}"
+            raise InputError(f"{self.where}: {key} {found}; it must be {KINDS[kind]}{limit}")
+        return value
+
+    def within(self, key: str, default: Any = REQUIRED) -> "Fields":
+        """The object at `key`."""
+        return Fields(self.get(key, dict, default), f"{self.where}: {key}")
+
+    def each(self, key: str, default: Any = REQUIRED) -> list["Fields"]:
+        """The objects of the list at `key`, which are numbered from 0."""
+        return [Fields(item, f"{self.where}: {key} {i}") for i, item in enumerate(self.get(key, list, default))]
+
+    def choose(self, key: str, *accepted: Any) -> Any:
+        """The value of `key`, which must be one of `accepted`; the first of them when absent or null."""
+        value = self.data.get(key)
+        if value is None:
+            return accepted[0]
+        if value not in accepted:
+            names = ", ".join("none" if name is None else str(name) for name in accepted)
+            raise InputError(f"{self.where}: {key} {value!r:.60} is not implemented; accepted: {names}")
+        return value
+
+
+def read_fields(path: PathLike, optional: bool = False) -> Fields:
+    """The object that a file of JSON holds; an empty one if the file is `optional` and not there."""
+    return Fields({} if optional and not Path(path).exists() else read_json(path), os.fspath(path))
+
+
 def write_json(path: Path, value: Any) -> None:
-    """UTF-8, two spaces, a newline at the end."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    """UTF-8, two spaces, a newline at the end; an InputError that says why when it cannot be written."""
+    try:
+        path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 @contextmanager

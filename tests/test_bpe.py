@@ -21,10 +21,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from minitx.errors import InputError
 from minitx.text import tokenizer as tokenizer_module
 from minitx.text.bpe import DEFAULT_SPECIALS, BPETokenizer, learn_merges
-from minitx.text.tokenizer import TruncationWarning, truncate
 from minitx.text.tokenizer_json import SpecialToken, TokenizerSpec
+from minitx.text.truncation import TruncationWarning, truncate
 from minitx.text.unicode_versions import _AFTER_UNICODE_16
-from minitx.text.words import WORD, count_words, pieces
+from minitx.text.words import WORD, chunks, count_words
 
 SPACES = " \t\n\r\x0b\x0c\x1c\x1f\x85\xa0\u2028\u3000"
 CORPORA = {
@@ -98,7 +98,7 @@ def rust(trained, tmp_path_factory) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
-@pytest.mark.parametrize("name", ["bpe", "tokenizer", "wordpiece", "words"])
+@pytest.mark.parametrize("name", ["bpe", "explain", "offsets", "specials", "truncation", "wordpiece", "words"])
 def test_the_examples_in_the_docstrings(name):
     result = doctest.testmod(importlib.import_module(f"minitx.text.{name}"))
     assert result.attempted > 0
@@ -180,8 +180,8 @@ def test_what_cannot_be_trained_is_refused(arguments, message):
 @settings(max_examples=300)
 @given(st.text(alphabet=SPACES + "   ab1'.!é漢"))
 def test_cutting_at_spaces_first_changes_no_word(text):
-    first, *others = pieces(text)
-    words = WORD.findall(first) + [word for piece in others for word in WORD.findall(" " + piece)]
+    first, *others = chunks(text)
+    words = WORD.findall(first) + [word for chunk in others for word in WORD.findall(" " + chunk)]
     assert words == WORD.findall(text)
     assert count_words([text]) == Counter(words)
 

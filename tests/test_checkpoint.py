@@ -1,7 +1,9 @@
 """Result directories: complete, loadable, refused when damaged, never half-written."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from minitx.app.settings import Experiment
 from minitx.errors import InputError
 from minitx.system import new_directory
-from minitx.training.checkpoint import load_model
+from minitx.text.truncation import TruncationWarning
+from minitx.training.baseline import BagOfWords
+from minitx.training.checkpoint import BASELINE, READ, VERSION, load_model
 
 TEXTS = ["the app crashes 😡", "love it", ""]
 
@@ -64,11 +68,11 @@ def test_loaded_twice_it_gives_the_same_vectors(trained):
     assert first.classes["sentiment"] == ("negative", "neutral", "positive")
 
 
-PIECES = ["minitx.json", "heads.safetensors", "config.json", "model.safetensors", "tokenizer.json"]
+NEEDED = ["minitx.json", "heads.safetensors", "config.json", "model.safetensors", "tokenizer.json"]
 
 
-@pytest.mark.parametrize("name", PIECES)
-def test_a_missing_piece_is_named(copy, name):
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()
     with pytest.raises(InputError, match=f"not a complete result directory: {name} is missing"):
         load_model(copy)
@@ -84,8 +88,12 @@ def edit(path, change):
     ("file", "change", "message"),
     [
         ("minitx", {"format": "other"}, 'minitx.json was not written by minitx: "format" is not "minitx"'),
-        ("minitx", {"version": 99}, "minitx.json has version 99, this minitx reads version 2"),
-        ("minitx", {"heads": None}, "minitx.json does not describe a model"),
+        ("minitx", {"version": 99}, "minitx.json has version 99, written by a newer minitx: update it"),
+        ("minitx", {"version": "2"}, "minitx.json: version is '2'; it must be a whole number"),
+        ("minitx", {"heads": None}, "minitx.json: heads is missing; it must be an object"),
+        ("minitx", {"heads": {"sentiment": 1.5}}, "minitx.json does not describe a model: .*float"),
+        ("minitx", {"dropout": "no"}, "minitx.json: dropout is 'no'; it must be a number"),
+        ("minitx", {"head_hidden": -1}, "minitx.json: head_hidden is -1; it must be a whole number of at least 0"),
         ("minitx", {"dropout": 2}, r"minitx.json does not describe a model: dropout .* not 2"),
         ("minitx", {"heads": {"sentiment": 3}}, "heads.safetensors: .*unexpected heads.engagement.bias"),
         ("minitx", {"heads": {"sentiment": 2, "engagement": 3}}, "heads.safetensors: .*size mismatch for heads.sent"),
@@ -99,13 +107,51 @@ def test_a_config_that_is_wrong_is_named(copy, file, change, message):
     assert "\n" not in str(error.value)
 
 
+SAVED = sorted((Path(__file__).parent / "saved").iterdir())
+
+
+@pytest.mark.parametrize("directory", SAVED, ids=lambda directory: directory.name)
+def test_what_older_versions_wrote_is_read_or_refused_with_what_to_do(directory):
+    """A version that is read has kept its predictions beside it; to drop one is to delete predictions.json."""
+    if not (directory / "predictions.json").exists():
+        version = directory.name.removeprefix("version_")
+        with pytest.raises(InputError, match=rf"\.json has version {version}, which is no longer read: train it anew$"):
+            load_model(directory)
+        return
+    kept = json.loads((directory / "predictions.json").read_text(encoding="utf-8"))
+    models = {"probabilities": load_model(directory), "bag_of_words": BagOfWords.load(directory / BASELINE)}
+    with pytest.warns(TruncationWarning, match="1 of 4"):
+        predicted = {name: model.predict_proba(kept["texts"]) for name, model in models.items()}
+    for name, heads in predicted.items():
+        assert list(heads) == list(kept[name])
+        for head, probabilities in heads.items():
+            np.testing.assert_allclose(probabilities, kept[name][head], atol=1e-6, rtol=0)
+
+
+def test_each_version_that_was_written_is_kept():
+    assert [path.name for path in SAVED] == [f"version_{version}" for version in range(1, VERSION + 1)]
+    assert {f"version_{version}" for version in READ} == {p.name for p in SAVED if (p / "predictions.json").exists()}
+
+
+def test_version_1_in_minitx_json_is_refused_before_its_files_are_missed(tmp_path):
+    (tmp_path / "minitx.json").write_text('{"format": "minitx", "version": 1}', encoding="utf-8")
+    with pytest.raises(InputError, match=r"minitx\.json has version 1, which is no longer read: train it anew$"):
+        load_model(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="other rights than POSIX's")
+def test_weights_may_be_read_by_whoever_may_read_the_rest(trained):
+    for name in ("model.safetensors", "heads.safetensors"):
+        assert (trained / name).stat().st_mode == (trained / "minitx.json").stat().st_mode, name
+
+
 def test_heads_that_are_missing_are_named(copy):
     edit(copy / "minitx.json", lambda c: c["heads"].update(topic=2))
     with pytest.raises(InputError, match=r"heads.safetensors: .*missing heads.topic.weight, heads.topic.bias"):
         load_model(copy)
 
 
-@pytest.mark.parametrize("name", PIECES)
+@pytest.mark.parametrize("name", NEEDED)
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe\x00garbage", b"[" * 100_000])
 def test_a_damaged_file_is_named(copy, name, damage):
     (copy / name).write_bytes(damage)

@@ -289,9 +289,12 @@ def _drop(*keys: str):
 
 
 DAMAGE = {
-    "unknown model": (_set("model", "type", to="Unigram"), "the model is 'Unigram'; accepted are BPE, WordPiece"),
+    "unknown model": (
+        _set("model", "type", to="Unigram"),
+        "model: type 'Unigram' is not implemented; accepted: BPE, WordPiece",
+    ),
     "unknown normalizer": (_set("normalizer", to={"type": "NFKC"}), "normalizer 'NFKC' is not implemented"),
-    "normalizer without type": (_set("normalizer", to={}), "'type' is missing"),
+    "normalizer without type": (_set("normalizer", to={}), "bad.json: normalizer: type is missing; it must be text"),
     "unknown pre_tokenizer": (_set("pre_tokenizer", to={"type": "Metaspace"}), "pre_tokenizer 'Metaspace'"),
     "no pre_tokenizer": (
         _set("pre_tokenizer", to=None),
@@ -299,21 +302,24 @@ DAMAGE = {
     ),
     "unknown decoder": (_set("decoder", to={"type": "CTC"}), "decoder 'CTC'"),
     "unknown post_processor": (_set("post_processor", to={"type": "Magic"}), "'Magic' is not implemented"),
-    "post_processor a list": (_set("post_processor", to=[]), "'post_processor' is a list; it must be a dict"),
+    "post_processor a list": (_set("post_processor", to=[]), "bad.json: post_processor is []; it must be an object"),
     "other split": (_set("pre_tokenizer", "use_regex", to=False), "use_regex False is not implemented"),
     "dropout": (_set("model", "dropout", to=0.1), "dropout 0.1 is not implemented"),
     "ignore_merges": (_set("model", "ignore_merges", to=True), "ignore_merges True is not implemented"),
     "byte_fallback": (_set("model", "byte_fallback", to=True), "byte_fallback True"),
     "word suffix": (_set("model", "end_of_word_suffix", to="</w>"), "end_of_word_suffix '</w>'"),
-    "no model": (_drop("model"), "'model' is missing"),
-    "no vocabulary": (_drop("model", "vocab"), "the vocabulary is empty"),
-    "empty vocabulary": (_set("model", "vocab", to={}), "the vocabulary is empty"),
-    "no merges": (_drop("model", "merges"), "the merges are missing"),
-    "merges not a list": (_set("model", "merges", to={"a": "b"}), "the merges are missing or not a list"),
+    "no model": (_drop("model"), "bad.json: model is missing; it must be an object"),
+    "no vocabulary": (_drop("model", "vocab"), "bad.json: model: vocab is missing; it must be an object"),
+    "empty vocabulary": (
+        lambda d: d.update(added_tokens=[], model=d["model"] | {"vocab": {}}),
+        "bad.json: the vocabulary is empty",
+    ),
+    "no merges": (_drop("model", "merges"), "model: merges is missing; it must be a list"),
+    "merges not a list": (_set("model", "merges", to={"a": "b"}), "model: merges is {'a': 'b'}; it must be a list"),
     "merge of three": (_set("model", "merges", 3, to=["a", "b", "c"]), "merge 3 is"),
     "merge of numbers": (_set("model", "merges", 3, to=[1, 2]), "merge 3 is"),
     "merge without a space": (_set("model", "merges", 3, to="ab"), "merge 3 is 'ab'"),
-    "merge of unknown tokens": (_set("model", "merges", 0, to=["qq", "zz"]), "merge 0, 'qq' + 'zz'"),
+    "merge of unknown tokens": (_set("model", "merges", 0, to=["qq", "zz"]), "bad.json: merge 0, 'qq' + 'zz'"),
     "merge lost": (lambda data: data["model"]["merges"].pop(0), "neither a byte nor made by an earlier merge"),
     "merge twice": (lambda d: d["model"]["merges"].append(d["model"]["merges"][0]), "made by an earlier merge already"),
     "same id twice": (_set("model", "vocab", "Ġa", to=5), "the id 5 is given to both"),
@@ -331,31 +337,41 @@ DAMAGE = {
         "the result is a special token",
     ),
     "special with another id": (_set("added_tokens", 0, "id", to=3), "'[PAD]' has the id 3"),
-    "special without id": (_drop("added_tokens", 0, "id"), "'id' is missing"),
-    "empty special": (_set("added_tokens", 0, "content", to=""), "'' has the id 0"),
+    "special without id": (_drop("added_tokens", 0, "id"), "added_tokens 0: id is missing; it must be a whole number"),
+    "empty special": (_set("added_tokens", 0, "content", to=""), "added_tokens 0: content is empty"),
     "added but not special": (_set("added_tokens", 0, "special", to=False), "'[PAD]' is not special"),
-    "single_word": (_set("added_tokens", 0, "single_word", to=True), "'[PAD]' has single_word"),
-    "added_tokens a number": (_set("added_tokens", to=3), "'added_tokens' is a int"),
+    "single_word": (
+        _set("added_tokens", 0, "single_word", to=True),
+        "added_tokens 0: single_word True is not implemented; accepted: False",
+    ),
+    "added_tokens a number": (_set("added_tokens", to=3), "added_tokens is 3; it must be a list"),
     "template with other ids": (
         _set("post_processor", "special_tokens", "[CLS]", "ids", to=[9]),
         "'[CLS]' has the ids [9], in the vocabulary 1",
     ),
     "template without the text": (_set("post_processor", "single", to=[]), "the template has no place for the text"),
-    "template with an unknown piece": (
+    "template with an unknown item": (
         _set("post_processor", "single", 0, to={"What": 1}),
-        "'SpecialToken' is missing",
+        "post_processor: single 0: SpecialToken is missing; it must be an object",
     ),
     "a Sequence within a Sequence": (
         _set("post_processor", to={"type": "Sequence", "processors": [{"type": "Sequence", "processors": []}]}),
-        "a Sequence within a Sequence is not implemented",
+        "post_processor: processors 0: type 'Sequence' is not implemented; accepted: none, TemplateProcessing",
     ),
     "half of a surrogate pair": (_set("model", "vocab", "\ud83d", to=999), r"'\ud83d' holds half of a surrogate pair"),
     "the same in a special": (
-        _set("added_tokens", 0, "content", to="[\ud83d]"),
-        r"'[\ud83d]' holds half of a surrogate",
+        lambda d: d["added_tokens"][0].update(content="[\ud83d]", id=999),
+        r"bad.json: the token '[\ud83d]' holds half of a surrogate",
+    ),
+    "special with the id of another": (
+        lambda d: d["added_tokens"].append({"id": 5, "content": "[NEW]", "special": True}),
+        "bad.json: the id 5 is given to both",
     ),
     "padding token unknown": (_set("padding", to={"pad_token": "[NO]"}), "'[NO]' is not in the vocabulary"),
-    "prefix space a string": (_set("pre_tokenizer", "add_prefix_space", to="no"), "'add_prefix_space' is a str"),
+    "prefix space a string": (
+        _set("pre_tokenizer", "add_prefix_space", to="no"),
+        "pre_tokenizer: add_prefix_space is 'no'; it must be true or false",
+    ),
 }
 
 
@@ -375,13 +391,16 @@ def test_a_damaged_file_is_refused_in_one_line_that_names_the_damage(saved, tmp_
     [
         ("", "is not JSON"),
         ("{", "is not JSON"),
-        ("[1, 2]", "is a list; it must be an object"),
-        ("null", "is a NoneType; it must be an object"),
+        ("[1, 2]", r"bad.json holds \[1, 2\]; it must be an object"),
+        ("null", "bad.json holds None; it must be an object"),
         ("[" * 10_000_000, "nested too deeply"),
         ('{"a":' * 2_000_000, "nested too deeply"),
         ('{"model": {"type": "BPE", "vocab": {"a": 0, "a": 1}, "merges": []}}', "the key 'a' occurs twice"),
-        ('{"model": "BPE"}', "'model' is a str"),
-        ('{"model": {"vocab": [["a", -1.5]], "type": "BPE"}}', "not an object of token: id"),
+        ('{"model": "BPE"}', "model is 'BPE'; it must be an object"),
+        (
+            '{"model": {"vocab": [["a", -1.5]], "type": "BPE"}}',
+            r"model: vocab is \[\['a', -1.5\]\]; it must be an object",
+        ),
     ],
     ids=["empty", "cut off", "list", "null", "10 MB of lists", "10 MB of objects", "key twice", "string", "unigram"],
 )
@@ -411,10 +430,13 @@ def test_a_file_that_may_not_be_read_is_refused(bpe, tmp_path):
         ({"vocab.txt": "a\nb\na\n"}, "line 3 repeats the token 'a' of line 1"),
         ({"vocab.txt": "a\nb\n"}, r"lacks '\[UNK\]'"),
         ({"vocab.json": "{}", "merges.txt": ""}, "the vocabulary is empty"),
-        ({"vocab.json": "[]", "merges.txt": ""}, "not an object of token: id"),
+        ({"vocab.json": "[]", "merges.txt": ""}, r"vocab.json holds \[\]; it must be an object"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "#version\nabc"}, "merge 0 is 'abc'"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "#version\n"}, "needs a token for each of the 256 bytes"),
-        ({"vocab.txt": "[UNK]", "tokenizer_config.json": "[]"}, "holds a list; it must be an object"),
+        (
+            {"vocab.txt": "[UNK]", "tokenizer_config.json": "[]"},
+            r"tokenizer_config.json holds \[\]; it must be an object",
+        ),
         ({"vocab.json": '{"a": 0}'}, "holds no tokenizer.json"),
     ],
 )

@@ -11,7 +11,7 @@ POSITIONS = ("sinusoidal", "learned")
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Sizes and choices of a SentenceEncoder; `InputError` for a size below 1 or an unknown choice.
+    """Sizes and choices of a SentenceEncoder; `InputError` for a size that is too small or an unknown choice.
 
     The defaults suit a few thousand reviews and random weights.
     """
@@ -28,7 +28,7 @@ class EncoderConfig:
     layer_norm_eps: float = 1e-5
     norm_first: bool = False  # pre-norm blocks
     positions: str = "sinusoidal"  # or "learned"
-    relative_buckets: int = 0  # rows of a relative position bias beside them, as MPNet has (32 there); 0 for none
+    relative_buckets: int = 0  # rows of a relative position bias, which is added to the above; MPNet has 32
     pooling: str = "mean"  # or "cls", "max"
     normalize: bool = False  # scale sentence vectors to length 1
 
@@ -38,11 +38,14 @@ class EncoderConfig:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.relative_buckets % 4 or self.relative_buckets < 0:
             raise InputError(f"relative_buckets must be 0 or a multiple of 4, not {self.relative_buckets}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be in [0, 1), not {self.dropout}")
+        if not 0 <= self.pad_id < self.vocab_size:
+            raise InputError(f"pad_id must be from 0 to vocab_size - 1 = {self.vocab_size - 1}, not {self.pad_id}")
+        for name in ("dropout", "layer_norm_eps"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must be in [0, 1), not {getattr(self, name)}")
         if self.hidden_size % self.num_heads:
             raise InputError(
-                f"num_heads must divide hidden_size: {self.hidden_size} is no multiple of {self.num_heads}"
+                f"num_heads must divide hidden_size: {self.hidden_size} is not divisible by {self.num_heads}"
             )
         choices = {"positions": POSITIONS, "pooling": POOLING_MODES, "activation": tuple(ACTIVATIONS)}
         for name, known in choices.items():

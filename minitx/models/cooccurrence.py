@@ -1,21 +1,21 @@
-"""Where do the first embeddings come from? Tokens that keep the same company start close to each other.
+"""Where do the first embeddings come from? Tokens that occur beside the same tokens start close to each other.
 
-A few thousand labelled texts are few to learn from; the texts themselves, without their labels, say which tokens are
-alike. That is cheap to find out before training, and saves an encoder from scratch its first epochs.
+A few thousand labelled texts are little to learn from; but the texts alone, without their labels, show which tokens are
+used alike. That is cheap to find out before training, and saves an encoder that starts from scratch its first epochs.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-MOST_TOKENS = 8000  # of the vocabulary, the most frequent: at the worst three matrices of 256 MB
-SMOOTHING = 0.75  # of how often a token occurs as company: else the rarest seem the most telling
+MOST_TOKENS = 8000  # only the most frequent count, so that the three matrices take 256 MB each at most
+SMOOTHING = 0.75  # exponent of the neighbours' counts; with 1, the rarest neighbours would seem to say the most
 
 
 def cooccurrence_vectors(
     sequences: Sequence[Sequence[int]], vocab_size: int, dim: int, *, window: int = 4, rng: np.random.Generator
 ) -> np.ndarray:
-    """A vector of length 1 for each token that occurs beside others, zeros for the rest: (V, dim) float32.
+    """A vector of length 1 for each token that occurs beside others, zeros for the rest: (V, dim), float32.
 
     With n(t, c) the number of times that c stands within `window` tokens of t, each counted as 1 / distance:
 
@@ -24,8 +24,14 @@ def cooccurrence_vectors(
 
     Levy, Goldberg & Dagan 2015, "Improving Distributional Similarity with Lessons Learned from Word Embeddings",
     sections 2 and 3: positive pointwise mutual information, whose factors are what word2vec finds. The singular values
-    by random projection: Halko, Martinsson & Tropp 2011, algorithm 4.4, which is what `rng` is for.
-    `sequences` are the ids of training texts, without special tokens; at most the 8,000 most frequent tokens count.
+    are found by random projection: Halko, Martinsson & Tropp 2011, algorithm 4.4.
+
+    Args:
+        sequences: the ids of each training text, without special tokens; only the 8,000 most frequent tokens count.
+        vocab_size: V, more than every id.
+        dim: width of the vectors.
+        window: how many tokens on either side count as neighbours.
+        rng: draws the random projection.
     """
     flat = np.concatenate([np.asarray(ids, np.int64) for ids in sequences] or [np.zeros(0, np.int64)])
     text = np.repeat(np.arange(len(sequences)), [len(ids) for ids in sequences])
@@ -42,8 +48,8 @@ def cooccurrence_vectors(
     n += n.T
 
     count = n.sum(axis=1)
-    company = count**SMOOTHING
-    expected = np.maximum(count[:, None] * (company / max(company.sum(), 1)), np.finfo(np.float32).tiny)
+    smoothed = count**SMOOTHING
+    expected = np.maximum(count[:, None] * (smoothed / max(smoothed.sum(), 1)), np.finfo(np.float32).tiny)
     P = np.log(np.maximum(np.divide(n, expected, out=n), 1, out=n), out=n)
 
     basis = P @ rng.normal(size=(len(tokens), dim + 32)).astype(np.float32)

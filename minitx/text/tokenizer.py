@@ -1,57 +1,29 @@
 """What every tokenizer shares: a vocabulary, special tokens, cutting to length, and one way of being called.
 
-How a word becomes tokens is the subject of `bpe` and `wordpiece`; they subclass `Tokenizer` and supply the methods that
-raise NotImplementedError here. Everything is plain lists and strings.
+How a word becomes tokens is the subject of `bpe` and `wordpiece`: they subclass `Tokenizer` and supply the methods that
+raise NotImplementedError here. Ids are plain lists of integers, texts are plain strings.
 """
 
-import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 from minitx.errors import InputError
-from minitx.text.tokenizer_json import SpecialToken, TokenizerSpec, read_tokenizer_json, write_tokenizer_json
-
-# A vocabulary does not say which of its tokens pads or opens a text; only the spelling tells. RoBERTa's spelling is
-# tried first because MPNet's vocabulary holds BERT's names as well, unused.
-PAD_NAMES, CLS_NAMES, SEP_NAMES = ("<pad>", "[PAD]"), ("<s>", "[CLS]"), ("</s>", "[SEP]")
+from minitx.text.offsets import Encoding, Span, trim
+from minitx.text.specials import CLS_NAMES, PAD_NAMES, SEP_NAMES, SpecialToken, SpecialTokens
+from minitx.text.tokenizer_json import TokenizerSpec, read_tokenizer_json, write_tokenizer_json
+from minitx.text.truncation import TruncationWarning as TruncationWarning  # users import it from here
+from minitx.text.truncation import truncate_batch
 
 MEMO_ENTRIES, MEMO_KEY = 1 << 16, 128  # how many strings a Memo keeps, and the longest
 
 
-class TruncationWarning(UserWarning):
-    """Some texts, `count` of them, were longer than `max_length` and lost a part."""
-
-    def __init__(self, message: str, count: int) -> None:
-        super().__init__(message)
-        self.count = count
-
-
-class Span(NamedTuple):
-    """One token and the characters `text[start:end]` it came from."""
-
-    id: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """Ids, how each is spelt, and the (start, end) of its characters in the text; an added special has (0, 0)."""
-
-    ids: list[int]
-    tokens: list[str]
-    offsets: list[tuple[int, int]]
-
-
 class Memo(dict[str, list[int]]):
-    """A dictionary that computes what it lacks, once.
+    """A dictionary that computes a missing value when it is first asked for, and keeps it.
 
-    Text repeats itself: to look a word up instead of working it out is what lets Python keep up with compiled code.
-    And as `__missing__` is called only on a miss, `map(memo.__getitem__, words)` runs no line of Python for the hits.
-    A full memo starts afresh, so that a process that lives for months does not grow for months.
+    Text repeats itself: looking a word up instead of working it out is what lets Python keep up with compiled code. And
+    as `__missing__` is called only on a miss, `map(memo.__getitem__, words)` runs no line of Python for the hits. A
+    full memo is emptied, so that a process that runs for months does not grow for months.
     """
 
     def __init__(self, compute: Callable[[str], list[int]]) -> None:
@@ -66,38 +38,20 @@ class Memo(dict[str, list[int]]):
         return value
 
 
-def truncate(ids: list[int], max_length: int, truncation: str = "head") -> list[int]:
-    """Keep `max_length` ids: the first ("head"), the last ("tail"), or half from each end ("head_tail").
-
-    >>> truncate([1, 2, 3, 4, 5, 6], 3, "head"), truncate([1, 2, 3, 4, 5, 6], 3, "tail")
-    ([1, 2, 3], [4, 5, 6])
-    >>> truncate([1, 2, 3, 4, 5, 6], 3, "head_tail")
-    [1, 2, 6]
-    """
-    heads = {"head": max_length, "tail": 0, "head_tail": max_length - max_length // 2}
-    if truncation not in heads:
-        raise InputError(f"truncation is {truncation!r}; accepted are {', '.join(heads)}")
-    if len(ids) <= max_length:
-        return ids
-    head = heads[truncation]
-    return ids[:head] + ids[len(ids) - (max_length - head) :]
-
-
 class Tokenizer:
     """A vocabulary and the calls that every tokenizer answers."""
 
     model: ClassVar[str]
 
     def __init__(self, spec: TokenizerSpec) -> None:
+        spec.check()
         self.spec = spec
         self._ids = spec.vocab
         self._tokens = {id: token for token, id in spec.vocab.items()}
-        self._specials = {special.content: special for special in spec.special_tokens}
+        self._specials = SpecialTokens(spec.special_tokens)
         self._special_ids = {special.id for special in spec.special_tokens}
         self._prefix_ids = [spec.vocab[token] for token in spec.prefix]
         self._suffix_ids = [spec.vocab[token] for token in spec.suffix]
-        longest_first = sorted(self._specials, key=len, reverse=True)
-        self._special_pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -171,12 +125,14 @@ class Tokenizer:
     def encode(self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False) -> list[int]:
         """Ids of one text, between the opening and the closing token unless `add_special_tokens=False`.
 
-        A special token spelt out in the text is ordinary text, so that no user can forge one, unless `allow_special`.
+        A special token spelt out in the text is ordinary text, so that nobody can forge one, unless `allow_special`.
 
         Raises:
             InputError: `text` is not a str, or holds half of a surrogate pair, which UTF-8 cannot write.
         """
-        ids = self._encode_allowing(text) if allow_special else self._encode_plain(checked(text))
+        ids: list[int] = []
+        for segment, _, special in self._segments(text, allow_special):
+            ids += self._encode_plain(segment) if special is None else [special.id]
         return [*self._prefix_ids, *ids, *self._suffix_ids] if add_special_tokens else ids
 
     def encode_batch(
@@ -189,24 +145,14 @@ class Tokenizer:
     ) -> list[list[int]]:
         """Ids of many texts; `max_length` counts the added special tokens too, which always survive.
 
-        What is cut is counted and said in one TruncationWarning; see `truncate` for the three ways.
+        One TruncationWarning says how many texts were cut; `truncate` describes the three ways of doing it.
         """
         if isinstance(texts, str):
             raise InputError("encode_batch got one str; it takes a list of texts")
         prefix, suffix = (self._prefix_ids, self._suffix_ids) if add_special_tokens else ([], [])
         rows = [self._encode_plain(checked(text)) for text in texts]
         if max_length is not None:
-            room = max_length - len(prefix) - len(suffix)
-            if room < 1:
-                raise InputError(f"max_length {max_length} leaves no room for text beside the special tokens")
-            too_long = sum(len(ids) > room for ids in rows)
-            rows = [truncate(ids, room, truncation) for ids in rows]
-            if too_long:
-                kept = truncation.replace("_", " and ")
-                message = (
-                    f"{too_long} of {len(rows)} texts longer than {max_length} tokens were cut, keeping the {kept}"
-                )
-                warnings.warn(TruncationWarning(message, too_long), stacklevel=2)
+            rows = truncate_batch(rows, max_length, len(prefix) + len(suffix), truncation)
         return [[*prefix, *ids, *suffix] for ids in rows]
 
     def encode_with_offsets(
@@ -214,47 +160,21 @@ class Tokenizer:
     ) -> Encoding:
         """As `encode`, with the spelling of each token and the characters it came from."""
         spans: list[Span] = []
-        for piece, start, special in self._pieces(checked(text)) if allow_special else [(text, 0, None)]:
-            if special is not None:
-                spans.append(self._trim(Span(special.id, start, start + len(piece)), piece))
+        for segment, start, special in self._segments(text, allow_special):
+            if special is None:
+                spans += [self._trim(span, self._tokens[span.id]) for span in self._encode_spans(segment, start)]
             else:
-                spans += [self._trim(span, self._tokens[span.id]) for span in self._encode_spans(piece, start)]
+                spans.append(self._trim(Span(special.id, start, start + len(segment)), segment))
         if add_special_tokens:
             spans = [*(Span(i, 0, 0) for i in self._prefix_ids), *spans, *(Span(i, 0, 0) for i in self._suffix_ids)]
         return Encoding([s.id for s in spans], [self._tokens[s.id] for s in spans], [(s.start, s.end) for s in spans])
 
     def _trim(self, span: Span, spelling: str) -> Span:
-        """Leave out the spaces at both ends of a token, spelt as U+0120 in byte-level BPE, as `tokenizers` does."""
-        if not self.spec.trim_offsets:
-            return span
-        spaced, (id, start, end) = spelling.replace("\u0120", " "), span
-        before, after = len(spaced) - len(spaced.lstrip()), len(spaced) - len(spaced.rstrip())
-        if before and start == 0 and self.spec.keep_first_space:
-            before -= 1
-        start = min(start + before, end)
-        return Span(id, start, max(end - after, start) if end >= after else end)
+        return trim(span, spelling, self.spec.keep_first_space) if self.spec.trim_offsets else span
 
-    def _encode_allowing(self, text: str) -> list[int]:
-        ids: list[int] = []
-        for piece, _, special in self._pieces(checked(text)):
-            ids += [special.id] if special is not None else self._encode_plain(piece)
-        return ids
-
-    def _pieces(self, text: str) -> Iterator[tuple[str, int, SpecialToken | None]]:
-        """Cut a text at the special tokens in it: (piece, where it starts, the special token or None)."""
-        done = 0
-        for match in self._special_pattern.finditer(text):
-            special, (start, end) = self._specials[match.group()], match.span()
-            if special.lstrip:
-                start = max(done, len(text[:start].rstrip()))
-            if special.rstrip:
-                end = len(text) - len(text[end:].lstrip())
-            if start > done:
-                yield text[done:start], done, None
-            yield text[start:end], start, special
-            done = end
-        if done < len(text):
-            yield text[done:], done, None
+    def _segments(self, text: str, allow_special: bool) -> Iterable[tuple[str, int, SpecialToken | None]]:
+        """(segment, where it starts, the special token it is or None)."""
+        return self._specials.segments(checked(text)) if allow_special else [(checked(text), 0, None)]
 
     # Ids to text.
 

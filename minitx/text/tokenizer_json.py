@@ -1,237 +1,131 @@
 """tokenizer.json: the one file that `tokenizers`, transformers and sentence-transformers read a tokenizer from.
 
-It is a chain of parts, normalizer -> pre_tokenizer -> model -> post_processor (and a decoder for the way back), each an
-object with a "type". minitx knows two chains, those of `BPETokenizer` and of `WordPieceTokenizer`. A part it does not
-know is refused by name: ignoring it would give other ids than the model was trained with, silently.
+It is a chain of components, normalizer -> pre_tokenizer -> model -> post_processor (and a decoder for the way back),
+each an object with a "type". minitx knows two chains, those of `BPETokenizer` and of `WordPieceTokenizer`. A component
+it does not know is refused by name: to ignore it would silently give other ids than the model was trained with.
 
 `truncation` and `padding` are not taken over: here both are arguments of the call that encodes.
 """
 
-import json
-from dataclasses import dataclass, field
+from operator import itemgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from minitx.errors import InputError
-from minitx.system import read_json
+from minitx.system import Fields, read_fields, write_json
+from minitx.text.spec import SpecialToken, TokenizerSpec, check_merges, check_vocab
 
 Json = dict[str, Any]
-MAX_ID = 0x10FFFF  # a token is one character, chr(id), while words are merged
-
-
-@dataclass(frozen=True)
-class SpecialToken:
-    """A token that stands for no text. `lstrip`/`rstrip`: when found in text, it includes the white space there."""
-
-    content: str
-    id: int
-    lstrip: bool = False
-    rstrip: bool = False
-
-
-@dataclass
-class TokenizerSpec:
-    """All that defines a tokenizer, whichever file it came from."""
-
-    model: str  # "BPE" or "WordPiece"
-    vocab: dict[str, int]  # token -> id, special tokens included, no id twice
-    special_tokens: list[SpecialToken] = field(default_factory=list)
-    prefix: list[str] = field(default_factory=list)  # the special tokens before every text, for BERT ["[CLS]"]
-    suffix: list[str] = field(default_factory=list)  # and after it, ["[SEP]"]
-    pad_token: str | None = None  # None: the one that is spelt "<pad>" or "[PAD]"
-    # BPE only.
-    merges: list[tuple[str, str]] = field(default_factory=list)  # pairs of tokens to join, in the order learnt
-    add_prefix_space: bool = False  # give the first word of a text a space too
-    trim_offsets: bool = False  # leave white space out of the offsets ...
-    keep_first_space: bool = False  # ... but not the first one of the text
-    # WordPiece only. The last four are BERT's way of cleaning text.
-    unk_token: str = "[UNK]"
-    subword_prefix: str = "##"
-    max_word_length: int = 100
-    clean_text: bool = True
-    split_chinese: bool = True
-    strip_accents: bool = True
-    lowercase: bool = True
-    cleanup: bool = True  # decode "ok ." as "ok."
-
-
-# Reading. `where` is the path of names that leads to a value, for the message when it is wrong.
-
-
-def _take(data: Any, key: str, kind: type, where: str, default: Any = ...) -> Any:
-    """`data[key]`, which must be of `kind`; `default` when it is absent or null."""
-    if not isinstance(data, dict):
-        raise InputError(f"{where} is a {type(data).__name__}; it must be an object")
-    value = data.get(key)
-    if value is None and default is not ...:
-        return default
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        found = "is missing" if key not in data else f"is a {type(value).__name__}"
-        raise InputError(f"{where}: {key!r} {found}; it must be a {kind.__name__}")
-    return value
-
-
-def check_vocab(vocab: Any, where: str) -> dict[str, int]:
-    """Token -> id with no id twice and none that is not a small whole number."""
-    if not isinstance(vocab, dict) or not vocab:
-        raise InputError(f"{where}: the vocabulary is empty or not an object of token: id")
-    owners: dict[int, str] = {}
-    for token, id in vocab.items():
-        if type(id) is not int or not 0 <= id <= MAX_ID:
-            raise InputError(f"{where}: token {token!r} has the id {id!r}; ids are whole numbers from 0 to {MAX_ID}")
-        if id in owners:
-            raise InputError(f"{where}: the id {id} is given to both {owners[id]!r} and {token!r}")
-        owners[id] = token
-        _check_spelling(token, where)
-    return vocab
-
-
-def _check_spelling(token: str, where: str) -> None:
-    if any("\ud800" <= char <= "\udfff" for char in token):  # JSON can spell it, as an escape; nothing else can
-        raise InputError(f"{where}: the token {token!r} holds half of a surrogate pair, which UTF-8 cannot write")
-
-
-def check_merges(merges: Any, where: str) -> list[tuple[str, str]]:
-    """Pairs of tokens, from either notation: ["a", "b"], or "a b" as written before tokenizers 0.20."""
-    if not isinstance(merges, list):
-        raise InputError(f"{where}: the merges are missing or not a list")
-    pairs = []
-    for rank, merge in enumerate(merges):
-        parts = merge.split(" ") if isinstance(merge, str) else merge
-        if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) for part in parts):
-            raise InputError(f'{where}: merge {rank} is {str(merge)[:40]!r}; a merge is ["a", "b"] or "a b"')
-        pairs.append((parts[0], parts[1]))
-    return pairs
+PROCESSORS = (None, "TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel")
 
 
 def read_tokenizer_json(path: str | PathLike[str]) -> TokenizerSpec:
-    """Read and check a tokenizer.json.
+    """What a tokenizer.json says.
 
     Raises:
-        InputError: the file cannot be read, is damaged, or has a part that minitx does not implement.
+        InputError: the file cannot be read, is damaged, or has a component that minitx does not implement.
     """
-    data, where = read_json(path), str(path)
-    model = _take(data, "model", dict, where)
+    data = read_fields(path)
+    model = data.within("model")
     # Files older than tokenizers 0.9 leave the type of the model out; only BPE has merges.
-    kind = _take(model, "type", str, f"{where}: model", "BPE" if "merges" in model else "WordPiece")
-    readers = {"BPE": _read_bpe, "WordPiece": _read_wordpiece}
-    if kind not in readers:
-        raise InputError(f"{where}: the model is {kind!r}; accepted are {', '.join(readers)}")
-    spec = TokenizerSpec(kind, dict(check_vocab(model.get("vocab"), f"{where}: model")))
-    _read_added_tokens(data, where, spec)
-    readers[kind](data, where, spec)
-    _read_post_processor(_take(data, "post_processor", dict, where, {}), f"{where}: post_processor", spec)
-    spec.pad_token = _take(_take(data, "padding", dict, where, {}), "pad_token", str, f"{where}: padding", None)
-    for token in [*spec.prefix, *spec.suffix, *filter(None, [spec.pad_token])]:
-        if token not in spec.vocab:
-            raise InputError(f"{where}: the special token {token!r} is not in the vocabulary")
+    bpe_first = "merges" in model.data
+    kind = model.choose("type", *(("BPE", "WordPiece") if bpe_first else ("WordPiece", "BPE")))
+    vocab = model.get("vocab", dict)
+    specials = [_read_added_token(entry, vocab) for entry in data.each("added_tokens", [])]
+    spec = TokenizerSpec(kind, check_vocab(vocab, data.where), specials, source=data.where)
+    (_read_bpe if kind == "BPE" else _read_wordpiece)(data, model, spec)
+    _read_post_processor(data.within("post_processor", {}), spec)
+    spec.pad_token = data.within("padding", {}).get("pad_token", str, None)
     return spec
 
 
-def _read_added_tokens(data: Json, where: str, spec: TokenizerSpec) -> None:
-    owners = {id: token for token, id in spec.vocab.items()}
-    for entry in _take(data, "added_tokens", list, where, []):
-        name = f"{where}: added_tokens"
-        content, id = _take(entry, "content", str, name), _take(entry, "id", int, name)
-        _check_spelling(content, name)
-        if not content or not 0 <= id <= MAX_ID or owners.setdefault(id, content) != content:
-            raise InputError(f"{name}: {content!r} has the id {id}, which is taken or out of range")
-        if spec.vocab.setdefault(content, id) != id:
-            raise InputError(f"{name}: {content!r} has the id {id}, but {spec.vocab[content]} in the vocabulary")
-        if not _take(entry, "special", bool, name, False):
-            raise InputError(f"{name}: {content!r} is not special; minitx accepts special tokens only")
-        if _take(entry, "single_word", bool, name, False):
-            raise InputError(f"{name}: {content!r} has single_word, which minitx does not implement")
-        strips = (_take(entry, side, bool, name, False) for side in ("lstrip", "rstrip"))
-        spec.special_tokens.append(SpecialToken(content, id, *strips))
+def _read_added_token(entry: Fields, vocab: Json) -> SpecialToken:
+    """A token that may be in the vocabulary already, and is added to it if not."""
+    content, id = entry.get("content", str), entry.get("id", int)
+    if not content:
+        raise InputError(f"{entry.where}: content is empty; it must be the spelling of a token")
+    if vocab.setdefault(content, id) != id:
+        raise InputError(f"{entry.where}: {content!r} has the id {id}, but {vocab[content]} in the vocabulary")
+    if not entry.get("special", bool, False):
+        raise InputError(f"{entry.where}: {content!r} is not special; minitx accepts special tokens only")
+    entry.choose("single_word", False)
+    return SpecialToken(content, id, entry.get("lstrip", bool, False), entry.get("rstrip", bool, False))
 
 
-def _part(data: Json, key: str, where: str, *accepted: str | None) -> tuple[Json, str]:
-    """One part of the chain and the path to it; `None` among the accepted means that it may be absent."""
-    part = _take(data, key, dict, where, None)
-    kind = None if part is None else _take(part, "type", str, f"{where}: {key}")
+def _component(data: Fields, key: str, *accepted: str | None) -> Fields:
+    """One component of the chain, of an accepted type; `None` among these means that it may be absent or null."""
+    present = data.data.get(key) is not None
+    component = data.within(key, {})
+    kind = component.get("type", str) if present else None
     if kind not in accepted:
         names = ", ".join(name or "none" for name in accepted)
-        raise InputError(f"{where}: {key} {kind or 'none'!r} is not implemented; accepted: {names}")
-    return part or {}, f"{where}: {key}"
+        raise InputError(f"{data.where}: {key} {kind or 'none'!r} is not implemented; accepted: {names}")
+    return component
 
 
-def _refuse(part: Json, where: str, **accepted: tuple[Any, ...]) -> None:
-    """Settings that change the ids and have only these values here."""
-    for key, values in accepted.items():
-        if part.get(key, values[0]) not in values:
-            raise InputError(f"{where}: {key} {part[key]!r} is not implemented; accepted: {values[0]!r}")
+def _read_bpe(data: Fields, model: Fields, spec: TokenizerSpec) -> None:
+    _component(data, "normalizer", None)
+    _component(data, "decoder", "ByteLevel")
+    byte_level = _component(data, "pre_tokenizer", "ByteLevel")
+    byte_level.choose("use_regex", True)
+    spec.add_prefix_space = byte_level.get("add_prefix_space", bool)
+    model.choose("dropout", None, 0)
+    for key in ("byte_fallback", "ignore_merges"):
+        model.choose(key, False)
+    for key in ("continuing_subword_prefix", "end_of_word_suffix"):
+        model.choose(key, None, "")
+    spec.merges = check_merges(model.get("merges", list), model.where)
 
 
-def _read_bpe(data: Json, where: str, spec: TokenizerSpec) -> None:
-    _part(data, "normalizer", where, None)
-    _part(data, "decoder", where, "ByteLevel")
-    byte_level, name = _part(data, "pre_tokenizer", where, "ByteLevel")
-    _refuse(byte_level, name, use_regex=(True,))
-    spec.add_prefix_space = _take(byte_level, "add_prefix_space", bool, name)
-    model, name = data["model"], f"{where}: model"
-    _refuse(model, name, dropout=(None, 0), byte_fallback=(False, None), ignore_merges=(False, None))
-    _refuse(model, name, continuing_subword_prefix=(None, ""), end_of_word_suffix=(None, ""))
-    spec.merges = check_merges(model.get("merges"), name)
+def _read_wordpiece(data: Fields, model: Fields, spec: TokenizerSpec) -> None:
+    spec.cleanup = _component(data, "decoder", "WordPiece", None).get("cleanup", bool, True)
+    _component(data, "pre_tokenizer", "BertPreTokenizer")
+    bert = _component(data, "normalizer", "BertNormalizer", None)
+    cleans = bool(bert.data)  # without this component, text is taken as it is
+    spec.clean_text = bert.get("clean_text", bool, cleans)
+    spec.split_chinese = bert.get("handle_chinese_chars", bool, cleans)
+    spec.lowercase = bert.get("lowercase", bool, cleans)
+    spec.strip_accents = bert.get("strip_accents", bool, spec.lowercase)  # null: as BERT, with lower-casing
+    spec.unk_token = model.get("unk_token", str)
+    spec.subword_prefix = model.get("continuing_subword_prefix", str)
+    spec.max_word_length = model.get("max_input_chars_per_word", int, 100, least=0)
 
 
-def _read_wordpiece(data: Json, where: str, spec: TokenizerSpec) -> None:
-    decoder, name = _part(data, "decoder", where, "WordPiece", None)
-    spec.cleanup = _take(decoder, "cleanup", bool, name, True)
-    _part(data, "pre_tokenizer", where, "BertPreTokenizer")
-    bert, name = _part(data, "normalizer", where, "BertNormalizer", None)
-    spec.clean_text = _take(bert, "clean_text", bool, name, bool(bert))
-    spec.split_chinese = _take(bert, "handle_chinese_chars", bool, name, bool(bert))
-    spec.lowercase = _take(bert, "lowercase", bool, name, bool(bert))
-    spec.strip_accents = _take(bert, "strip_accents", bool, name, spec.lowercase)  # null: as BERT, with lower-casing
-    model, name = data["model"], f"{where}: model"
-    spec.unk_token = _take(model, "unk_token", str, name)
-    spec.subword_prefix = _take(model, "continuing_subword_prefix", str, name)
-    spec.max_word_length = _take(model, "max_input_chars_per_word", int, name, 100)
+def _read_post_processor(processor: Fields, spec: TokenizerSpec) -> None:
+    """Which special tokens go around a text, and whether offsets are trimmed."""
+    in_sequence = processor.choose("type", *PROCESSORS, "Sequence") == "Sequence"
+    for part in processor.each("processors") if in_sequence else [processor]:
+        kind = part.choose("type", *PROCESSORS)
+        if kind == "TemplateProcessing":
+            _read_template(part, spec)
+        elif kind in ("BertProcessing", "RobertaProcessing"):
+            for key, side in (("cls", spec.prefix), ("sep", spec.suffix)):
+                token, id = (*part.get(key, list), None, None)[:2]
+                if not isinstance(token, str) or spec.vocab.get(token) != id:
+                    found = f"{key} is {part.data[key]!r:.60}"
+                    raise InputError(f"{part.where}: {found}; it must be a token of the vocabulary and its id")
+                side.append(token)
+        if kind in ("RobertaProcessing", "ByteLevel"):
+            spec.trim_offsets = part.get("trim_offsets", bool, True)
+            spec.keep_first_space = part.get("add_prefix_space", bool, True)
 
 
-def _read_post_processor(part: Json, where: str, spec: TokenizerSpec) -> None:
-    kind = _take(part, "type", str, where, None)
-    if kind == "Sequence":
-        for inner in _take(part, "processors", list, where):
-            if _take(inner, "type", str, where) == "Sequence":
-                raise InputError(f"{where}: a Sequence within a Sequence is not implemented")
-            _read_post_processor(inner, where, spec)
-    elif kind == "TemplateProcessing":
-        _read_template(part, where, spec)
-    elif kind in ("BertProcessing", "RobertaProcessing"):
-        for key, side in (("cls", spec.prefix), ("sep", spec.suffix)):
-            token, id = (*_take(part, key, list, where), None, None)[:2]
-            if not isinstance(token, str) or spec.vocab.get(token) != id:
-                raise InputError(f"{where}: {key} is {part[key]}; it must be a token of the vocabulary and its id")
-            side.append(token)
-    elif kind not in ("ByteLevel", None):
-        accepted = "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel, Sequence"
-        raise InputError(f"{where}: {kind!r} is not implemented; accepted: {accepted}, none")
-    if kind in ("RobertaProcessing", "ByteLevel"):
-        spec.trim_offsets = _take(part, "trim_offsets", bool, where, True)
-        spec.keep_first_space = _take(part, "add_prefix_space", bool, where, True)
-
-
-def _read_template(part: Json, where: str, spec: TokenizerSpec) -> None:
+def _read_template(template: Fields, spec: TokenizerSpec) -> None:
     side = spec.prefix
-    for piece in _take(part, "single", list, where):
-        if isinstance(piece, dict) and "Sequence" in piece and side is spec.prefix:
+    for item in template.each("single"):
+        if "Sequence" in item.data and side is spec.prefix:
             side = spec.suffix
             continue
-        token = _take(_take(piece, "SpecialToken", dict, where), "id", str, where)
-        entry = _take(_take(part, "special_tokens", dict, where), token, dict, where)
-        if entry.get("ids") != [spec.vocab.get(token)]:
+        token = item.within("SpecialToken").get("id", str)
+        ids = template.within("special_tokens").within(token).get("ids", list)
+        if ids != [spec.vocab.get(token)]:
             raise InputError(
-                f"{where}: {token!r} has the ids {entry.get('ids')}, in the vocabulary {spec.vocab.get(token)}"
+                f"{template.where}: {token!r} has the ids {ids!r:.60}, in the vocabulary {spec.vocab.get(token)}"
             )
         side.append(token)
     if side is spec.prefix:
-        raise InputError(f"{where}: the template has no place for the text")
-
-
-# Writing.
+        raise InputError(f"{template.where}: the template has no place for the text")
 
 
 def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None:
@@ -241,64 +135,44 @@ def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None
         | {"normalized": False, "special": True}
         for t in sorted(spec.special_tokens, key=lambda special: special.id)
     ]
-    byte_level = {
-        "type": "ByteLevel",
-        "add_prefix_space": spec.add_prefix_space,
-        "trim_offsets": True,
-        "use_regex": True,
-    }
-    vocab = dict(sorted(spec.vocab.items(), key=lambda item: item[1]))
-    parts: Json
+    model: Json = {"type": spec.model, "vocab": dict(sorted(spec.vocab.items(), key=itemgetter(1)))}
+    normalizer: Json | None = None
     if spec.model == "BPE":
-        model: Json = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None}
-        model |= {"end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False}
-        model |= {"vocab": vocab, "merges": [list(pair) for pair in spec.merges]}
-        parts = {"normalizer": None, "pre_tokenizer": byte_level, "decoder": byte_level}
+        pre_tokenizer = decoder = _byte_level(spec.add_prefix_space)
+        model["merges"] = [list(pair) for pair in spec.merges]
     else:
-        model = {"type": "WordPiece", "unk_token": spec.unk_token, "continuing_subword_prefix": spec.subword_prefix}
-        model |= {"max_input_chars_per_word": spec.max_word_length, "vocab": vocab}
-        bert: Json = {"clean_text": spec.clean_text, "handle_chinese_chars": spec.split_chinese}
-        bert |= {"strip_accents": spec.strip_accents, "lowercase": spec.lowercase}
-        parts = {"normalizer": {"type": "BertNormalizer"} | bert, "pre_tokenizer": {"type": "BertPreTokenizer"}}
-        parts |= {"decoder": {"type": "WordPiece", "prefix": spec.subword_prefix, "cleanup": spec.cleanup}}
+        normalizer = {"type": "BertNormalizer", "clean_text": spec.clean_text, "lowercase": spec.lowercase}
+        normalizer |= {"handle_chinese_chars": spec.split_chinese, "strip_accents": spec.strip_accents}
+        pre_tokenizer = {"type": "BertPreTokenizer"}
+        decoder = {"type": "WordPiece", "prefix": spec.subword_prefix, "cleanup": spec.cleanup}
+        model |= {"unk_token": spec.unk_token, "continuing_subword_prefix": spec.subword_prefix}
+        model |= {"max_input_chars_per_word": spec.max_word_length}
     data = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "normalizer": parts["normalizer"],
-        "pre_tokenizer": parts["pre_tokenizer"],
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
         "post_processor": _post_processor(spec),
-        "decoder": parts["decoder"],
+        "decoder": decoder,
         "model": model,
     }
-    text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
-    try:
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    write_json(Path(path), data)
+
+
+def _byte_level(add_prefix_space: bool) -> Json:
+    return {"type": "ByteLevel", "add_prefix_space": add_prefix_space, "trim_offsets": True, "use_regex": True}
 
 
 def _post_processor(spec: TokenizerSpec) -> Json:
-    def template(*sides: tuple[str, int]) -> list[Json]:
-        pieces: list[Json] = []
-        for name, type_id in sides:
-            opening = spec.prefix if type_id == 0 else []  # a second text follows the first without an opening token
-            pieces += [{"SpecialToken": {"id": token, "type_id": type_id}} for token in opening]
-            pieces += [{"Sequence": {"id": name, "type_id": type_id}}]
-            pieces += [{"SpecialToken": {"id": token, "type_id": type_id}} for token in spec.suffix]
-        return pieces
+    def specials(tokens: list[str], type_id: int) -> list[Json]:
+        return [{"SpecialToken": {"id": token, "type_id": type_id}} for token in tokens]
 
-    processor: Json = {
-        "type": "TemplateProcessing",
-        "single": template(("A", 0)),
-        "pair": template(("A", 0), ("B", 1)),
-        "special_tokens": {
-            token: {"id": token, "ids": [spec.vocab[token]], "tokens": [token]}
-            for token in dict.fromkeys([*spec.prefix, *spec.suffix])
-        },
-    }
+    first = [*specials(spec.prefix, 0), {"Sequence": {"id": "A", "type_id": 0}}, *specials(spec.suffix, 0)]
+    second = [{"Sequence": {"id": "B", "type_id": 1}}, *specials(spec.suffix, 1)]  # no opening token of its own
+    used = {token: {"id": token, "ids": [spec.vocab[token]], "tokens": [token]} for token in spec.prefix + spec.suffix}
+    template = {"type": "TemplateProcessing", "single": first, "pair": first + second, "special_tokens": used}
     if spec.trim_offsets and spec.model == "BPE":
-        trim = {"type": "ByteLevel", "add_prefix_space": spec.keep_first_space, "trim_offsets": True, "use_regex": True}
-        processor = {"type": "Sequence", "processors": [trim, processor]}
-    return processor
+        return {"type": "Sequence", "processors": [_byte_level(spec.keep_first_space), template]}
+    return template

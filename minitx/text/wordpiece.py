@@ -28,9 +28,9 @@ from itertools import chain
 
 import regex
 
-from minitx.errors import InputError
-from minitx.text.tokenizer import Memo, Span, Tokenizer
-from minitx.text.tokenizer_json import TokenizerSpec
+from minitx.text.offsets import Span
+from minitx.text.spec import TokenizerSpec
+from minitx.text.tokenizer import Memo, Tokenizer
 from minitx.text.unicode_versions import ACCENT, CONTROL, PUNCTUATION
 from minitx.text.words import utf8
 
@@ -49,8 +49,6 @@ class WordPieceTokenizer(Tokenizer):
 
     def __init__(self, spec: TokenizerSpec) -> None:
         super().__init__(spec)
-        if spec.unk_token not in spec.vocab:
-            raise InputError(f"the vocabulary lacks {spec.unk_token!r}, the token for unknown words")
         self._unknown = [spec.vocab[spec.unk_token]]
         # Two dictionaries, so that matching within a word need not glue "##" to every candidate.
         mark = spec.subword_prefix
@@ -58,16 +56,16 @@ class WordPieceTokenizer(Tokenizer):
         self._continuations = {token[len(mark) :]: id for token, id in spec.vocab.items() if token.startswith(mark)}
         self._longest = max(map(len, spec.vocab))
         self._words = Memo(self._encode_word)
-        self._pieces_at_spaces = Memo(self._encode_piece)
+        self._chunks = Memo(self._encode_chunk)
 
     def _encode_plain(self, text: str) -> list[int]:
-        # A space always ends a word, and nothing that cleaning does looks beyond it: each piece between spaces is
+        # A space always ends a word, and nothing that cleaning does looks beyond it: each chunk between spaces is
         # cleaned and cut only once, and most of a text is dictionary look-ups.
-        return [*chain.from_iterable(map(self._pieces_at_spaces.__getitem__, text.split(" ")))]
+        return [*chain.from_iterable(map(self._chunks.__getitem__, text.split(" ")))]
 
-    def _encode_piece(self, piece: str) -> list[int]:
-        utf8(piece)
-        return [*chain.from_iterable(map(self._words.__getitem__, WORD.findall(self._clean(piece))))]
+    def _encode_chunk(self, chunk: str) -> list[int]:
+        utf8(chunk)
+        return [*chain.from_iterable(map(self._words.__getitem__, WORD.findall(self._clean(chunk))))]
 
     def _clean(self, text: str) -> str:
         if self.spec.clean_text:
@@ -120,11 +118,11 @@ class WordPieceTokenizer(Tokenizer):
             if ids == self._unknown:
                 lines.append(f"  no tokens make up {word!r}: the whole word is {self.spec.unk_token}")
                 continue
-            parts = [self._spelling(id, i == 0) for i, id in enumerate(ids)]
-            for i, part in enumerate(parts):
-                row = "|".join(filter(None, [*parts[: i + 1], "".join(parts[i + 1 :])]))
+            tokens = [self._spelling(id, i == 0) for i, id in enumerate(ids)]
+            for i, token in enumerate(tokens):
+                row = "|".join(filter(None, [*tokens[: i + 1], "".join(tokens[i + 1 :])]))
                 what = "continuation" if i else "beginning"
-                lines.append(f"  {row:{len(word) + len(parts) - 1}}   {part!r} is the longest known {what}")
+                lines.append(f"  {row:{len(word) + len(tokens) - 1}}   {token!r} is the longest known {what}")
         return lines
 
     def _join(self, ids: list[int]) -> str:

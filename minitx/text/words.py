@@ -12,17 +12,18 @@ from minitx.text.unicode_versions import compile_unicode_16
 WORD = compile_unicode_16(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
 
 # Under that split a space before a visible character always begins a word: the character takes the space with it, and
-# nothing earlier can reach across. So a text may be cut there and each piece looked up in a dictionary; the pattern,
-# many times slower, sees a piece only when it is new. `str.split` is the fastest knife, but it would also cut between
-# two white spaces where the pattern does not; _RUN finds such a place, and _CUT is the careful knife for these texts.
+# nothing earlier can reach across. So a text may be cut there into chunks of one word or more, and each looked up in a
+# dictionary; the pattern, many times slower, sees a chunk only when it is new. `str.split` is the fastest way to cut,
+# but it also cuts between two white spaces, where the pattern does not: _RUN finds the texts that have such a place,
+# and these are cut by _CUT.
 _RUN = re.compile(r" (?!\S)(?<=\s )")
 _CUT = re.compile(r" (?=\S)")
 
 
-def pieces(text: str) -> list[str]:
-    """Cut before the spaces that begin a word, and drop them: each piece but the first stands for " " + piece.
+def chunks(text: str) -> list[str]:
+    """Cut before the spaces that begin a word, and drop them: each chunk but the first stands for " " + chunk.
 
-    >>> pieces("it's so   good!")
+    >>> chunks("it's so   good!")
     ["it's", 'so  ', 'good!']
     """
     return _CUT.split(text) if _RUN.search(text) else text.split(" ")
@@ -37,22 +38,22 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
     firsts: Counter[str] = Counter()
     others: Counter[str] = Counter()
     for text in texts:
-        first, *rest = pieces(text)
+        first, *rest = chunks(text)
         firsts[first] += 1
         others.update(rest)
     words: Counter[str] = Counter()
     for space, counts in (("", firsts), (" ", others)):
-        for piece, count in counts.items():
-            for word in WORD.findall(space + piece):
+        for chunk, count in counts.items():
+            for word in WORD.findall(space + chunk):
                 words[word] += count
     return words
 
 
 def _byte_symbols() -> list[str]:
-    """GPT-2's spelling of each byte as a visible character, so that tokens can be written to a file and read by eye.
+    """GPT-2's spelling of each byte as a visible character, so that tokens can be written to a file and read there.
 
-    Printable Latin-1 stands for itself; the other 68 bytes take the characters from U+0100 on, which is why a space is
-    spelt as a G with a dot above (U+0120).
+    Printable Latin-1 characters stand for themselves; the other 68 bytes take the characters from U+0100 on, which is
+    why a space is spelt as a G with a dot above (U+0120).
     """
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     stand_ins = iter(range(0x100, 0x200))
@@ -64,7 +65,7 @@ SYMBOL_BYTES = {symbol: byte for byte, symbol in enumerate(BYTE_SYMBOLS)}
 
 
 def utf8(text: str) -> bytes:
-    """The bytes of a text; an InputError if it holds half of a surrogate pair, which stands for nothing."""
+    """The bytes of a text; an InputError if it holds half of a surrogate pair, which UTF-8 cannot write."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -73,5 +74,5 @@ def utf8(text: str) -> bytes:
 
 
 def to_symbols(word: str, byte_table: str) -> str:
-    """The bytes of a word, each as its character in `byte_table`, which has 256."""
+    """The bytes of a word, each as its character in `byte_table`, a string of 256 characters."""
     return utf8(word).decode("latin-1").translate(byte_table)

@@ -1,13 +1,14 @@
-"""A result directory: a sentence encoder as the whole ecosystem reads it, and beside it what is ours.
+"""A result directory: a sentence encoder as the whole ecosystem reads it, and beside it what only minitx reads.
 
 config.json  model.safetensors  tokenizer.json  modules.json ...      the encoder; see `models.pretrained`
-minitx.json          heads with their class names, how the data was labelled
+minitx.json          version, heads with their class names, how the data was labelled
 heads.safetensors    the heads' weights, `sentiment.weight` (C, D) and `sentiment.bias` (C,) for each
 timeline.png  trainable.txt      what was to train, when and how fast: made before training
-baseline.safetensors a bag of words trained on the same rows, to be read beside the model
+baseline.safetensors a bag of words trained on the same rows, which `minitx evaluate` sets beside the model
 metrics.json  history.csv  curves.png  gradients.png  confusion_<head>.png      what came out
 
-The last three lines are not needed for loading.
+The last three lines are not needed for loading. A directory of an older version is read, or refused with what to do;
+one of each version that was ever written is kept in tests/saved.
 """
 
 from pathlib import Path
@@ -20,9 +21,11 @@ import safetensors.numpy
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
-from minitx.system import CONFIG, WEIGHTS, read_json, write_json
+from minitx.models.pretrained import write_weights
+from minitx.system import CONFIG, WEIGHTS, Fields, read_fields, write_json
 
-FORMAT, VERSION = "minitx", 2
+FORMAT, VERSION = "minitx", 2  # of what is written
+READ = (2,)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
 
 
@@ -38,45 +41,47 @@ def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
         **extra,
     }
     write_json(directory / SETTINGS, settings)
-    weights = {
-        f"{name}.{kind}": np.ascontiguousarray(array)
-        for name, head in model.heads.items()
-        for kind, array in head.state_dict().items()
-    }
-    safetensors.numpy.save_file(weights, directory / HEADS, metadata={"format": "pt"})
+    weights = {f"{name}.{kind}": w for name, head in model.heads.items() for kind, w in head.state_dict().items()}
+    write_weights(directory / HEADS, weights)
 
 
 def load_config(directory: str | Path) -> dict[str, Any]:
-    """The minitx.json of a result directory; `InputError` naming what is missing or wrong."""
+    """The minitx.json of a result directory; `InputError` naming what is missing, wrong, or of another version."""
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError(f"{directory} is not a directory: expected one that `minitx train` wrote")
+    settings, encoder = (read_fields(directory / name, optional=True) for name in (SETTINGS, CONFIG))
+    for fields in (settings, encoder):  # version 1 kept its settings in config.json
+        if fields.data.get("format") == FORMAT:
+            version = fields.get("version", int)
+            if version > VERSION:
+                raise InputError(f"{fields.where} has version {version}, written by a newer minitx: update it")
+            if version not in READ:
+                raise InputError(f"{fields.where} has version {version}, which is no longer read: train it anew")
     needed = (SETTINGS, HEADS, CONFIG, WEIGHTS, TOKENIZER)
     missing = [name for name in needed if not (directory / name).is_file()]
     if missing:
         raise InputError(f"{directory} is not a complete result directory: {', '.join(missing)} is missing")
-    path = directory / SETTINGS
-    config = read_json(path)
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise InputError(f'{path} was not written by minitx: "format" is not "{FORMAT}"')
-    if config.get("version") != VERSION:
-        raise InputError(f"{path} has version {config.get('version')}, this minitx reads version {VERSION}")
-    return config
+    if settings.data.get("format") != FORMAT:
+        raise InputError(f'{settings.where} was not written by minitx: "format" is not "{FORMAT}"')
+    return settings.data
 
 
 def load_model(directory: str | Path) -> MultiTaskModel:
     """The model of a result directory, in eval mode, with its tokenizer; `InputError` naming file and fault."""
     directory = Path(directory)
-    config = load_config(directory)
+    settings = Fields(load_config(directory), str(directory / SETTINGS))
+    heads, dropout = settings.within("heads").data, settings.get("dropout", float)
+    hidden = settings.get("head_hidden", int, 0, least=0)
     encoder = SentenceEncoder.from_pretrained(directory)
     try:
         rng = np.random.default_rng(0)  # the weights it draws are replaced below
-        model = MultiTaskModel(encoder, config["heads"], config["dropout"], config.get("head_hidden", 0), rng=rng)
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise InputError(f"{directory / SETTINGS} does not describe a model: {error}") from error
+        model = MultiTaskModel(encoder, heads, dropout, hidden, rng=rng)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{settings.where} does not describe a model: {error}") from error
     try:
-        heads = {f"heads.{name}": array for name, array in safetensors.numpy.load_file(directory / HEADS).items()}
-        model.load_state_dict(heads | {f"encoder.{name}": array for name, array in encoder.state_dict().items()})
+        weights = {f"heads.{name}": array for name, array in safetensors.numpy.load_file(directory / HEADS).items()}
+        model.load_state_dict(weights | {f"encoder.{name}": array for name, array in encoder.state_dict().items()})
     except (safetensors.SafetensorError, ValueError) as error:
         raise InputError(f"{directory / HEADS}: {error}") from error
     model.eval()

@@ -1,0 +1,99 @@
+"""What defines a tokenizer, whichever file it came from, and which definitions can be used."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from minitx.errors import InputError
+from minitx.text.specials import SpecialToken
+from minitx.text.words import BYTE_SYMBOLS
+
+MAX_ID = 0x10FFFF  # a token is one character, chr(id), while words are merged
+
+
+@dataclass
+class TokenizerSpec:
+    """All that defines a tokenizer."""
+
+    model: str  # "BPE" or "WordPiece"
+    vocab: dict[str, int]  # token -> id, special tokens included, no id twice
+    special_tokens: list[SpecialToken] = field(default_factory=list)
+    prefix: list[str] = field(default_factory=list)  # the special tokens before every text, for BERT ["[CLS]"]
+    suffix: list[str] = field(default_factory=list)  # and after it, ["[SEP]"]
+    pad_token: str | None = None  # None: the one that is spelt "<pad>" or "[PAD]"
+    # BPE only.
+    merges: list[tuple[str, str]] = field(default_factory=list)  # pairs of tokens to join, in the order learnt
+    add_prefix_space: bool = False  # give the first word of a text a space too
+    trim_offsets: bool = False  # leave white space out of the offsets ...
+    keep_first_space: bool = False  # ... but not the first one of the text
+    # WordPiece only. clean_text, split_chinese, strip_accents and lowercase are how BERT cleans text.
+    unk_token: str = "[UNK]"
+    subword_prefix: str = "##"
+    max_word_length: int = 100
+    clean_text: bool = True
+    split_chinese: bool = True
+    strip_accents: bool = True
+    lowercase: bool = True
+    cleanup: bool = True  # decode "ok ." as "ok."
+    source: str = field(default="this tokenizer", compare=False)  # the file, for messages
+
+    def check(self) -> None:
+        """`InputError` for a token that is needed and missing, or merges that cannot be replayed."""
+        for token in [*self.prefix, *self.suffix, *filter(None, [self.pad_token])]:
+            if token not in self.vocab:
+                raise InputError(f"{self.source}: the special token {token!r} is not in the vocabulary")
+        if self.model == "BPE":
+            self._check_merges()
+        elif self.unk_token not in self.vocab:
+            raise InputError(f"{self.source}: the vocabulary lacks {self.unk_token!r}, the token for unknown words")
+
+    def _check_merges(self) -> None:
+        """Encoding applies a merge everywhere at once and never returns to an earlier one.
+
+        That is right if each token is made only once, and from bytes or from tokens made before. Learnt merges are so;
+        a file is held to it.
+        """
+        missing = [symbol for symbol in BYTE_SYMBOLS if symbol not in self.vocab]
+        if missing:
+            raise InputError(
+                f"{self.source}: the vocabulary lacks {missing[0]!r}; "
+                "byte-level BPE needs a token for each of the 256 bytes"
+            )
+        specials, made = {special.content for special in self.special_tokens}, set(BYTE_SYMBOLS)
+        for rank, (left, right) in enumerate(self.merges):
+            where, new = f"{self.source}: merge {rank}, {left!r} + {right!r}", left + right
+            if new not in self.vocab:
+                raise InputError(f"{where}: the result is not in the vocabulary")
+            if left not in made or right not in made:
+                raise InputError(f"{where}: it joins a token that is neither a byte nor made by an earlier merge")
+            if new in made or new in specials:
+                raise InputError(f"{where}: the result is a special token or made by an earlier merge already")
+            made.add(new)
+
+
+# What the readers of files check, whose values may be anything.
+
+
+def check_vocab(vocab: dict[str, Any], where: str) -> dict[str, int]:
+    """The vocabulary itself: at least one token, ids that are small whole numbers, none of them twice."""
+    if not vocab:
+        raise InputError(f"{where}: the vocabulary is empty")
+    owners: dict[int, str] = {}
+    for token, id in vocab.items():
+        if type(id) is not int or not 0 <= id <= MAX_ID:
+            raise InputError(f"{where}: token {token!r} has the id {id!r}; ids are whole numbers from 0 to {MAX_ID}")
+        if owners.setdefault(id, token) != token:
+            raise InputError(f"{where}: the id {id} is given to both {owners[id]!r} and {token!r}")
+        if any("\ud800" <= char <= "\udfff" for char in token):  # JSON can spell it, as an escape; nothing else can
+            raise InputError(f"{where}: the token {token!r} holds half of a surrogate pair, which UTF-8 cannot write")
+    return vocab
+
+
+def check_merges(merges: list[Any], where: str) -> list[tuple[str, str]]:
+    """Pairs of tokens, from either notation: ["a", "b"], or "a b" as written before tokenizers 0.20."""
+    pairs = []
+    for rank, merge in enumerate(merges):
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(token, str) for token in pair):
+            raise InputError(f'{where}: merge {rank} is {merge!r:.40}; a merge is ["a", "b"] or "a b"')
+        pairs.append((pair[0], pair[1]))
+    return pairs
