@@ -15,7 +15,7 @@ import numpy as np
 
 from minitx.app.embed import check_out, embed_file
 from minitx.app.experiment import prepare, read_data, run
-from minitx.app.mistakes import write_mistakes_page
+from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.plots import timeline
 from minitx.app.settings import CHOICES, RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
 from minitx.data.rules import read_rules

@@ -40,6 +40,19 @@ def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = CONF
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x))
 
 
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share, such as an accuracy, were n rows like these drawn anew; (NaN, NaN) if n is 0.
+
+    With p = successes / n and z = 1.96, the normal distribution's quantile: (p + z²/2n ± z √(p (1 - p)/n + z²/4n²)) /
+    (1 + z²/n). Unlike p ± z √(p (1 - p)/n) it never leaves 0 to 1 and is not of length 0 at either end. Wilson 1927.
+    """
+    if not n:
+        return math.nan, math.nan
+    p, z = successes / n, 1.96
+    centre, spread = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
+
+
 def student_t_quantile(p: float, degrees: int) -> float:
     """The t below which Student's distribution has probability p, 0.5 <= p < 1. scipy: `stats.t.ppf(p, degrees)`.
 
