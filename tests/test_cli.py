@@ -185,7 +185,7 @@ def test_embed_writes_one_vector_per_row_in_order(capsys, trained, tmp_path):
     np.testing.assert_array_equal(vectors, np.load("b.npy"))
     assert "exists already" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.npy")
     assert "nowhere is not a directory" in refused(capsys, "embed", trained, "texts.txt", "--out", "nowhere/a.npy")
-    assert "written as .npy or .csv" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
+    assert "the name must end in .npy" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
 
 
 def test_long_texts_are_cut_and_counted(capsys, trained, tmp_path):

@@ -5,7 +5,6 @@ import dataclasses
 import importlib
 import json
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minitx.app.embed import check_out, embed_file
+from minitx.app.embed import embed_file
 from minitx.app.experiment import prepare, read_data, run
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.plots import timeline
@@ -25,6 +24,7 @@ from minitx.evaluation.metrics import report_probabilities
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
+from minitx.system import check_new_file
 from minitx.text.load import load_tokenizer
 from minitx.text.tokenizer import TruncationWarning
 from minitx.training.baseline import BagOfWords
@@ -88,7 +88,7 @@ def _train(a: argparse.Namespace) -> None:
     flags = {f.name: getattr(a, f.name) for f in dataclasses.fields(Experiment) if hasattr(a, f.name)}
     experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
     if a.plan:
-        _check_output(Path(a.plan), ".png", a.overwrite)
+        check_new_file(Path(a.plan), ".png", a.overwrite)
         timeline(prepare(experiment).plan, Path(a.plan))
         print(f"the plan is drawn in {a.plan}; nothing was trained")
         return
@@ -110,7 +110,7 @@ def _recipes(a: argparse.Namespace) -> None:
 def _evaluate(a: argparse.Namespace) -> None:
     page = Path(a.errors) if a.errors else None
     if page:
-        _check_output(page, ".html", a.overwrite)
+        check_new_file(page, ".html", a.overwrite)
     elif a.overwrite:
         raise InputError("--overwrite goes with --errors, the only file that evaluate writes")
     config, model = load_config(a.model), load_model(a.model)
@@ -166,7 +166,7 @@ def _predict(a: argparse.Namespace) -> None:
 
 def _embed(a: argparse.Namespace) -> None:
     out = Path(a.out)
-    check_out(out, a.overwrite)
+    check_new_file(out, ".npy", a.overwrite)  # before the model is loaded
     encoder = SentenceEncoder.from_pretrained(a.model)
     try:
         rows, before, cut = embed_file(
@@ -227,20 +227,6 @@ def _gradcheck(a: argparse.Namespace) -> int:
 def _tokenize(a: argparse.Namespace) -> None:
     path = Path(a.tokenizer)
     print("\n".join(load_tokenizer(path if path.is_file() else find_directory(a.tokenizer)).explain(a.text)))
-
-
-def _check_output(path: Path, suffix: str, overwrite: bool) -> None:
-    """`InputError`, before any work is done, if a result may not or cannot be written to `path`."""
-    if path.suffix != suffix:
-        raise InputError(f"{path}: written is a {suffix} file, so the name must end in {suffix}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is not a directory")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already: choose another file, or pass --overwrite to replace it")
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()  # os.access() lets root write to /proc
-    except OSError as error:
-        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from error
 
 
 def _unused(path: Path) -> Path:
@@ -352,7 +338,7 @@ def _parser() -> Parser:
     embed.add_argument("model", metavar="MODEL", help=model_help)
     embed.add_argument("file", metavar="FILE", help="a .txt with one text a line, or a .csv")
     embed.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
-    embed.add_argument("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE; or X.csv")
+    embed.add_argument("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE")
     embed.add_argument("--overwrite", action="store_true", help="replace X.npy")
 
     search = commands.add_parser("search", help="find the texts that mean what a query means")
