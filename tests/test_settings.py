@@ -6,7 +6,6 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +13,11 @@ from checkpoints import make_checkpoint
 from conftest import TINY
 from test_cli import elsewhere, refused, run  # noqa: F401 - a fixture
 
-from minitx.app.experiment import check_two_stage, two_stage_report
 from minitx.app.settings import RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
 from minitx.data.samples import synthetic_reviews
 from minitx.errors import InputError
 from minitx.training.checkpoint import load_model
 from minitx.training.freezing import Stage
-from minitx.training.trainer import TokenisedRows
 
 FROM_SCRATCH = ["--set", "pretrained=''", "--set", "train_rows=120", *TINY, "--num-layers", "3"]
 
@@ -262,43 +259,3 @@ def test_a_model_labelled_by_rules_is_evaluated_by_the_same_rules(capsys, tmp_pa
         "sentiment",
         "complaint",
     ]
-
-
-CLASSES = {
-    "topic": ("positive", "technical", "other"),
-    "sentiment": ("negative", "positive"),
-    "complaint": ("technical", "other"),
-}
-
-
-def test_two_stages_read_as_one(monkeypatch):
-    """The first head's class settles it if it is a class of the head; else the second head is asked."""
-    answers = {"sentiment": [1, 0, 0, 1], "complaint": [0, 0, 1, 1]}  # of the token that a row is made of
-
-    def predict(model, sequences, vectors):
-        assert vectors.tolist() == [[float(len(ids))] for ids in sequences]
-        return {
-            head: np.eye(2)[np.array(by_token)[[ids[0] for ids in sequences]]] for head, by_token in answers.items()
-        }
-
-    monkeypatch.setattr("minitx.app.experiment.predict", predict)
-    rows = TokenisedRows([[3], [2, 2], [1], [0, 0], [0]], {"topic": np.array([1, 2, 1, 0, -100])})
-    vectors = np.array([[float(len(ids))] for ids in rows.sequences])
-    report = two_stage_report(SimpleNamespace(classes=CLASSES), rows, vectors, "topic", "sentiment", "complaint")
-    np.testing.assert_array_equal(report.confusion, [[1, 0, 0], [1, 1, 0], [0, 0, 1]])
-
-
-@pytest.mark.parametrize(
-    "classes",
-    [
-        {"topic": ("positive", "technical")},  # a class of the second head is missing
-        {"topic": ("positive", "technical", "other", "x")},  # one comes from nowhere
-        {"topic": ("positive", "negative", "technical", "other")},  # the second head would never be asked
-        {"topic": ("technical", "other")},  # the first head settles nothing
-        {"complaint": ("technical", "other", "positive")},  # of both heads
-    ],
-)
-def test_two_stages_that_are_ambiguous(classes):
-    with pytest.raises(InputError, match="two_stage: classes of topic must be those of complaint"):
-        check_two_stage({**CLASSES, **classes}, "topic", "sentiment", "complaint")
-    check_two_stage(CLASSES, "topic", "sentiment", "complaint")

@@ -1,7 +1,6 @@
 """`minitx train | evaluate | predict | ...`: arguments in, one call into the package, lines out."""
 
 import argparse
-import dataclasses
 import importlib
 import json
 import sys
@@ -16,7 +15,7 @@ from minitx.app.embed import embed_file
 from minitx.app.experiment import prepare, read_data, run
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.plots import timeline
-from minitx.app.settings import CHOICES, RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
+from minitx.app.settings import RECIPES, SETTINGS, apply_assignment, experiment_of, read_recipe, recipe_names
 from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
@@ -85,7 +84,7 @@ def _train(a: argparse.Namespace) -> None:
     recipe = read_recipe(a.recipe) if a.recipe else {}
     for assignment in a.set:
         apply_assignment(recipe, assignment)
-    flags = {f.name: getattr(a, f.name) for f in dataclasses.fields(Experiment) if hasattr(a, f.name)}
+    flags = {setting.name: getattr(a, setting.name) for setting in SETTINGS if hasattr(a, setting.name)}
     experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
     if a.plan:
         check_new_file(Path(a.plan), ".png", a.overwrite)
@@ -296,7 +295,7 @@ def _parser() -> Parser:
     )
     settings = train.add_argument_group("settings", "flags go before --set, --set before the recipe")
     tables = ["tables and lists, which a recipe or --set gives:"]
-    for setting in dataclasses.fields(Experiment):
+    for setting in SETTINGS:
         kind = type(setting.default)
         if kind not in (str, int, float, bool, type(None)):
             tables.append(f"  {setting.name:{FLAG_WIDTH}}{setting.metadata['help']}")
@@ -309,8 +308,8 @@ def _parser() -> Parser:
                 flag,
                 type=kind if setting.default is not None else str,
                 default=argparse.SUPPRESS,
-                choices=CHOICES.get(setting.name),
-                metavar=None if setting.name in CHOICES else kind.__name__.replace("NoneType", "str").upper(),
+                choices=setting.metadata["choices"] or None,
+                metavar=None if setting.metadata["choices"] else kind.__name__.replace("NoneType", "str").upper(),
                 help=about if setting.default in (None, "") else f"{about} (default: {setting.default})",
             )
     train.epilog = "\n".join(tables)

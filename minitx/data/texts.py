@@ -31,7 +31,7 @@ def stream_texts(path: PathLike, text_column: str | None = None) -> Iterator[str
             for row, fault in rows:
                 count += 1
                 if fault:
-                    raise InputError(f"{name}: row {count:,} has {fault}; expected {len(header)} fields, as in the header")
+                    raise InputError(f"{name}: row {count:,} has {fault}; expected {len(header)}, as in the header")
                 yield row[place]
     if not count:
         raise InputError(f"{name}: empty file; expected one text a line" if suffix == ".txt" else f"{name}: no rows")
