@@ -110,7 +110,7 @@ def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
     code, out, _ = run(capsys, "evaluate", trained, "--data", reviews_csv)
     assert code == 0
     assert out.count("always the largest class") == out.count("bag of words") == 2
-    assert re.search(r"\n4\d\d of 5\d\d texts stand in the training rows: there the figures measure memory\n", out)
+    assert re.search(r"\n4\d\d of 5\d\d texts are in the training rows: there the figures measure memory\n", out)
     code, out, err = run(capsys, "evaluate", trained, "--data", reviews_csv, "--format", "json")
     assert 0 < json.loads(out)["engagement"]["macro_f1"] < 1
     assert "there the figures measure memory" in err

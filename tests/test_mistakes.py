@@ -13,7 +13,7 @@ from minitx.app.mistakes import Mistake, Piece, length_slices, worst_mistakes
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.data.split import LabelledTexts
 from minitx.evaluation.attribution import token_contributions
-from minitx.evaluation.metrics import report_probabilities
+from minitx.evaluation.metrics import report_heads
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
@@ -237,7 +237,7 @@ class Page(HTMLParser):
 
 def written(model, data, path):
     probabilities = model.predict_proba(data.texts)
-    reports = {h: report_probabilities(data.labels[h], probabilities[h], model.classes[h]) for h in data.labels}
+    reports = report_heads(data.labels, probabilities, model.classes)
     bag = BagOfWords.fit(data)
     write_mistakes_page(path, "<b>file</b>.csv", model, data, probabilities, bag.beside(reports, data), bag)
     return path.read_text(encoding="utf-8")

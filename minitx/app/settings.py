@@ -83,7 +83,7 @@ class Experiment:
     train_rows: int = _setting(0, "use only so many of the training rows; 0: all", at_least(0))
     seed: int = _setting(0, "seed of the split, the weights, the dropout and the order of rows", at_least(0))
 
-    pretrained: str = _setting("", "directory or name of a pretrained encoder; without it, the sizes make one")
+    pretrained: str = _setting("", "name or directory of a pretrained encoder; if none, the sizes make one")
     vocab_size: int = _setting(4000, "size of the vocabulary to learn")
     hidden_size: int = _setting(128, "width of the encoder")
     num_layers: int = _setting(2, "transformer blocks")
@@ -91,11 +91,7 @@ class Experiment:
     intermediate_size: int = _setting(512, "width inside the feed-forward networks")
     activation: str = _setting("gelu", "activation of the feed-forward networks", choices=ACTIVATIONS)
     positions: str = _setting("sinusoidal", "how the encoder knows the order of tokens", choices=POSITIONS)
-    embeddings: str = _setting(
-        "cooccurrence",
-        "how tokens start: near those they occur with, or anywhere",
-        choices=("cooccurrence", "random"),
-    )
+    embeddings: str = _setting("cooccurrence", "how token embeddings start", choices=("cooccurrence", "random"))
     relative_buckets: int = _setting(0, "rows of a relative position bias as MPNet has (32 there); 0: none")
     norm_first: bool = _setting(False, "LayerNorm before attention and feed-forward, not after")
     max_length: int = _setting(128, "longer texts are cut to this many tokens", at_least(3))
@@ -112,10 +108,10 @@ class Experiment:
     layer_decay: float = _setting(1.0, "rate of each layer as a share of the one above, down to the embeddings", DECAY)
     head_lr: float = _setting(2e-3, "learning rate of the heads", NOT_NEGATIVE)
     rates: Mapping[str, float] = _setting(
-        {}, "part = rate, replacing the above; for parts see training/freezing.py", NOT_NEGATIVE, values=float
+        {}, "part = rate; parts as in training/freezing.py", NOT_NEGATIVE, values=float
     )
     freeze: tuple[str, ...] = _setting((), "parts that never train")
-    stages: tuple[Mapping[str, Any], ...] = _setting((), "what trains from which epoch on, at what share of its rate")
+    stages: tuple[Mapping[str, Any], ...] = _setting((), "what trains from when on, at what share of its rate")
     weight_decay: float = _setting(0.01, "weight decay of AdamW", NOT_NEGATIVE)
     decay_all: bool = _setting(True, "weight decay for biases and LayerNorm's parameters too")
     schedule: str = _setting("linear", "how rates fall after the warmup", choices=SCHEDULES)
@@ -123,14 +119,12 @@ class Experiment:
     max_grad_norm: float = _setting(1.0, "length to which a longer gradient is scaled down", NORM)
     label_smoothing: float = _setting(0.0, "share of each label spread over all classes", BELOW_1)
     class_weighting: float = _setting(0.2, "0: rows count the same; 1: classes count the same; or between", SHARE)
-    task_weighting: str = _setting(
-        "fixed", "weights of the heads' losses: fixed or learned", choices=("fixed", "uncertainty")
-    )
+    task_weighting: str = _setting("fixed", "how the heads' losses are weighted", choices=("fixed", "uncertainty"))
     task_weights: Mapping[str, float] = _setting(
-        {}, "fixed weights, head = weight; others: 1", NOT_NEGATIVE, values=float
+        {}, "head = fixed weight; the others are 1", NOT_NEGATIVE, values=float
     )
     task_gradients: int = _setting(2, "steps of each epoch at which tasks' gradients are compared", at_least(0))
-    weight_average: float = _setting(0.99, "decay of a running mean of the weights, which is kept; 0: none", SHARE)
+    weight_average: float = _setting(0.99, "decay of a running mean of the weights; 0: none", SHARE)
     threads: int = _setting(0, "threads that share each batch; 0: one for each core", at_least(0))
 
     def __post_init__(self) -> None:

@@ -184,6 +184,13 @@ def report_probabilities(
     return Report(classes, confusion_matrix(target, probabilities.argmax(axis=1), len(classes)), loss, bag_of_words)
 
 
+def report_heads(
+    labels: Mapping[str, np.ndarray], probabilities: Mapping[str, np.ndarray], classes: Mapping[str, tuple[str, ...]]
+) -> dict[str, Report]:
+    """`report_probabilities` for each head: `labels` head -> (N,), `probabilities` head -> (N, C)."""
+    return {head: report_probabilities(labels[head], probabilities[head], names) for head, names in classes.items()}
+
+
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Elementwise, NaN where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)

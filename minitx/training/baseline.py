@@ -32,7 +32,7 @@ from minitx.autograd.tensor import Tensor
 from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.evaluation.leakage import fingerprints
-from minitx.evaluation.metrics import Report, report_probabilities
+from minitx.evaluation.metrics import Report, report_heads
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module
 from minitx.training.optim import Adam
@@ -152,11 +152,7 @@ class BagOfWords(Module):
 
     def evaluate(self, data: LabelledTexts) -> dict[str, Report]:
         """A report for each head."""
-        probabilities = self.predict_proba(data.texts)
-        return {
-            head: report_probabilities(data.labels[head], probabilities[head], classes)
-            for head, classes in self.classes.items()
-        }
+        return report_heads(data.labels, self.predict_proba(data.texts), self.classes)
 
     def beside(self, reports: Mapping[str, Report], data: LabelledTexts) -> dict[str, Report]:
         """A model's reports on `data`, each with that of this bag of words on the same rows."""
