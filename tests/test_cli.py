@@ -104,6 +104,12 @@ def test_any_labelled_csv(capsys, tmp_path, rng):
     code, out, _ = run(capsys, "evaluate", "model", "--data", data, "--format", "json")
     assert code == 0
     assert json.loads(out)["mood"]["classes"]["calm"]["support"] == 80
+    unlabelled = write_csv(tmp_path / "new.csv", ["nice,glad,", "dear,angry,"], "message,mood,about")
+    code, out, _ = run(capsys, "evaluate", "model", "--data", unlabelled)
+    assert code == 0
+    assert "\ntopic\nno row has a label for this head: nothing was measured\n" in out
+    code, out, _ = run(capsys, "evaluate", "model", "--data", unlabelled, "--format", "json")
+    assert json.loads(out)["topic"]["macro_f1"] is None
 
 
 def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
