@@ -1,7 +1,6 @@
 """Reports equal scikit-learn's figures, whatever classes are absent; what is undefined is flagged, not 0."""
 
 import json
-import math
 import warnings
 
 import numpy as np

@@ -11,7 +11,7 @@ import os
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
-from minitx.system import check_new_file, write_json
+from minitx.system import check_new_file
 from minitx.text.tokenizer import TruncationWarning
 
 TEXTS_AT_ONCE = 4096  # enough for batches of one length each
@@ -55,7 +55,7 @@ def embed_file(
     total = sum(1 for _ in stream_texts(source, text_column))
     partial, note = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.partial.json")
     sample = encoder.encode("which model is this?")  # tells models apart that were trained into the same directory
-    about: dict[str, Any] = {
+    about = {
         "file": str(source),
         "column": text_column,
         "texts": total,
@@ -63,11 +63,12 @@ def embed_file(
         "width": width,
         "sample": [round(float(x), 4) for x in sample[:8]],
     }
-    if partial.exists() and _read_note(note) != about:
+    made_of = json.dumps(about, indent=2).encode()
+    if partial.exists() and not (note.is_file() and note.read_bytes() == made_of):
         if not overwrite:
             raise InputError(f"{partial} was begun with another model or file: delete it, or pass --overwrite")
         partial.unlink()
-    write_json(note, about)
+    note.write_bytes(made_of)
     cut = 0
     with partial.open("r+b" if partial.exists() else "w+b") as file:
         before = done = _resume(file, total, width)
@@ -100,10 +101,3 @@ def _resume(file: BinaryIO, rows: int, width: int) -> int:
     file.truncate(start + done * row)
     file.seek(0, os.SEEK_END)
     return done
-
-
-def _read_note(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
