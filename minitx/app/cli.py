@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """A line about the user's texts; what libraries warn of, such as NumPy before a loss is NaN, is not for users."""
+    """A line about the user's texts; what libraries warn of, as NumPy does before a loss is NaN, is not for users."""
     if issubclass(category, TruncationWarning):
         print(f"warning: {message}", file=sys.stderr)
 

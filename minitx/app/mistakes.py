@@ -17,7 +17,7 @@ SHOWN = 20  # mistakes for each head
 
 @dataclass(frozen=True)
 class Piece:
-    """Some characters of a text and what their tokens contributed; None between tokens and where nothing was read."""
+    """Some characters of a text and what their tokens contributed; None between tokens and beyond what is read."""
 
     text: str
     contribution: float | None
@@ -51,7 +51,7 @@ def worst_mistakes(
 ) -> list[Mistake]:
     """The wrong predictions with the highest probability (N, C), most confident first; equal ones in row order.
 
-    Rows with the same text, as `normalise` sees it, and the same classes are shown once and counted.
+    Rows with the same text, up to `normalise`, and the same classes are shown once and counted.
     """
     target, predicted = data.labels[head], probabilities.argmax(axis=1)
     wrong = np.flatnonzero((target >= 0) & (predicted != target))
@@ -109,7 +109,7 @@ def _pieces(text: str, tokenizer: Tokenizer, contributions: np.ndarray) -> list[
 def length_slices(
     data: LabelledTexts, head: str, probabilities: np.ndarray, bag_of_words: np.ndarray | None = None
 ) -> list[Slice]:
-    """Reports of the shortest quarter of texts, by words, the next, and so on; with that of a bag of words if given.
+    """Reports of the shortest quarter of texts, by words, the next, and so on; beside a bag of words, if given.
 
     Texts of one length stay together, so there may be fewer than four slices, and of unequal sizes.
     """

@@ -50,7 +50,11 @@ def write_mistakes_page(
         sections.append(_section(head, report, slices, worst_mistakes(model, data, head, probabilities[head])))
     memory = f", of which {known:,} have a text that is in the training rows: there the figures measure memory"
     page = _fill(
-        "mistakes", source=source, rows=f"{len(data):,}", memory=memory if known else "", sections=_join(sections)
+        "mistakes",
+        source=source,
+        rows=f"{len(data):,}",
+        memory=memory if known else "",
+        sections=Html("\n".join(sections)),
     )
     path.write_text(page, encoding="utf-8", newline="\n")
 
@@ -69,7 +73,7 @@ def _section(head: str, report: Report, slices: Sequence[Slice], mistakes: Seque
         by_length=_table(pd.DataFrame([_slice_row(part) for part in slices], lengths)),
         wrong=f"{report.rows - int(np.trace(report.confusion)):,}",
         shown=f"{len(mistakes)}",
-        mistakes=_join([_article(mistake) for mistake in mistakes]),
+        mistakes=Html("\n".join(map(_article, mistakes))),
     )
 
 
@@ -123,10 +127,6 @@ def _table(frame: pd.DataFrame) -> Html:
     """A table whose row names are headings; numbers with three digits, n/a for what is undefined."""
     with pd.option_context("display.max_colwidth", None):  # which would cut long names
         return Html(frame.to_html(border=0, na_rep="n/a", float_format="{:.3f}".format))
-
-
-def _join(parts: Sequence[Html]) -> Html:
-    return Html("\n".join(parts))
 
 
 def _fill(template: str, **values: str) -> Html:

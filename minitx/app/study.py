@@ -5,9 +5,9 @@
     print(result)
     result.write(Path("runs"), "width")        # width.json, width.png
 
-A seed decides the split, the order of the rows and the random weights, so two arms with one seed differ in nothing but
-what makes them two. What the seed does to both cancels in their difference, whose interval is then much narrower than
-those of the arms. A difference whose interval holds 0 gets no verdict.
+A seed decides the split, the order of the rows and the random weights, so two arms with the same seed differ only in
+what is being compared. What the seed does to both cancels in their difference, whose interval is much narrower than
+those of the arms. A difference whose interval contains 0 gets no verdict.
 """
 
 import dataclasses
@@ -112,9 +112,7 @@ class StudyResult:
         lines += [pd.DataFrame(cells, index=self.metrics).T.fillna("").to_string(), "", *self.reading()]
         comparisons = len(self.metrics) * (len(self.arms) - 1)
         if comparisons > 1:
-            lines.append(
-                f"({comparisons} comparisons: where nothing truly differs, 1 in 20 gets a verdict all the same)"
-            )
+            lines.append(f"({comparisons} comparisons: even if nothing truly differs, 1 in 20 gets a verdict)")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, object]:

@@ -13,14 +13,14 @@ import numpy as np
 
 from minitx.errors import InputError, suggestion
 
-NO_LABEL = -100  # what a loss and a report pass over
+NO_LABEL = -100  # losses and reports skip it
 
 
 @dataclass(frozen=True)
 class TextRule:
-    """A head whose classes are tried in order; the first whose test a review passes is its label, none is no label."""
+    """A head whose classes are tried in order: the label is the first whose test a review passes, if there is one."""
 
-    column: ClassVar[str] = "score"  # what it needs beside the text, and the values that are usable
+    column: ClassVar[str] = "score"  # the column it reads beside the text, and the values it accepts there
     allowed: ClassVar[range] = range(1, 6)
 
     name: str

@@ -1,7 +1,7 @@
 """What can one train on without a download? Synthetic reviews of an app that does not exist, shaped like a real export.
 
 A review is written for its stars: clauses (aspect x opinion x intensity x negation), perhaps a story or a wish, then
-typos, emoji and shouting. The words are in synthetic_reviews.toml. What can be learnt, and what cannot, is known:
+typos, emoji and shouting. The words are in synthetic_reviews.toml. So it is known what can be learnt, and what cannot:
 
 - sentiment: "not bad" is praise, and "bad, but good" depends on the order, so counting words is not quite enough;
 - engagement: stories are found helpful, wishes somewhat, complaints a little; the rest is heavy-tailed luck;

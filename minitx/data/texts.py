@@ -13,7 +13,7 @@ def stream_texts(path: PathLike, text_column: str | None = None) -> Iterator[str
     """Every line of a .txt, or one column (by default `content`, else `text`) of a .csv, holding one row at a time.
 
     Nothing is dropped, so that text i stays row i; blank texts stay as they are. `InputError` for a file that cannot be
-    used, once what is wrong is reached: a ragged row, or what is not UTF-8.
+    used; a ragged row, or one that is not UTF-8, raises it when reading gets there.
     """
     name, suffix = os.fspath(path), Path(path).suffix.lower()
     if suffix not in (".txt", ".csv") or (suffix == ".txt" and text_column is not None):

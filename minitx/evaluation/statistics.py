@@ -1,7 +1,7 @@
 """How sure is a mean of a few runs? Student's t, for intervals of means and of paired differences.
 
-Runs that differ in their seed alone scatter by a point or two, which is more than most ideas bring. So no difference
-is believed here unless its 95 % interval leaves out 0.
+Runs that differ only in their seed scatter by a point or two, which is more than most ideas gain. So no difference is
+believed here unless its 95 % interval excludes 0.
 """
 
 import math
@@ -23,7 +23,7 @@ class Interval(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Of a difference: "higher", "lower", or "no verdict" where the interval holds 0."""
+        """Of a difference: "higher", "lower", or "no verdict" if the interval contains 0."""
         return "higher" if self.low > 0 else "lower" if self.high < 0 else "no verdict"
 
 

@@ -1,4 +1,4 @@
-"""A result directory: a sentence encoder as the whole ecosystem reads it, and beside it what is ours.
+"""A result directory: a sentence encoder as other libraries read it too, and beside it what only minitx reads.
 
 config.json  model.safetensors  tokenizer.json  modules.json ...      the encoder; see `models.pretrained`
 minitx.json          heads with their class names, how the data was labelled
