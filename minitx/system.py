@@ -201,3 +201,17 @@ def check_target(path: Path, overwrite: bool = False) -> None:
         raise InputError(
             f"{path} exists and is not a model directory (it has no {missing[0]}): it will not be replaced"
         )
+
+
+def check_new_file(path: Path, suffix: str, overwrite: bool = False) -> None:
+    """`InputError`, before any work is done, if a result may not or cannot be written to the file `path`."""
+    if path.suffix != suffix:
+        raise InputError(f"{path}: what is written is a {suffix} file, so the name must end in {suffix}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a directory")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already: choose another file, or pass --overwrite to replace it")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()  # os.access() lets root write to /proc
+    except OSError as error:
+        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from error

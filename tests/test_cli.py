@@ -104,13 +104,19 @@ def test_any_labelled_csv(capsys, tmp_path, rng):
     code, out, _ = run(capsys, "evaluate", "model", "--data", data, "--format", "json")
     assert code == 0
     assert json.loads(out)["mood"]["classes"]["calm"]["support"] == 80
+    unlabelled = write_csv(tmp_path / "new.csv", ["nice,glad,", "dear,angry,"], "message,mood,about")
+    code, out, _ = run(capsys, "evaluate", "model", "--data", unlabelled)
+    assert code == 0
+    assert "\ntopic\nno row has a label for this head: nothing was measured\n" in out
+    code, out, _ = run(capsys, "evaluate", "model", "--data", unlabelled, "--format", "json")
+    assert json.loads(out)["topic"]["macro_f1"] is None
 
 
 def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
     code, out, _ = run(capsys, "evaluate", trained, "--data", reviews_csv)
     assert code == 0
     assert out.count("always the largest class") == out.count("bag of words") == 2
-    assert re.search(r"\n4\d\d of 5\d\d texts stand in the training rows: there the figures measure memory\n", out)
+    assert re.search(r"\n4\d\d of 5\d\d texts are in the training rows: there the figures measure memory\n", out)
     code, out, err = run(capsys, "evaluate", trained, "--data", reviews_csv, "--format", "json")
     assert 0 < json.loads(out)["engagement"]["macro_f1"] < 1
     assert "there the figures measure memory" in err
@@ -185,7 +191,7 @@ def test_embed_writes_one_vector_per_row_in_order(capsys, trained, tmp_path):
     np.testing.assert_array_equal(vectors, np.load("b.npy"))
     assert "exists already" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.npy")
     assert "nowhere is not a directory" in refused(capsys, "embed", trained, "texts.txt", "--out", "nowhere/a.npy")
-    assert "written as .npy or .csv" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
+    assert "the name must end in .npy" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
 
 
 def test_long_texts_are_cut_and_counted(capsys, trained, tmp_path):
@@ -338,7 +344,8 @@ def test_rows_that_cannot_be_used_are_counted(capsys, tmp_path, bad_rows, droppe
         (["--dropout", "1"], "dropout must be in [0, 1)"),
         (["--max-grad-norm", "-1"], "max_grad_norm must be greater than 0"),
         (["--max-grad-norm", "nan"], "max_grad_norm must be greater than 0"),
-        (["--label-smoothing", "1"], "label_smoothing must be below 1"),
+        (["--label-smoothing", "1"], "label_smoothing must be in [0, 1), not 1.0"),
+        (["--lr", "inf"], "lr must be at least 0 and finite, not inf"),
         (["--warmup", "2"], "warmup must be between 0 and 1"),
         (["--schedule", "zigzag"], "invalid choice: 'zigzag'"),
         (["--epochs", "many"], "invalid int value: 'many'"),

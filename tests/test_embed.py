@@ -38,22 +38,18 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def read(path):
-    return np.load(path) if path.suffix == ".npy" else pd.read_csv(path).to_numpy(np.float32)
-
-
 @pytest.mark.parametrize("source", ["texts.txt", "texts.csv"])
-@pytest.mark.parametrize("out", ["v.npy", "v.csv"])
-def test_a_file_of_vectors(model, encoder, here, source, out, capsys):
-    assert main(["embed", str(model), source, "--out", out]) == 0
-    assert f"25 vectors of 21 numbers written to {out}" in capsys.readouterr().out
-    np.testing.assert_allclose(read(here / out), encoder.encode(LINES), atol=1e-6)
-    assert sorted(path.name for path in here.iterdir()) == sorted(["texts.csv", "texts.txt", out])
+def test_a_file_of_vectors(model, encoder, here, source, capsys):
+    assert main(["embed", str(model), source, "--out", "v.npy"]) == 0
+    assert "25 vectors of 21 numbers written to v.npy" in capsys.readouterr().out
+    vectors = np.load("v.npy")
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, encoder.encode(LINES), atol=1e-6)
+    assert sorted(path.name for path in here.iterdir()) == ["texts.csv", "texts.txt", "v.npy"]
 
 
-@pytest.mark.parametrize("out", ["v.npy", "v.csv"])
-@pytest.mark.parametrize("torn", [0, 5])
-def test_what_was_interrupted_goes_on_where_it_stopped(model, encoder, here, out, torn, capsys, monkeypatch):
+@pytest.mark.parametrize(("torn", "there"), [(0, 14), (5, 13), (14 * 21 * 4 + 30, 0)])
+def test_what_was_interrupted_goes_on_where_it_stopped(model, encoder, here, torn, there, capsys, monkeypatch):
     calls, encode = [], SentenceEncoder.encode
 
     def stopping(self, texts, *options, **named):
@@ -65,16 +61,31 @@ def test_what_was_interrupted_goes_on_where_it_stopped(model, encoder, here, out
 
     monkeypatch.setattr(SentenceEncoder, "encode", stopping)
     with pytest.raises(SystemExit) as stop:
-        main(["embed", str(model), "texts.txt", "--out", out])
+        main(["embed", str(model), "texts.txt", "--out", "v.npy"])
     assert stop.value.code == 130
-    assert f"the same command goes on from {out}.partial" in capsys.readouterr().err
-    partial = here / f"{out}.partial"
+    assert "the same command goes on from v.npy.partial" in capsys.readouterr().err
+    partial = here / "v.npy.partial"
     if torn:  # as a power cut may leave it
         partial.write_bytes(partial.read_bytes()[:-torn])
     monkeypatch.setattr(SentenceEncoder, "encode", encode)
-    assert main(["embed", str(model), "texts.txt", "--out", out]) == 0
-    assert f"resumed after {13 if torn else 14} vectors that were there already" in capsys.readouterr().out
-    np.testing.assert_allclose(read(here / out), encoder.encode(LINES), atol=1e-6)
+    assert main(["embed", str(model), "texts.txt", "--out", "v.npy"]) == 0
+    assert (f"resumed after {there} vectors that were there already" in capsys.readouterr().out) == (there > 0)
+    np.testing.assert_allclose(np.load("v.npy"), encoder.encode(LINES), atol=1e-6)
+
+
+def test_a_file_that_changes_while_it_is_read_is_noticed(encoder, here, monkeypatch):
+    """The header says how many rows there are before the first is written."""
+    encode = SentenceEncoder.encode
+
+    def growing(self, texts, *options, **named):
+        with (here / "texts.txt").open("a", encoding="utf-8") as file:
+            file.write("one more\n")
+        return encode(self, texts, *options, **named)
+
+    monkeypatch.setattr(SentenceEncoder, "encode", growing)
+    with pytest.raises(InputError, match=r"texts.txt changed while it was read: there were 25 texts, and then \d\d"):
+        embed_file(encoder, "texts.txt", here / "v.npy", progress=False)
+    assert not (here / "v.npy").exists()
 
 
 def test_a_partial_result_of_something_else_is_not_continued(encoder, here, capsys):
@@ -107,7 +118,7 @@ def test_memory_does_not_grow_with_the_file(encoder, here, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["texts.txt", "--out", "v.txt"], "v.txt: vectors are written as .npy or .csv"),
+        (["texts.txt", "--out", "v.csv"], "v.csv: what is written is a .npy file, so the name must end in .npy"),
         (["texts.txt", "--out", "none/v.npy"], "none is not a directory"),
         (["none.txt", "--out", "v.npy"], "none.txt: No such file"),
         (["texts.csv", "--text", "x", "--out", "v.npy"], "texts.csv: no column x; found id, content"),

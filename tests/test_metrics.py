@@ -1,7 +1,6 @@
 """Reports equal scikit-learn's figures, whatever classes are absent; what is undefined is flagged, not 0."""
 
 import json
-import math
 import warnings
 
 import numpy as np
@@ -88,13 +87,6 @@ def test_a_class_that_is_never_predicted_has_no_precision():
     assert ours.macro.precision == pytest.approx((2 / 3 + 0 + 1) / 3)
 
 
-def test_no_rows_at_all():
-    ours = report(np.zeros(0, int), np.zeros(0, int))
-    assert all(map(math.isnan, (ours.accuracy, ours.majority, ours.balanced_accuracy, ours.majority_macro_f1)))
-    assert "n/a" in str(ours)
-    assert json.loads(json.dumps(ours.to_dict(), allow_nan=False))["accuracy"] is None
-
-
 def test_printed_beside_both_baselines(rows):
     bag = report(rows[0], np.roll(rows[1], 1))
     ours = Report(CLASSES, report(*rows).confusion, 1.0, bag)
@@ -117,3 +109,18 @@ def test_report_of_probabilities(rng):
     assert ours.rows == 40
     assert ours.loss == pytest.approx(reference.log_loss(target[kept], probabilities[kept], labels=range(3)))
     assert ours.accuracy == pytest.approx(reference.accuracy_score(target[kept], probabilities[kept].argmax(axis=1)))
+
+
+def test_without_a_labelled_row_nothing_is_claimed():
+    """Zeros would read as a model that got everything wrong."""
+    nothing = report(np.zeros(0, int), np.zeros(0, int))
+    assert np.isnan([*nothing.macro, *nothing.weighted, *nothing.f1, nothing.accuracy, nothing.macro_f1]).all()
+    assert np.isnan([figure for figures in nothing.contenders().values() for figure in figures.values()]).all()
+    first, *tables = str(nothing).splitlines()
+    assert first == "no row has a label for this head: nothing was measured"
+    assert not any("0.000" in line or "nan" in line or "counts as" in line for line in tables)
+    plain = json.loads(json.dumps(nothing.to_dict(), allow_nan=False))
+    measured = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "majority_accuracy", "majority_macro_f1")
+    assert [plain[name] for name in measured] == [None] * 6
+    assert {*plain["macro"].values(), *plain["weighted"].values()} == {None}
+    assert plain["classes"]["neutral"] == {"precision": None, "recall": None, "f1": None, "support": 0}

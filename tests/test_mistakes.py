@@ -9,18 +9,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
-from minitx.app.mistakes import (
-    Mistake,
-    Piece,
-    _strongest,
-    accuracy_interval,
-    length_slices,
-    worst_mistakes,
-    write_mistakes_page,
-)
+from minitx.app.mistakes import Mistake, Piece, length_slices, worst_mistakes
+from minitx.app.mistakes_page import write_mistakes_page
 from minitx.data.split import LabelledTexts
 from minitx.evaluation.attribution import token_contributions
-from minitx.evaluation.metrics import Report, report_probabilities
+from minitx.evaluation.metrics import report_heads
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
@@ -206,18 +199,14 @@ def test_slices_by_length_share_out_the_rows(data, rng):
     assert len(length_slices(data.subset(np.array([0, 0, 0])), "mood", probabilities[:3])) == 1
 
 
-def test_wilson_interval():
-    """The worked example of 8 right of 10: 0.490 to 0.943."""
-    ten = Report(("a", "b"), np.array([[8, 0], [2, 0]]), 0.0)
-    assert accuracy_interval(ten) == pytest.approx((0.4902, 0.9433), abs=1e-4)
-    assert np.isnan(accuracy_interval(Report(("a", "b"), np.zeros((2, 2), int), np.nan))).all()
-
-
-def test_a_token_of_white_space_can_be_seen_below_a_mistake():
+@pytest.mark.filterwarnings("ignore:.*longer than 24 tokens")
+def test_a_token_of_white_space_can_be_seen_below_a_mistake(model, data, tmp_path, monkeypatch):
     pieces = [Piece(" ", 0.5), Piece("\n\t", -0.25), Piece(" crash", 0.125)]
-    note = _strongest(Mistake(0, 0, "a", "b", 0.9, 0.1, pieces, 0.0))
-    assert "for b: <code>␣</code> +0.50, <code>crash</code> +0.12" in note
-    assert "against it: <code>␣␣</code> -0.25" in note
+    mistake = Mistake(0, 0, "a", "b", 0.9, 0.1, pieces, 0.0)
+    monkeypatch.setattr("minitx.app.mistakes_page.worst_mistakes", lambda *_: [mistake])
+    assert "for b: <code>␣</code> +0.50, <code>crash</code> +0.12; against it: <code>␣␣</code> -0.25" in written(
+        model, data, tmp_path / "page.html"
+    )
 
 
 class Page(HTMLParser):
@@ -246,14 +235,17 @@ class Page(HTMLParser):
             self.words.append(text)
 
 
-@pytest.fixture
-def page(model, data, tmp_path):
+def written(model, data, path):
     probabilities = model.predict_proba(data.texts)
-    reports = {h: report_probabilities(data.labels[h], probabilities[h], model.classes[h]) for h in data.labels}
+    reports = report_heads(data.labels, probabilities, model.classes)
     bag = BagOfWords.fit(data)
-    path = tmp_path / "page.html"
     write_mistakes_page(path, "<b>file</b>.csv", model, data, probabilities, bag.beside(reports, data), bag)
     return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def page(model, data, tmp_path):
+    return written(model, data, tmp_path / "page.html")
 
 
 @pytest.mark.filterwarnings("ignore:.*longer than 24 tokens")

@@ -1,5 +1,7 @@
 """Labels by rule, and the synthetic sentences."""
 
+import tomllib
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from minitx.app.settings import read_recipe
 from minitx.data.reviews import label_reviews
 from minitx.data.rules import read_rules
 from minitx.data.samples import synthetic_reviews
-from minitx.data.sentences import COLUMNS, LABEL_NOISE, TEMPLATES, THINGS, synthetic_sentences
+from minitx.data.sentences import COLUMNS, LABEL_NOISE, WORD_LISTS, synthetic_sentences
 from minitx.data.split import split
 from minitx.errors import InputError
 
@@ -80,12 +82,14 @@ def test_rules_over_reviews_keep_what_has_any_label():
 
 
 def test_sentences_are_what_they_say():
-    frame = synthetic_sentences(2000, seed=1)
+    frame, words = synthetic_sentences(2000, seed=1), tomllib.loads(WORD_LISTS.read_text(encoding="utf-8"))
+    things = words["things"]
     assert list(frame) == ["text", *COLUMNS]
-    assert set(frame["topic"]) == set(THINGS)
-    assert set(zip(frame["kind"], frame["sentiment"], strict=True)) == set(TEMPLATES)
+    assert set(frame["topic"]) == set(things)
+    kinds = {(kind, mood) for kind, moods in words["templates"].items() for mood in moods}
+    assert set(zip(frame["kind"], frame["sentiment"], strict=True)) == kinds
     texts = frame["text"].str.lower()
-    right = [any(thing in text for thing in THINGS[t]) for text, t in zip(texts, frame["topic"], strict=True)]
+    right = [any(thing in text for thing in things[t]) for text, t in zip(texts, frame["topic"], strict=True)]
     assert 1 - LABEL_NOISE < np.mean(right) < 1
     assert synthetic_sentences(50, seed=1).equals(synthetic_sentences(50, seed=1))
     assert not synthetic_sentences(50, seed=1).equals(synthetic_sentences(50, seed=2))

@@ -6,7 +6,6 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from minitx.data.samples import synthetic_reviews
 from minitx.errors import InputError
 from minitx.training.checkpoint import load_model
 from minitx.training.freezing import Stage
-from minitx.training.trainer import TokenisedRows
 
 FROM_SCRATCH = ["--set", "pretrained=''", "--set", "train_rows=120", *TINY, "--num-layers", "3"]
 
@@ -211,7 +209,7 @@ def test_settings_that_cannot_be_used(settings, message):
         (["--plan", "x/plan.png"], "x is not a directory"),
         (["--plan", "/proc/plan.png"], "cannot write to /proc: "),
         (["--recipe", "mpnet-llrd", "--set", "epochs=2"], "stage 3 begins at epoch 2: expected after 1 and before"),
-        (["--plan", "plan.jpg"], "plan.jpg: written is a .png file"),
+        (["--plan", "plan.jpg"], "plan.jpg: what is written is a .png file"),
         (["--data", "synthetic sentences", "--set", "labels.mood=mood"], "have no column mood"),
         (["--pretrained", "nowhere"], "nowhere"),
     ],
@@ -241,10 +239,14 @@ def test_assignments_do_not_write_into_the_recipe():
     assert (recipe["rates"]["heads"], rates["heads"]) == (2.0, 1.0)
 
 
-def test_recipes_are_package_data():
-    """They are files beside the code, and the wheel's list of files has to name them."""
-    project = tomllib.loads((RECIPES.parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["tool"]["setuptools"]["package-data"] == {"minitx": ["app/recipes/*.toml"]}
+def test_every_file_beside_the_code_is_package_data():
+    """Recipes, word lists, templates: the wheel's list of files has to name them."""
+    package = RECIPES.parents[1]
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["minitx"]
+    beside = {path for path in package.rglob("*.*") if path.suffix not in (".py", ".pyc") and path.is_file()}
+    assert {path.suffix for path in beside} >= {".toml", ".html"}
+    assert {path for pattern in patterns for path in package.glob(pattern)} == beside
 
 
 def test_a_model_labelled_by_rules_is_evaluated_by_the_same_rules(capsys, tmp_path):
@@ -258,43 +260,3 @@ def test_a_model_labelled_by_rules_is_evaluated_by_the_same_rules(capsys, tmp_pa
         "sentiment",
         "complaint",
     ]
-
-
-CLASSES = {
-    "topic": ("positive", "technical", "other"),
-    "sentiment": ("negative", "positive"),
-    "complaint": ("technical", "other"),
-}
-
-
-def test_two_stages_read_as_one(monkeypatch):
-    """The first head's class settles it if it is a class of the head; else the second head is asked."""
-    answers = {"sentiment": [1, 0, 0, 1], "complaint": [0, 0, 1, 1]}  # of the token that a row is made of
-
-    def predict(model, sequences, vectors):
-        assert vectors.tolist() == [[float(len(ids))] for ids in sequences]
-        return {
-            head: np.eye(2)[np.array(by_token)[[ids[0] for ids in sequences]]] for head, by_token in answers.items()
-        }
-
-    monkeypatch.setattr("minitx.app.experiment.predict", predict)
-    rows = TokenisedRows([[3], [2, 2], [1], [0, 0], [0]], {"topic": np.array([1, 2, 1, 0, -100])})
-    vectors = np.array([[float(len(ids))] for ids in rows.sequences])
-    report = two_stage_report(SimpleNamespace(classes=CLASSES), rows, vectors, "topic", "sentiment", "complaint")
-    np.testing.assert_array_equal(report.confusion, [[1, 0, 0], [1, 1, 0], [0, 0, 1]])
-
-
-@pytest.mark.parametrize(
-    "classes",
-    [
-        {"topic": ("positive", "technical")},  # a class of the second head is missing
-        {"topic": ("positive", "technical", "other", "x")},  # one comes from nowhere
-        {"topic": ("positive", "negative", "technical", "other")},  # the second head would never be asked
-        {"topic": ("technical", "other")},  # the first head settles nothing
-        {"complaint": ("technical", "other", "positive")},  # of both heads
-    ],
-)
-def test_two_stages_that_are_ambiguous(classes):
-    with pytest.raises(InputError, match="two_stage: classes of topic must be those of complaint"):
-        check_two_stage({**CLASSES, **classes}, "topic", "sentiment", "complaint")
-    check_two_stage(CLASSES, "topic", "sentiment", "complaint")

@@ -14,7 +14,7 @@ from minitx.app.settings import Experiment
 from minitx.app.study import Study, compare
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
-from minitx.evaluation.statistics import mean_interval, student_t_quantile
+from minitx.evaluation.statistics import mean_interval, student_t_quantile, wilson_interval
 
 SIZES = {flag[2:].replace("-", "_"): int(value) for flag, value in zip(TINY[::2], TINY[1::2], strict=True)}
 
@@ -37,6 +37,13 @@ def test_intervals_are_scipys(values, confidence):
 def test_one_value_has_no_interval():
     with pytest.raises(ValueError, match="at least 2 values, not 1"):
         mean_interval([0.5])
+
+
+@pytest.mark.parametrize(("successes", "n"), [(8, 10), (0, 5), (5, 5), (297, 595)])
+def test_the_interval_of_a_share_is_scipys(successes, n):
+    expected = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-4)
+    assert np.isnan(wilson_interval(0, 0)).all()
 
 
 def noisy(shift, spread=0.0):
@@ -85,7 +92,7 @@ def test_reports_bring_their_baselines_once():
 def test_baselines_that_differ_are_named_after_their_arm():
     arms = {"all": lambda seed: {"mood": report(30, report(25))}, "half": lambda seed: {"mood": report(30, report(20))}}
     rows = list(Study(arms, seeds=(0, 1)).run(progress=False).values)
-    assert rows == ["all", "half", "bag of words, all", "always the largest class", "bag of words, half"]
+    assert rows == ["all", "half", "bag of words, all", "bag of words, half", "always the largest class"]
 
 
 def test_what_is_written(tmp_path):

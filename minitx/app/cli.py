@@ -1,31 +1,33 @@
 """`minitx train | evaluate | predict | ...`: arguments in, one call into the package, lines out."""
 
 import argparse
-import dataclasses
 import importlib
 import json
+import re
 import sys
-import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from minitx.app.embed import check_out, embed_file
+from minitx.app.embed import embed_file
 from minitx.app.experiment import run
-from minitx.app.mistakes import write_mistakes_page
+from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import prepare, read_data
-from minitx.app.settings import CHOICES, RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
+from minitx.app.settings import RECIPES, SETTINGS, apply_assignment, experiment_of, read_recipe, recipe_names
 from minitx.app.timeline import timeline
 from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
-from minitx.evaluation.metrics import report_probabilities
+from minitx.evaluation.metrics import report_heads
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
+from minitx.system import check_new_file
 from minitx.text.load import load_tokenizer
 from minitx.text.tokenizer import TruncationWarning
 from minitx.training.baseline import BagOfWords
@@ -74,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """A line about the user's texts; what libraries warn of, such as NumPy before a loss is NaN, is not for users."""
+    """A line about the user's texts; what libraries warn of, as NumPy does before a loss is NaN, is not for users."""
     if issubclass(category, TruncationWarning):
         print(f"warning: {message}", file=sys.stderr)
 
@@ -86,10 +88,10 @@ def _train(a: argparse.Namespace) -> None:
     recipe = read_recipe(a.recipe) if a.recipe else {}
     for assignment in a.set:
         apply_assignment(recipe, assignment)
-    flags = {f.name: getattr(a, f.name) for f in dataclasses.fields(Experiment) if hasattr(a, f.name)}
+    flags = {setting.name: getattr(a, setting.name) for setting in SETTINGS if hasattr(a, setting.name)}
     experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
     if a.plan:
-        _check_output(Path(a.plan), ".png", a.overwrite)
+        check_new_file(Path(a.plan), ".png", a.overwrite)
         timeline(prepare(experiment).plan, Path(a.plan))
         print(f"the plan is drawn in {a.plan}; nothing was trained")
         return
@@ -111,7 +113,7 @@ def _recipes(a: argparse.Namespace) -> None:
 def _evaluate(a: argparse.Namespace) -> None:
     page = Path(a.errors) if a.errors else None
     if page:
-        _check_output(page, ".html", a.overwrite)
+        check_new_file(page, ".html", a.overwrite)
     elif a.overwrite:
         raise InputError("--overwrite goes with --errors, the only file that evaluate writes")
     config, model = load_config(a.model), load_model(a.model)
@@ -120,26 +122,18 @@ def _evaluate(a: argparse.Namespace) -> None:
     data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes, rules)
     if data.classes != model.classes:
         raise InputError(f"{a.data} has the heads and classes {data.classes}, the model has {model.classes}")
-    remarks = sys.stderr if a.format == "json" else sys.stdout
-    print(audit, file=remarks)
+    say = partial(print, file=sys.stderr if a.format == "json" else sys.stdout)
+    say(audit)
     probabilities = model.predict_proba(data.texts)
-    reports = {
-        head: report_probabilities(data.labels[head], probabilities[head], classes)
-        for head, classes in model.classes.items()
-    }
+    reports = report_heads(data.labels, probabilities, model.classes)
     known, stored = 0, Path(a.model) / BASELINE
     bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
     if bag_of_words:
-        reports = bag_of_words.beside(reports, data)
-        if known := int(bag_of_words.knows(data.texts).sum()):
-            print(
-                f"{known:,} of {len(data):,} texts stand in the training rows: there the figures measure memory",
-                file=remarks,
-            )
+        reports, known = bag_of_words.beside(reports, data), int(bag_of_words.knows(data.texts).sum())
     else:
-        print(
-            f"{stored} is missing, so there is no bag of words to compare with; training anew writes it", file=remarks
-        )
+        say(f"{stored} is missing, so there is no bag of words to compare with; training anew writes it")
+    if known:
+        say(f"{known:,} of {len(data):,} texts are in the training rows: there the figures measure memory")
     if page:
         write_mistakes_page(page, Path(a.data).name, model, data, probabilities, reports, bag_of_words, known)
     if a.format == "json":
@@ -167,16 +161,11 @@ def _predict(a: argparse.Namespace) -> None:
 
 def _embed(a: argparse.Namespace) -> None:
     out = Path(a.out)
-    check_out(out, a.overwrite)
+    check_new_file(out, ".npy", a.overwrite)  # before the model is loaded
     encoder = SentenceEncoder.from_pretrained(a.model)
     try:
         rows, before, cut = embed_file(
-            encoder,
-            a.file,
-            out,
-            text_column=a.text,
-            overwrite=a.overwrite,
-            progress=sys.stderr.isatty(),
+            encoder, a.file, out, text_column=a.text, overwrite=a.overwrite, progress=sys.stderr.isatty()
         )
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on from {out}.partial", file=sys.stderr)
@@ -230,41 +219,20 @@ def _tokenize(a: argparse.Namespace) -> None:
     print("\n".join(load_tokenizer(path if path.is_file() else find_directory(a.tokenizer)).explain(a.text)))
 
 
-def _check_output(path: Path, suffix: str, overwrite: bool) -> None:
-    """`InputError`, before any work is done, if a result may not or cannot be written to `path`."""
-    if path.suffix != suffix:
-        raise InputError(f"{path}: written is a {suffix} file, so the name must end in {suffix}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is not a directory")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already: choose another file, or pass --overwrite to replace it")
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()  # os.access() lets root write to /proc
-    except OSError as error:
-        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from error
-
-
 def _unused(path: Path) -> Path:
     """`path`, or the first of path-2, path-3, ... that does not exist yet: no run replaces another."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
-    return candidate
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
 def _shape(text: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(size) for size in text.split(",") if size)
-    except ValueError:
-        sizes = (0,)
-    if any(size < 1 for size in sizes):
+    if not re.fullmatch(r"(?:[1-9][0-9]*(?:,|$))*", text):
         raise argparse.ArgumentTypeError(f"expected sizes of at least 1 with commas, as in 3,4, not {text!r}")
-    return sizes
+    return tuple(map(int, re.findall("[0-9]+", text)))
 
 
 def _at_least_1(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not re.fullmatch("[1-9][0-9]*", text):
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
     return int(text)
 
@@ -280,109 +248,89 @@ def _parser() -> Parser:
     parser = Parser(prog="minitx", description="Multi-task sentence transformers in NumPy.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
-    train = commands.add_parser(
-        "train",
-        help="train a model on reviews and write a result directory",
-        formatter_class=argparse.RawDescriptionHelpFormatter,  # leaves the lines of the epilog as they are
-    )
-    train.set_defaults(command=_train)
-    train.add_argument("--recipe", metavar="NAME|FILE", help="settings to start from; `minitx recipes` lists them")
-    train.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="change one setting of the recipe, tables included: --set rates.heads=1e-3; repeatable",
-    )
-    train.add_argument(
-        "--label",
-        metavar="NAME=COLUMN",
-        action="append",
-        default=[],
-        type=_name_and_column,
-        help="a head and its column; repeatable",
-    )
-    result = train.add_argument_group("result")
-    result.add_argument("--out", metavar="DIR", help="where to write; by default a new directory under runs/")
-    result.add_argument("--overwrite", action="store_true", help="replace the result directory DIR, or PNG")
-    result.add_argument("--progress", action="store_true", help="show the progress bar even if not on a terminal")
-    result.add_argument(
-        "--plan", metavar="PNG", help="draw what would train when, and how fast, and stop before it does"
-    )
-    settings = train.add_argument_group("settings", "flags go before --set, --set before the recipe")
-    tables = ["tables and lists, which a recipe or --set gives:"]
-    for setting in dataclasses.fields(Experiment):
-        kind = type(setting.default)
-        if kind not in (str, int, float, bool, type(None)):
-            tables.append(f"  {setting.name:{FLAG_WIDTH}}{setting.metadata['help']}")
-            continue
-        flag, about = f"--{setting.name.replace('_', '-')}", setting.metadata["help"]
-        if kind is bool:
-            settings.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
-        else:
-            settings.add_argument(
-                flag,
-                type=kind if setting.default is not None else str,
-                default=argparse.SUPPRESS,
-                choices=CHOICES.get(setting.name),
-                metavar=None if setting.name in CHOICES else kind.__name__.replace("NoneType", "str").upper(),
-                help=about if setting.default in (None, "") else f"{about} (default: {setting.default})",
-            )
-    train.epilog = "\n".join(tables)
+    def add(name: str, command: Callable[[argparse.Namespace], int | None], help: str) -> Parser:
+        # The formatter leaves the lines of an epilog as they are.
+        added = commands.add_parser(name, help=help, formatter_class=argparse.RawDescriptionHelpFormatter)
+        added.set_defaults(command=command)
+        return added
 
-    recipes = commands.add_parser("recipes", help="list the recipes for `minitx train --recipe`")
-    recipes.set_defaults(command=_recipes)
+    _add_training(add("train", _train, "train a model on reviews and write a result directory"))
+    add("recipes", _recipes, "list the recipes for `minitx train --recipe`")
+    text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 
-    evaluating = commands.add_parser("evaluate", help="measure a trained model on a labelled CSV")
-    evaluating.set_defaults(command=_evaluate)
-    evaluating.add_argument("model", metavar="DIR", help="a result directory")
-    evaluating.add_argument("--data", metavar="CSV", required=True, help="columns as in the training data")
-    evaluating.add_argument("--format", choices=("text", "json"), default="text")
-    evaluating.add_argument("--errors", metavar="PAGE.html", help="write the worst mistakes and what misled the model")
-    evaluating.add_argument("--overwrite", action="store_true", help="replace PAGE.html")
+    evaluate = add("evaluate", _evaluate, "measure a trained model on a labelled CSV").add_argument
+    evaluate("model", metavar="DIR", help="a result directory")
+    evaluate("--data", metavar="CSV", required=True, help="columns as in the training data")
+    evaluate("--format", **text_or_json)
+    evaluate("--errors", metavar="PAGE.html", help="write the worst mistakes and what misled the model")
+    evaluate("--overwrite", action="store_true", help="replace PAGE.html")
 
-    predict = commands.add_parser("predict", help="label texts")
-    predict.set_defaults(command=_predict)
-    predict.add_argument("model", metavar="DIR", help="a result directory")
-    predict.add_argument("text", metavar="TEXT", nargs="*", help="texts; lines of standard input if there are none")
-    predict.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
+    predict = add("predict", _predict, "label texts").add_argument
+    predict("model", metavar="DIR", help="a result directory")
+    predict("text", metavar="TEXT", nargs="*", help="texts; lines of standard input if there are none")
+    predict("--format", **text_or_json)
 
-    model_help = "a model directory, a result directory, or the name of a model on the hub"
-    embed = commands.add_parser("embed", help="write one vector per text, of any number of texts; resumable")
-    embed.set_defaults(command=_embed)
-    embed.add_argument("model", metavar="MODEL", help=model_help)
-    embed.add_argument("file", metavar="FILE", help="a .txt with one text a line, or a .csv")
-    embed.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
-    embed.add_argument("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE; or X.csv")
-    embed.add_argument("--overwrite", action="store_true", help="replace X.npy")
+    model: dict[str, Any] = {
+        "metavar": "MODEL",
+        "help": "a model directory, a result directory, or the name of a model on the hub",
+    }
+    texts, column = "a .txt with one text a line, or a .csv", "text column of a .csv; content or text by default"
+    embed = add("embed", _embed, "write one vector per text, of any number of texts; resumable").add_argument
+    embed("model", **model)
+    embed("file", metavar="FILE", help=texts)
+    embed("--text", metavar="COLUMN", help=column)
+    embed("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE")
+    embed("--overwrite", action="store_true", help="replace X.npy")
 
-    search = commands.add_parser("search", help="find the texts that mean what a query means")
-    search.set_defaults(command=_search)
-    search.add_argument("model", metavar="MODEL", help=model_help)
-    search.add_argument("corpus", metavar="CORPUS", help="a .txt with one text a line, or a .csv")
-    search.add_argument("query", metavar="QUERY")
-    search.add_argument("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
-    search.add_argument("--vectors", metavar="X.npy", help="of the corpus, written by embed, so that none is computed")
-    search.add_argument("--top-k", type=_at_least_1, default=10, metavar="K", help="how many (default: %(default)s)")
-    search.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
+    search = add("search", _search, "find the texts that mean what a query means").add_argument
+    search("model", **model)
+    search("corpus", metavar="CORPUS", help=texts)
+    search("query", metavar="QUERY")
+    search("--text", metavar="COLUMN", help=column)
+    search("--vectors", metavar="X.npy", help="of the corpus, written by embed, so that none is computed")
+    search("--top-k", type=_at_least_1, default=10, metavar="K", help="how many (default: %(default)s)")
+    search("--format", **text_or_json)
 
-    similar = commands.add_parser("similar", help="how alike are two texts, or one and several others?")
-    similar.set_defaults(command=_similar)
-    similar.add_argument("model", metavar="MODEL", help=model_help)
-    similar.add_argument("text", metavar="TEXT", nargs="+", help="the first is compared with each other")
+    similar = add("similar", _similar, "how similar are two texts, or one and several others?").add_argument
+    similar("model", **model)
+    similar("text", metavar="TEXT", nargs="+", help="the first is compared with each other")
 
-    check = commands.add_parser("gradcheck", help="compare every gradient of minitx, or of an op of yours, with slopes")
-    check.set_defaults(command=_gradcheck)
-    check.add_argument(
-        "op", metavar="MODULE:FUNCTION", nargs="?", help="an op of your own; docs/your-own-op.md has a template"
-    )
-    check.add_argument(
-        "--shape", metavar="3,4", action="append", default=[], type=_shape, help="of each input, in order"
-    )
-    check.add_argument("--seed", type=int, default=0, help="of the random inputs")
+    check = add(
+        "gradcheck", _gradcheck, "compare every gradient of minitx, or of an op of yours, with slopes"
+    ).add_argument
+    check("op", metavar="MODULE:FUNCTION", nargs="?", help="an op of your own; docs/your-own-op.md has a template")
+    check("--shape", metavar="3,4", action="append", default=[], type=_shape, help="of each input, in order")
+    check("--seed", type=int, default=0, help="of the random inputs")
 
-    tokenize = commands.add_parser("tokenize", help="show how a text becomes tokens, merge by merge")
-    tokenize.set_defaults(command=_tokenize)
-    tokenize.add_argument("tokenizer", metavar="MODEL", help=f"{model_help}, or a tokenizer.json")
-    tokenize.add_argument("text", metavar="TEXT")
+    tokenize = add("tokenize", _tokenize, "show how a text becomes tokens, merge by merge").add_argument
+    tokenize("tokenizer", metavar="MODEL", help=f"{model['help']}, or a tokenizer.json")
+    tokenize("text", metavar="TEXT")
     return parser
+
+
+def _add_training(train: Parser) -> None:
+    """The arguments of `train`: a flag for each setting that is one value, a line of help for each table or list."""
+    add, repeated = train.add_argument, dict[str, Any](action="append", default=[])
+    add("--recipe", metavar="NAME|FILE", help="settings to start from; `minitx recipes` lists them")
+    add("--set", metavar="KEY=VALUE", help="change a setting, as in --set rates.heads=1e-3; repeatable", **repeated)
+    add("--label", metavar="NAME=COLUMN", type=_name_and_column, help="a head and its column; repeatable", **repeated)
+    add = train.add_argument_group("result").add_argument
+    add("--out", metavar="DIR", help="where to write; by default a new directory under runs/")
+    add("--overwrite", action="store_true", help="replace the result directory DIR, or PNG")
+    add("--progress", action="store_true", help="show the progress bar even if not on a terminal")
+    add("--plan", metavar="PNG", help="draw what would train when, and how fast, and stop before it does")
+    add = train.add_argument_group("settings", "flags go before --set, --set before the recipe").add_argument
+    tables = ["tables and lists, which a recipe or --set gives:"]
+    for setting in SETTINGS:
+        flag, about, default = f"--{setting.name.replace('_', '-')}", setting.metadata["help"], setting.default
+        choices = setting.metadata["choices"] or None
+        if isinstance(default, bool):
+            add(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
+        elif default is None or isinstance(default, str | int | float):
+            kind = str if default is None else type(default)
+            help = about if default in (None, "") else f"{about} (default: {default})"
+            metavar = None if choices else kind.__name__.upper()
+            add(flag, type=kind, default=argparse.SUPPRESS, choices=choices, metavar=metavar, help=help)
+        else:
+            tables.append(f"  {setting.name:{FLAG_WIDTH}}{about}")
+    train.epilog = "\n".join(tables)

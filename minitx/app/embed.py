@@ -1,15 +1,17 @@
-"""A file of texts becomes a file of vectors: in pieces, so that memory stays flat, and resumable.
+"""A file of texts becomes a file of vectors: a few thousand at a time, so that memory stays flat, and resumable.
 
-While it grows, the result is `X.npy.partial`, or `X.csv.partial`, with `X.npy.partial.json` beside it, which says what
-it is made from. Whoever starts the same command again goes on after the last whole row.
+While it grows, the result is `X.npy.partial`, with `X.npy.partial.json` beside it, which says what it is made from. The
+length of the file tells how many vectors are finished, so the same command goes on after the last whole one. (A memory
+map would need a count of its own, and a full disk would kill the process where writing to a file gives an error.)
 """
 
+import io
 import json
 import os
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -17,65 +19,10 @@ from tqdm import tqdm
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
-from minitx.system import write_json
+from minitx.system import check_new_file
 from minitx.text.tokenizer import TruncationWarning
 
 TEXTS_AT_ONCE = 4096  # enough for batches of one length each
-NPY_HEADER = 128  # bytes: what np.save writes before a matrix
-
-
-class NpyFile:
-    """Vectors (N, D) float32 as np.load reads them. N is written last, when it is known."""
-
-    def __init__(self, file: BinaryIO, width: int) -> None:
-        self.file, self.width = file, width
-        size = file.seek(0, os.SEEK_END)
-        self.rows = max(0, size - NPY_HEADER) // (4 * width)  # a last, half-written row does not count
-        file.truncate(NPY_HEADER + self.rows * 4 * width)
-        file.seek(0, os.SEEK_END)
-
-    def append(self, vectors: np.ndarray) -> None:
-        """Add rows."""
-        self.file.write(np.ascontiguousarray(vectors, "<f4").data)
-        self.rows += len(vectors)
-
-    def finish(self) -> None:
-        """Write the header."""
-        self.file.seek(0)
-        header = {"descr": "<f4", "fortran_order": False, "shape": (self.rows, self.width)}
-        np.lib.format.write_array_header_1_0(self.file, header)
-        assert self.file.tell() == NPY_HEADER
-
-
-class CsvFile:
-    """Vectors as text: columns d0, d1, ..., one row each, nine digits, from which float32 is restored exactly."""
-
-    def __init__(self, file: BinaryIO, width: int) -> None:
-        self.file, self.rows = file, 0
-        header = ",".join(f"d{i}" for i in range(width)).encode() + b"\n"
-        end = 0
-        file.seek(0)
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            end += len(line)
-            self.rows += 1
-        self.rows = max(0, self.rows - 1)
-        file.truncate(end)
-        file.seek(0, os.SEEK_END)
-        if not end:
-            file.write(header)
-
-    def append(self, vectors: np.ndarray) -> None:
-        """Add rows."""
-        np.savetxt(self.file, vectors, fmt="%.9g", delimiter=",")
-        self.rows += len(vectors)
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-
-KINDS: dict[str, type[NpyFile] | type[CsvFile]] = {".npy": NpyFile, ".csv": CsvFile}
 
 
 def embed_file(
@@ -87,12 +34,12 @@ def embed_file(
     overwrite: bool = False,
     progress: bool = True,
 ) -> tuple[int, int, int]:
-    """Write a vector for every text of `source` to `out`, a .npy or a .csv, in their order.
+    """Write a vector for every text of `source` to `out`, (N, D) float32 as np.load reads it, in their order.
 
     Args:
         encoder: what makes the vectors.
         source: see `data.texts.stream_texts`; it is read once to count and check, and once more to embed.
-        out: must not exist, unless `overwrite`.
+        out: a .npy, which must not exist unless `overwrite`.
         text_column: of a .csv.
         overwrite: replace `out`, and a partial result that is of another model, file or column.
         progress: show a bar.
@@ -103,54 +50,54 @@ def embed_file(
     Raises:
         InputError: a file or a combination cannot be used; nothing that existed is lost.
     """
-    check_out(out, overwrite)
+    check_new_file(out, ".npy", overwrite)
     width = encoder.config.hidden_size
     total = sum(1 for _ in stream_texts(source, text_column))
     partial, note = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.partial.json")
     sample = encoder.encode("which model is this?")  # tells models apart that were trained into the same directory
-    about: dict[str, Any] = {
+    about = {
         "file": str(source),
         "column": text_column,
         "texts": total,
         "modified": os.stat(source).st_mtime_ns,
+        "width": width,
+        "sample": [round(float(x), 4) for x in sample[:8]],
     }
-    about |= {"width": width, "sample": [round(float(x), 4) for x in sample[:8]]}
-    if partial.exists() and _read_note(note) != about:
+    made_of = json.dumps(about, indent=2).encode()
+    if partial.exists() and not (note.is_file() and note.read_bytes() == made_of):
         if not overwrite:
             raise InputError(f"{partial} was begun with another model or file: delete it, or pass --overwrite")
         partial.unlink()
-    write_json(note, about)
+    note.write_bytes(made_of)
     cut = 0
     with partial.open("r+b" if partial.exists() else "w+b") as file:
-        result = KINDS[out.suffix](file, width)
-        before = result.rows
+        before = done = _resume(file, total, width)
         texts = islice(stream_texts(source, text_column), before, None)
         with tqdm(total=total, initial=before, unit=" texts", disable=not progress) as bar:
             while part := list(islice(texts, TEXTS_AT_ONCE)):
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always", TruncationWarning)
-                    result.append(encoder.encode(part, show_progress_bar=False))
+                    vectors = encoder.encode(part, show_progress_bar=False)
                 cut += sum(w.message.count for w in caught if isinstance(w.message, TruncationWarning))
+                file.write(vectors.astype("<f4").tobytes())
                 file.flush()
+                done += len(part)
                 bar.update(len(part))
-        result.finish()
+    if done != total:
+        raise InputError(f"{source} changed while it was read: there were {total:,} texts, and then {done:,}")
     os.replace(partial, out)
     note.unlink()
-    return result.rows, before, cut
+    return total, before, cut
 
 
-def check_out(out: Path, overwrite: bool) -> None:
-    """`InputError` if vectors cannot be written to `out`."""
-    if out.suffix not in KINDS:
-        raise InputError(f"{out}: vectors are written as {' or '.join(KINDS)}")
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent} is not a directory")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already: choose another file, or pass --overwrite to replace it")
-
-
-def _read_note(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+def _resume(file: BinaryIO, rows: int, width: int) -> int:
+    """Leave `file` where the next row belongs, after a header and whole rows; returns how many rows there are."""
+    header, row = io.BytesIO(), 4 * width
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (rows, width)})
+    start = header.tell()
+    done = max(0, file.seek(0, os.SEEK_END) - start) // row  # a last, half-written row does not count
+    file.seek(0)
+    file.write(header.getvalue())
+    file.truncate(start + done * row)
+    file.seek(0, os.SEEK_END)
+    return done

@@ -12,7 +12,7 @@ from minitx.app.prepare import Job, Log, class_weights, prepare
 from minitx.app.settings import Experiment
 from minitx.app.task_gradients import TaskGradients, task_gradients_picture
 from minitx.app.timeline import timeline
-from minitx.app.two_stage import two_stage_report
+from minitx.app.two_stage import two_stage_reports
 from minitx.evaluation.metrics import Report
 from minitx.system import new_directory, usable_cores, write_json
 from minitx.training.baseline import BagOfWords
@@ -96,8 +96,7 @@ def judge(job: Job, bag_of_words: BagOfWords, progress: bool) -> tuple[dict[str,
     rows = job.rows["test"]
     vectors = job.model.encoder.encode_ids(rows.sequences, show_progress_bar=progress)
     test = bag_of_words.beside(evaluate(job.model, rows, vectors), job.material.parts.test)
-    two_stage = job.experiment.two_stage
-    return test, {head: two_stage_report(job.model, rows, vectors, head, *pair) for head, pair in two_stage.items()}
+    return test, two_stage_reports(job.experiment.two_stage, job.model, rows, vectors)
 
 
 def metrics_of(job: Job, best: Epoch) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Every picture. Figures are drawn without pyplot, so nothing is global and no window system is needed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"
 
 
 def epoch_axis(axes: Axes, epochs: Sequence[Epoch]) -> None:
-    """Label the axis with whole epochs, from the first to the last of the run, even if there is only one."""
+    """All epochs of a run below the picture, as whole numbers, even if only some are drawn or there is only one."""
     axes.set_xlabel("epoch")
     axes.set_xlim(0.7, len(epochs) + 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -24,29 +25,23 @@ def epoch_axis(axes: Axes, epochs: Sequence[Epoch]) -> None:
 
 def training_curves(epochs: Sequence[Epoch], path: Path, title: str) -> None:
     """One row for each head: loss, accuracy and macro-F1 by epoch, beside what the largest class alone would score."""
-    heads = list(epochs[0].validation)
-    numbers = [epoch.number for epoch in epochs]
-    best = best_epoch(epochs).number
+    heads, best = epochs[0].validation, best_epoch(epochs).number
     figure = Figure(figsize=(12, 3.2 * len(heads) + 0.6), layout="constrained")
     figure.suptitle(title)
-    for row, head in enumerate(heads):
-        majority = epochs[0].validation[head]
-        panels = (("loss", None), ("accuracy", majority.majority), ("macro_f1", majority.majority_macro_f1))
-        for column, (metric, baseline) in enumerate(panels):
-            axes = figure.add_subplot(len(heads), 3, 3 * row + column + 1)
+    for (head, first), panels in zip(heads.items(), figure.subplots(len(heads), 3, squeeze=False), strict=True):
+        baselines = {"loss": None, "accuracy": first.majority, "macro_f1": first.majority_macro_f1}
+        for axes, (metric, baseline) in zip(panels, baselines.items(), strict=True):
             for part, colour in (("train", TRAIN), ("validation", VALIDATION)):
                 values = [getattr(getattr(epoch, part)[head], metric) for epoch in epochs]
-                axes.plot(numbers, values, color=colour, marker="o", markersize=3, label=part)
+                axes.plot([epoch.number for epoch in epochs], values, "o-", color=colour, markersize=3, label=part)
             if baseline is not None:
                 axes.axhline(baseline, color=BASELINE, linestyle="--", label="always the largest class")
+                axes.set_ylim(0, 1)
             axes.axvline(best, color="black", linewidth=0.8, linestyle=":", label=f"kept: epoch {best}")
             axes.set_title(f"{head}: {metric.replace('macro_f1', 'macro-F1')}", fontsize=10)
             epoch_axis(axes, epochs)
-            if metric != "loss":
-                axes.set_ylim(0, 1)
             axes.grid(alpha=0.25)
-            if column == 1:
-                axes.legend(fontsize=8, loc="lower right")
+        panels[1].legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=120)
 
 
@@ -62,8 +57,7 @@ def confusion_picture(report: Report, path: Path, title: str) -> None:
         axes.text(j, i, f"{count}\n{shares[i, j]:.0%}", ha="center", va="center", color=colour, fontsize=10)
     axes.set_xticks(range(len(report.classes)), report.classes, rotation=30, ha="right")
     axes.set_yticks(range(len(report.classes)), report.classes)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
+    axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(f"{title}\naccuracy {report.accuracy:.3f}, macro-F1 {report.macro_f1:.3f}", fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     figure.savefig(path, dpi=120)
@@ -75,8 +69,7 @@ def interval_picture(rows: Mapping[str, Mapping[str, np.ndarray]], arms: Sequenc
     `rows` maps a name to metric -> (n,); those that are not `arms` are baselines, in another colour and shape.
     """
     metrics = list(rows[arms[0]])
-    columns = min(3, len(metrics))
-    lines = -(-len(metrics) // columns)
+    columns, lines = min(3, len(metrics)), math.ceil(len(metrics) / 3)
     figure = Figure(figsize=(1.8 + 3.6 * columns, 1.1 + lines * (0.9 + 0.34 * len(rows))), layout="constrained")
     figure.suptitle(title, fontsize=11)
     for number, metric in enumerate(metrics):

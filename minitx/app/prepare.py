@@ -87,8 +87,7 @@ def read_material(e: Experiment, log: Log) -> Material:
     """Read, label and split; `InputError` for data that cannot be used."""
     data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words))
     log(str(audit))
-    for head, pair in e.two_stage.items():
-        check_two_stage(data.classes, head, *pair)
+    check_two_stage(e.two_stage, data.classes)
     try:
         parts = split(data, seed=e.seed)
     except InputError as error:

@@ -5,9 +5,9 @@
     print(result)
     result.write(Path("runs"), "width")        # width.json, width.png
 
-A seed decides the split, the order of the rows and the random weights, so two arms with one seed differ in nothing but
-what makes them two. What the seed does to both cancels in their difference, whose interval is then much narrower than
-those of the arms. A difference whose interval holds 0 gets no verdict.
+A seed decides the split, the order of the rows and the random weights, so two arms with the same seed differ only in
+what is being compared. What the seed does to both cancels in their difference, whose interval is much narrower than
+those of the arms. A difference whose interval contains 0 gets no verdict.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from minitx.app.experiment import Experiment, run
@@ -30,6 +31,7 @@ from minitx.system import write_json
 # What a run of one arm with one seed gives: one number, named numbers, or a report for each head.
 Outcome = float | Mapping[str, float] | Mapping[str, Report]
 Arm = Experiment | Callable[[int], Outcome]
+THE_ARM = "this model"  # what `Report.contenders` calls it
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,15 @@ class Study:
 
         `InputError` if two runs measured different things.
         """
-        values: dict[str, list[dict[str, float]]] = {}
+        measured: dict[str, dict[str, list[dict[str, float]]]] = {}  # contender -> arm -> figures of each seed
         with tqdm(total=len(self.arms) * len(self.seeds), unit=" runs", disable=not progress) as bar:
             for seed in self.seeds:
                 for name, arm in self.arms.items():
                     bar.set_postfix_str(f"{name}, seed {seed}")
-                    start = time.perf_counter()
-                    outcome = _run(arm, seed)
-                    for row, measured in _measured(outcome, name, time.perf_counter() - start).items():
-                        values.setdefault(row, []).append(measured)
+                    for contender, figures in _measure(arm, seed).items():
+                        measured.setdefault(contender, {}).setdefault(name, []).append(figures)
                     bar.update()
-        return StudyResult.of(values, list(self.arms), list(self.seeds))
+        return StudyResult(_rows(measured), list(self.arms), list(self.seeds))
 
 
 @dataclass(frozen=True)
@@ -79,26 +79,6 @@ class StudyResult:
     values: dict[str, dict[str, np.ndarray]]  # arm or baseline -> metric -> (n,), one for each seed
     arms: list[str]
     seeds: list[int]
-
-    @classmethod
-    def of(
-        cls, values: Mapping[str, Sequence[Mapping[str, float]]], arms: list[str], seeds: list[int]
-    ) -> "StudyResult":
-        """From one dict of metrics for each row and seed; a baseline equal to one before it is left out."""
-        metrics = list(values[arms[0]][0])
-        rows: dict[str, dict[str, np.ndarray]] = {}
-        for name in [*arms, *(name for name in values if name not in arms)]:
-            measured = values[name]
-            if name in arms and any(list(one) != metrics for one in measured):
-                raise InputError(f"{name} measured {', '.join(measured[0])}; {arms[0]} measured {', '.join(metrics)}")
-            row = {metric: np.array([one[metric] for one in measured]) for metric in measured[0]}
-            for metric, numbers in row.items():
-                if not np.isfinite(numbers).all():
-                    raise InputError(f"{name}: {metric} is {numbers.tolist()}; only finite numbers can be compared")
-            baselines = [other for label, other in rows.items() if label not in arms]
-            if name in arms or not any(_same(row, other) for other in baselines):
-                rows[name] = row
-        return cls(_short_names(rows, arms), arms, seeds)
 
     @property
     def metrics(self) -> list[str]:
@@ -126,24 +106,14 @@ class StudyResult:
         return lines
 
     def __str__(self) -> str:
-        width = max(len(name) for name in self.values)
-        columns = {metric: max(len(metric), 15) for metric in self.metrics}
+        means = {row: {m: self.mean(row, m) for m in measured} for row, measured in self.values.items()}
+        cells = {row: {m: f"{i.mean:.3f} ± {i.high - i.mean:.3f}" for m, i in by.items()} for row, by in means.items()}
         lines = [f"mean ± half of the 95 % interval, seeds {', '.join(map(str, self.seeds))}", ""]
-        lines.append(f"{'':{width}}" + "".join(f"  {metric:>{columns[metric]}}" for metric in self.metrics))
-        for name, row in self.values.items():
-            cells = (self._cell(name, metric) if metric in row else "" for metric in self.metrics)
-            lines.append(
-                f"{name:{width}}" + "".join(f"  {c:>{w}}" for c, w in zip(cells, columns.values(), strict=True))
-            )
-        count = len(self.metrics) * (len(self.arms) - 1)
-        lines += ["", *self.reading()]
-        if count > 1:
-            lines.append(f"({count} comparisons: where nothing truly differs, 1 in 20 gets a verdict all the same)")
+        lines += [pd.DataFrame(cells, index=self.metrics).T.fillna("").to_string(), "", *self.reading()]
+        comparisons = len(self.metrics) * (len(self.arms) - 1)
+        if comparisons > 1:
+            lines.append(f"({comparisons} comparisons: even if nothing truly differs, 1 in 20 gets a verdict)")
         return "\n".join(lines)
-
-    def _cell(self, name: str, metric: str) -> str:
-        mean = self.mean(name, metric)
-        return f"{mean.mean:.3f} ± {mean.high - mean.mean:.3f}"
 
     def to_dict(self) -> dict[str, object]:
         """Every value, interval and difference, as plain JSON types."""
@@ -178,36 +148,49 @@ def compare(a: Arm, b: Arm, seeds: Sequence[int] = (0, 1, 2), progress: bool = T
     return Study({"a": a, "b": b}, seeds).run(progress)
 
 
-def _run(arm: Arm, seed: int) -> Outcome:
-    if not isinstance(arm, Experiment):
-        return arm(seed)
-    with tempfile.TemporaryDirectory() as directory:
-        return run(dataclasses.replace(arm, seed=seed), Path(directory) / "run", progress=False, log=lambda line: None)
-
-
-def _same(row: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    return row.keys() == other.keys() and all(np.array_equal(row[metric], other[metric]) for metric in row)
-
-
-def _short_names(rows: dict[str, dict[str, np.ndarray]], arms: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-    """A baseline that all arms share, since they have the same rows, needs no arm in its name."""
-    kinds = {name: name.rpartition(", ")[0] for name in rows if name not in arms}
-    shared = {name: kind for name, kind in kinds.items() if list(kinds.values()).count(kind) == 1}
-    return {shared.get(name, name): row for name, row in rows.items()}
-
-
-def _measured(outcome: Outcome, arm: str, seconds: float) -> dict[str, dict[str, float]]:
-    """Row of the table -> metric -> value: the arm, and for reports the baselines, which are as good as an arm."""
+def _measure(arm: Arm, seed: int) -> dict[str, dict[str, float]]:
+    """Run an arm: contender -> metric -> value; beside the arm itself, the baselines of its reports, if it has any."""
+    start = time.perf_counter()
+    if isinstance(arm, Experiment):
+        with tempfile.TemporaryDirectory() as directory:
+            out = Path(directory) / "run"
+            outcome: Outcome = run(dataclasses.replace(arm, seed=seed), out, progress=False, log=lambda line: None)
+    else:
+        outcome = arm(seed)
+    seconds = time.perf_counter() - start
     if not isinstance(outcome, Mapping):
-        return {arm: {"score": float(outcome)}}
-    rows: dict[str, dict[str, float]] = {arm: {}}
-    for key, value in outcome.items():
+        return {THE_ARM: {"score": float(outcome)}}
+    figures: dict[str, dict[str, float]] = {THE_ARM: {}}
+    for name, value in outcome.items():
         if not isinstance(value, Report):
-            rows[arm][key] = float(value)
+            figures[THE_ARM][name] = float(value)
             continue
-        for contender, figures in value.contenders().items():
-            row = rows.setdefault(arm if contender == "this model" else f"{contender}, {arm}", {})
-            row[f"{key} accuracy"], row[f"{key} macro-F1"] = figures["accuracy"], figures["macro-F1"]
-    if any(isinstance(value, Report) for value in outcome.values()):
-        rows[arm]["seconds"] = seconds
+        for contender, scores in value.contenders().items():
+            row = figures.setdefault(contender, {})
+            row[f"{name} accuracy"], row[f"{name} macro-F1"] = scores["accuracy"], scores["macro-F1"]
+    if len(figures) > 1:
+        figures[THE_ARM]["seconds"] = seconds
+    return figures
+
+
+def _rows(measured: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) -> dict[str, dict[str, np.ndarray]]:
+    """The rows of a result; a baseline that is the same for all arms, as when they train on the same rows, is one row.
+
+    `InputError` if two arms measured different things, or something that is not finite.
+    """
+    rows: dict[str, dict[str, np.ndarray]] = {}
+    first, *others = measured[THE_ARM].items()
+    for arm, figures in others:
+        if [list(one) for one in figures] != [list(one) for one in first[1]]:
+            raise InputError(f"{arm} measured {', '.join(figures[0])}; {first[0]} measured {', '.join(first[1][0])}")
+    for contender, arms in measured.items():
+        table = {arm: {m: np.array([one[m] for one in figures]) for m in figures[0]} for arm, figures in arms.items()}
+        for arm, row in table.items():
+            for metric, values in row.items():
+                if not np.isfinite(values).all():
+                    raise InputError(f"{arm}: {metric} is {values.tolist()}; only finite numbers can be compared")
+        if contender != THE_ARM and all(figures == arms[first[0]] for figures in arms.values()):
+            rows[contender] = table[first[0]]
+        else:
+            rows |= {arm if contender == THE_ARM else f"{contender}, {arm}": row for arm, row in table.items()}
     return rows

@@ -1,7 +1,13 @@
-"""A question that two heads answer together: the first decides and, unless its class settles it, the second."""
+"""How well do two heads answer the question of a third? For one recipe, mpnet-topics, and for whoever copies it.
+
+"positive, a technical complaint or another one" can be learnt as one head with three classes, or be read off two heads:
+is it a complaint, and of which kind? `topic = ["sentiment", "complaint"]` under `[two_stage]` reports the second beside
+the first.
+"""
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,38 +16,44 @@ from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.trainer import TokenisedRows, predict
 
-
-def check_two_stage(classes: Mapping[str, tuple[str, ...]], head: str, first: str, then: str) -> None:
-    """`InputError` unless every class of `head` is one of `first` or of `then`, and `then` is asked at all."""
-    for name in (head, first, then):
-        if name not in classes:
-            raise InputError(f"two_stage: there is no head {name!r}: there is {', '.join(classes)}")
-    settled, asked = set(classes[first]) & set(classes[head]), set(classes[then])
-    if settled & asked or settled | asked != set(classes[head]) or settled in (set(), set(classes[first])):
-        raise InputError(
-            f"two_stage: classes of {head} must be those of {then} and some of {first}, none of both: "
-            f"{', '.join(classes[head])} of {', '.join(classes[first])} and {', '.join(classes[then])}"
-        )
+Pairs = Mapping[str, Any]  # head -> [first, then], once `check_pairs` has seen them
 
 
-def two_stage_report(
-    model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray, head: str, first: str, then: str
-) -> Report:
-    """How well two heads answer the question of a third: `first` decides and, unless its class settles it, `then`.
+def check_pairs(pairs: Pairs) -> None:
+    """`InputError` unless each head has two others to answer in its place."""
+    for head, pair in pairs.items():
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise InputError(f"two_stage.{head}: expected two heads, as in ['sentiment', 'complaint'], not {pair!r}")
 
-    `vectors` (N, D) are the encoder's of the rows.
-    A class of `first` that is a class of `head` as well settles it ("positive"); else the answer is `then`'s ("a
-    technical complaint"). There is no loss.
+
+def check_two_stage(pairs: Pairs, classes: Mapping[str, tuple[str, ...]]) -> None:
+    """`InputError` unless every class of a head is one of `first` or of `then`, and `then` is asked at all."""
+    for head, (first, then) in pairs.items():
+        for name in (head, first, then):
+            if name not in classes:
+                raise InputError(f"two_stage: there is no head {name!r}: there is {', '.join(classes)}")
+        settled, asked = set(classes[first]) & set(classes[head]), set(classes[then])
+        if settled & asked or settled | asked != set(classes[head]) or settled in (set(), set(classes[first])):
+            raise InputError(
+                f"two_stage: classes of {head} must be those of {then} and some of {first}, none of both: "
+                f"{', '.join(classes[head])} of {', '.join(classes[first])} and {', '.join(classes[then])}"
+            )
+
+
+def two_stage_reports(
+    pairs: Pairs, model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray
+) -> dict[str, Report]:
+    """For each head of `pairs`, the report of two others: `first` decides, unless its class leaves it to `then`.
+
+    A class of `first` that is a class of the head as well settles it ("positive"); otherwise the answer is that of
+    `then` ("technical"). `vectors` (N, D) are the encoder's of the rows. There is no loss.
     """
-    names = model.classes
-    kept = rows.labels[head] >= 0
-    logits = predict(model, rows.sequences, vectors)
-    answers = {name: logits[name][kept].argmax(axis=1) for name in (first, then)}
-    predicted = np.array(
-        [
-            names[head].index(names[first][one] if names[first][one] in names[head] else names[then][two])
-            for one, two in zip(answers[first], answers[then], strict=True)
-        ],
-        dtype=np.int64,
-    )
-    return Report(names[head], confusion_matrix(rows.labels[head][kept], predicted, len(names[head])), math.nan)
+    logits, reports = predict(model, rows.sequences, vectors) if pairs else {}, {}
+    for head, (first, then) in pairs.items():
+        kept, classes = rows.labels[head] >= 0, model.classes
+        one, two = (np.array(classes[name])[logits[name][kept].argmax(axis=1)] for name in (first, then))
+        chosen = np.where(np.isin(one, classes[head]), one, two)
+        predicted = np.array([classes[head].index(name) for name in chosen], np.int64)
+        confusion = confusion_matrix(rows.labels[head][kept], predicted, len(classes[head]))
+        reports[head] = Report(classes[head], confusion, math.nan)
+    return reports

@@ -49,7 +49,7 @@ def length_batches(
     pad_id: int,
     rng: np.random.Generator | None = None,
 ) -> Iterator[Batch]:
-    """Yield every sequence once, in ceil(N / batch_size) batches of similar length.
+    """Every sequence once, in ceil(N / batch_size) batches of similar length, each padded when it is asked for.
 
     With `rng`: shuffled, sorted by length within windows of 50 batches, then the batches shuffled, all anew at each
     call. Without: sorted by length, for evaluation and encoding; equal lengths keep their order.
@@ -61,17 +61,6 @@ def length_batches(
     for head, values in labels.items():
         if len(values) != len(sequences):
             raise ValueError(f"{len(values)} labels of {head} for {len(sequences)} sequences")
-    return _batches(sequences, labels, batch_size, pad_id, rng)
-
-
-def _batches(
-    sequences: Sequence[Sequence[int] | np.ndarray],
-    labels: Mapping[str, np.ndarray],
-    batch_size: int,
-    pad_id: int,
-    rng: np.random.Generator | None,
-) -> Iterator[Batch]:
-    """The generator of `length_batches`, apart so that a bad argument raises at the call, not at the first batch."""
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     order = np.arange(len(sequences)) if rng is None else rng.permutation(len(sequences))
     window = max(1, len(order)) if rng is None else WINDOW * batch_size
@@ -81,9 +70,12 @@ def _batches(
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     if rng is not None:
         rng.shuffle(batches)
-    for rows in batches:
+
+    def batch(rows: np.ndarray) -> Batch:
         ids, attention_mask = pad([sequences[row] for row in rows], pad_id)
-        yield Batch(ids, attention_mask, {head: values[rows] for head, values in labels.items()}, rows)
+        return Batch(ids, attention_mask, {head: values[rows] for head, values in labels.items()}, rows)
+
+    return map(batch, batches)
 
 
 def padding_waste(batches: Iterable[Batch]) -> float:

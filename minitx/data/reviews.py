@@ -2,18 +2,17 @@
 
 import os
 import re
-from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from minitx.data.csv_files import csv_header, csv_records
+from minitx.data.csv_files import Audit, read_table
 from minitx.data.rules import NO_LABEL, TextRule
 from minitx.data.split import LabelledTexts, check_classes, group_rows, normalise
 from minitx.errors import InputError
-from minitx.system import PathLike, open_text
+from minitx.system import PathLike
 
 
 @dataclass(frozen=True)
@@ -33,37 +32,14 @@ class LabelRule:
         if len(self.upper) != len(self.classes) - 1 or list(self.upper) != sorted(set(self.upper)):
             raise InputError(f"rule {self.name}: bounds {self.upper} for {self.classes}; expected one less, ascending")
 
+    def label(self, texts: Sequence[str], values: np.ndarray) -> np.ndarray:
+        """Class numbers (N,) int64 of values (N,); the texts do not count."""
+        return np.searchsorted(self.upper, values, side="left").astype(np.int64)
+
 
 SENTIMENT = LabelRule("sentiment", "score", ("negative", "neutral", "positive"), upper=(2, 3), allowed=range(1, 6))
 ENGAGEMENT = LabelRule("engagement", "thumbsUpCount", ("low", "moderate", "high"), upper=(6, 12))
 REVIEW_RULES = (SENTIMENT, ENGAGEMENT)
-
-
-@dataclass
-class Audit:
-    """What became of every row: read == kept + sum(dropped.values())."""
-
-    source: str
-    read: int
-    kept: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows; a row counts under its first reason only
-    unlabelled: dict[str, int] = field(default_factory=dict)  # head -> kept rows that have no label for it
-
-    def drop(self, keep: np.ndarray, bad: np.ndarray, reason: str) -> None:
-        """Take the `bad` rows out of `keep`, both (N,) bool, in place; count those that were still in it."""
-        count = int(np.count_nonzero(keep & bad))
-        keep &= ~bad
-        if count:
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
-
-    def to_dict(self) -> dict[str, object]:
-        """The same as plain JSON types."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
-        lines += [f"  {count:,} dropped: {reason}" for reason, count in self.dropped.items()]
-        return "\n".join(lines + [f"  {count:,} kept without a label for {h}" for h, count in self.unlabelled.items()])
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -74,8 +50,7 @@ def read_reviews(path: PathLike, rules: Sequence[LabelRule | TextRule] = REVIEW_
 
     Raises InputError for a file that cannot be used; single rows that cannot be used are dropped and counted.
     """
-    columns = (rule.column if isinstance(rule, LabelRule) else SENTIMENT.column for rule in rules)
-    frame, audit = _read_table(path, ["content", *columns], optional=["reviewId"])
+    frame, audit = read_table(path, ["content", *(rule.column for rule in rules)], optional=["reviewId"])
     return label_reviews(frame, rules, audit)
 
 
@@ -90,14 +65,10 @@ def label_reviews(
     audit = audit or Audit("frame", read=len(frame))
     keep = np.ones(len(frame), dtype=bool)
     _drop_blank(frame["content"], keep, audit, "content missing or blank")
-    labels = {}
+    texts, labels = [str(text) for text in frame["content"]], {}
     for rule in rules:
-        if isinstance(rule, LabelRule):
-            values = _integers(frame[rule.column], rule.column, rule.allowed, keep, audit)
-            labels[rule.name] = np.searchsorted(rule.upper, values, side="left").astype(np.int64)
-        else:
-            stars = _integers(frame[SENTIMENT.column], SENTIMENT.column, SENTIMENT.allowed, keep, audit)
-            labels[rule.name] = rule.label([str(text) for text in frame["content"]], stars)
+        values = _integers(frame[rule.column], rule.column, rule.allowed, keep, audit)
+        labels[rule.name] = rule.label(texts, values)
     classes = {rule.name: rule.classes for rule in rules}
     return _finish(frame, "content", labels, classes, keep, audit)
 
@@ -114,7 +85,7 @@ def read_labelled(
     if unknown or not label_columns:
         heads = "at least one" if classes is None else ", ".join(classes)
         raise InputError(f"{os.fspath(path)}: labels {', '.join(label_columns) or 'missing'}; expected {heads}")
-    frame, audit = _read_table(path, [text_column, *label_columns.values()], optional=["reviewId"])
+    frame, audit = read_table(path, [text_column, *label_columns.values()], optional=["reviewId"])
     return label_frame(frame, text_column, label_columns, audit, classes=classes)
 
 
@@ -147,36 +118,6 @@ def label_frame(
     if classes is None:
         check_classes(data, audit.source)
     return data, audit
-
-
-def _read_table(path: PathLike, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[pd.DataFrame, Audit]:
-    """Read the named columns of a CSV, each cell a string as written; rows that do not fit the header are counted."""
-    name = os.fspath(path)
-    dropped: Counter[str] = Counter()
-    with open_text(path) as file:
-        records = csv_records(name, file)
-        header = csv_header(name, records)
-        missing = [column for column in dict.fromkeys(needed) if column not in header]
-        if missing:
-            raise InputError(f"{name}: no column {', '.join(missing)}; found {', '.join(header)}")
-        wanted = [column for column in dict.fromkeys([*needed, *optional]) if column in header]
-        doubled = [column for column in wanted if header.count(column) > 1]
-        if doubled:
-            raise InputError(f"{name}: more than one column named {', '.join(doubled)}; names must be unique")
-        cells: dict[str, list[str]] = {column: [] for column in wanted}
-        targets = [(values.append, header.index(column)) for column, values in cells.items()]
-        for row in records:
-            if len(row) == len(header):
-                for append, place in targets:
-                    append(row[place])
-            else:
-                dropped[
-                    "too many fields" if len(row) > len(header) else "too few fields" if row else "bad quoting"
-                ] += 1
-    read = len(cells[needed[0]]) + sum(dropped.values())
-    if not read:
-        raise InputError(f"{name}: a header but no rows")
-    return pd.DataFrame(cells, dtype=object), Audit(name, read, dropped=dict(dropped))
 
 
 # --- cleaning and labelling ------------------------------------------------------------------------------------------

@@ -4,22 +4,24 @@ Such labels say what the rule says and no more: a model that predicts them has l
 carry more than the words it looks for.
 """
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from minitx.errors import InputError
+from minitx.errors import InputError, suggestion
 
-NO_LABEL = -100  # what a loss and a report pass over
+NO_LABEL = -100  # losses and reports skip it
 
 
 @dataclass(frozen=True)
 class TextRule:
-    """A head whose classes are tried in order; the first whose test a review passes is its label, none is no label."""
+    """A head whose classes are tried in order: the label is the first whose test a review passes, if there is one."""
+
+    column: ClassVar[str] = "score"  # the column it reads beside the text, and the values it accepts there
+    allowed: ClassVar[range] = range(1, 6)
 
     name: str
     classes: tuple[str, ...]
@@ -71,10 +73,7 @@ def _read_test(
         raise InputError(f"{where}: expected a test such as {{ score = [1, 2], words = 'technical' }}, not {test!r}")
     for key in test:
         if key not in ("score", "words"):
-            near = difflib.get_close_matches(key, ("score", "words"), n=1)
-            raise InputError(
-                f"{where}: unknown key {key!r}; {f'did you mean {near[0]}?' if near else 'score or words'}"
-            )
+            raise InputError(f"{where}: unknown key {key!r}; {suggestion(key, ('score', 'words'))}")
     scores, name = test.get("score", []), test.get("words")
     if not isinstance(scores, list) or not all(type(s) is int and 1 <= s <= 5 for s in scores):
         raise InputError(f"{where}: score is {scores!r}; expected a list of stars, 1 to 5")

@@ -1,7 +1,7 @@
 """What can one train on without a download? Synthetic reviews of an app that does not exist, shaped like a real export.
 
 A review is written for its stars: clauses (aspect x opinion x intensity x negation), perhaps a story or a wish, then
-typos, emoji and shouting. What can be learnt from them, and what cannot, is known because it is written here:
+typos, emoji and shouting. The words are in synthetic_reviews.toml. So it is known what can be learnt, and what cannot:
 
 - sentiment: "not bad" is praise, and "bad, but good" depends on the order, so counting words is not quite enough;
 - engagement: stories are found helpful, wishes somewhat, complaints a little; the rest is heavy-tailed luck;
@@ -10,7 +10,9 @@ typos, emoji and shouting. What can be learnt from them, and what cannot, is kno
   macro-F1 for engagement (always "low": 0.31).
 """
 
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,86 +21,15 @@ from minitx.errors import InputError
 
 SYNTHETIC_NAME = "synthetic reviews"  # every place that prints a result on them says so
 LABEL_NOISE = 0.06
-
 STARS = {1: 0.34, 2: 0.10, 3: 0.12, 4: 0.12, 5: 0.32}  # the share of each
-
-
-def _any_of(options: str) -> tuple[str, ...]:
-    return tuple(options.split("|"))
-
-
-ASPECTS = _any_of(
-    "the app|the new version|the search|offline mode|the widget|dark mode|the calendar|the map|the sync|the login|"
-    "the chat|the player|the alarm|the price|the free plan|customer support|the layout|the backup|the font|the tutorial"
-)
-ADJECTIVES = {
-    "good": _any_of(
-        "great|smooth|reliable|fast|brilliant|lovely|clear|handy|polished|stable|superb|fantastic|excellent|pleasant"
-    ),
-    "bad": _any_of(
-        "slow|broken|clumsy|buggy|useless|confusing|terrible|unreliable|ugly|laggy|annoying|dreadful|messy|awful"
-    ),
-    "mixed": _any_of("okay|average|acceptable|so-so|ordinary|passable|middling|bearable|half finished|hit and miss"),
-}
-DEEDS = {
-    "good": _any_of(
-        "never crashes|saves me an hour a week|just works|opens in a second|keeps getting better|does not lag|"
-        "makes my day easier|never let me down|is worth every cent|has no bugs at all"
-    ),
-    "bad": _any_of(
-        "crashes all the time|drains my battery|forgets my settings|does not open|keeps getting worse|never works|"
-        "wastes my time|let me down again|is not worth a cent|has more bugs than features"
-    ),
-    "mixed": _any_of(
-        "works most days|does what it says and no more|could be better and could be worse|still needs time|"
-        "has good days and bad days|is neither good nor bad"
-    ),
-}
-FEELINGS = {
-    "good": _any_of("i love {}|i really enjoy {}|thumbs up for {}|big fan of {}|can not live without {}"),
-    "bad": _any_of("i hate {}|i am sick of {}|shame about {}|so tired of {}|can not stand {}"),
-    "mixed": _any_of("not sure about {}|no strong feelings on {}|i can live with {}|still on the fence about {}"),
-}
-VERDICTS = {
-    "good": _any_of("recommended|five stars|would install it again|thank you|keep it up|well done"),
-    "bad": _any_of("uninstalled|avoid it|want my money back|do not bother|one star is too many|very disappointed"),
-    "mixed": _any_of("three stars for now|it is alright|might change my rating|we will see|fair enough"),
-}
-ONE_LINERS = {
-    "good": _any_of("good|Good|great|nice|love it|best app|very good|super|perfect|👍|amazing app|not bad at all|cool"),
-    "bad": _any_of("bad|Bad|worst|hate it|trash|not good|very bad|useless|👎|waste of time|does not work|rubbish"),
-    "mixed": _any_of("ok|ok app|average|not bad not good|it is fine|so so|meh|decent i guess|None|NA"),
-}
-ENDINGS = _any_of("|!| app|.|!!| i think")
-INTENSITIES = _any_of("|very |really |so |quite |a bit |pretty |absolutely |surprisingly ")
-NEGATIONS = _any_of("is not {}|is never {}|is anything but {}|is not {} at all|was never {}")
-EMOJI = {"good": _any_of("👍|😍|🎉|❤️|😊"), "bad": _any_of("👎|😡|😤|💔|🙄"), "mixed": _any_of("😐|🤷|🤔")}
-STORY_STARTS = _any_of(
-    "last sunday|yesterday|after the update|on my way to work|since march|two weeks ago|this morning"
-)
-STORY_EVENTS = _any_of(
-    "i lost three months of notes|it charged my card twice|it signed me out on all my devices|it ate my data plan|"
-    "my photo album vanished|it asked for a password i never had|it deleted my shopping list|it sent forty texts"
-)
-STORY_ENDS = _any_of(
-    "and support took nine days to answer|and nobody could tell me why|so i had to start from nothing|"
-    "and i missed my train|and the help page is empty|so my family is back to paper|and reinstalling changed nothing"
-)
-WISHES = _any_of(
-    "please add {}|please bring back {}|it would be nice to have {}|when will we get {}|the only thing missing is {}"
-)
-FEATURES = _any_of(
-    "a dark theme|tablet support|an export button|folders|shared lists|a bigger font|an undo button|keyboard shortcuts"
-)
-STORY_CHANCE = {"good": 0.03, "mixed": 0.10, "bad": 0.18}
-WISH_CHANCE = {"good": 0.12, "mixed": 0.25, "bad": 0.15}
+WORD_LISTS = Path(__file__).parent / "synthetic_reviews.toml"
 
 
 class _Writer:
     """Writes one review after another from one generator."""
 
     def __init__(self, rng: np.random.Generator):
-        self.rng = rng
+        self.rng, self.words = rng, tomllib.loads(WORD_LISTS.read_text(encoding="utf-8"))
 
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
@@ -106,25 +37,29 @@ class _Writer:
     def pick(self, options: Sequence[str]) -> str:
         return options[int(self.rng.integers(len(options)))]
 
+    def word(self, kind: str, tone: str = "") -> str:
+        """A word of this kind; where the kind has a list for each tone ("good", "bad", "mixed"), say which."""
+        return self.pick((self.words[tone] if tone else self.words)[kind])
+
     def clause(self, tone: str) -> str:
         """One opinion on one aspect; some say it by denying the opposite."""
-        aspect, form = self.pick(ASPECTS), self.rng.random()
+        aspect, form = self.word("aspects"), self.rng.random()
         if form < 0.15 and tone != "mixed":
             opposite = "bad" if tone == "good" else "good"
-            return f"{aspect} {self.pick(NEGATIONS).format(self.pick(ADJECTIVES[opposite]))}"
+            return f"{aspect} {self.word('negations').format(self.word('adjectives', opposite))}"
         if form < 0.45:
-            return f"{aspect} {self.pick(DEEDS[tone])}"
+            return f"{aspect} {self.word('deeds', tone)}"
         if form < 0.6:
-            return self.pick(FEELINGS[tone]).format(aspect)
-        return f"{aspect} is {self.pick(INTENSITIES)}{self.pick(ADJECTIVES[tone])}"
+            return self.word("feelings", tone).format(aspect)
+        return f"{aspect} is {self.word('intensities')}{self.word('adjectives', tone)}"
 
     def review(self, stars: int) -> tuple[str, float]:
         """A text for so many stars, and the logarithm of the thumbs-up it may expect."""
         tone = "good" if stars > 3 else "bad" if stars < 3 else "mixed"
         if self.chance(0.1):
-            return self.pick(ONE_LINERS[tone]), -1.5
+            return self.word("one_liners", tone), -1.5
         if self.chance(0.1):
-            return f"{self.pick(INTENSITIES)}{self.pick(ADJECTIVES[tone])}{self.pick(ENDINGS)}", -1.5
+            return f"{self.word('intensities')}{self.word('adjectives', tone)}{self.word('endings')}", -1.5
         clauses = [self.clause(tone) for _ in range(min(1 + self.rng.geometric(0.5), 6))]
         if self.chance(0.004):
             clauses += [self.clause(tone) for _ in range(self.rng.integers(40, 90))]
@@ -134,14 +69,14 @@ class _Writer:
             clauses[0] = f"{self.clause(first)} but {self.clause(second)}"
         elif self.chance(0.35 if stars in (2, 4) else 0.08):  # what follows the "but" decides
             clauses[0] = f"{self.clause('bad' if tone == 'good' else 'good')} but {clauses[0]}"
-        if self.chance(STORY_CHANCE[tone]):
-            clauses.append(f"{self.pick(STORY_STARTS)} {self.pick(STORY_EVENTS)} {self.pick(STORY_ENDS)}")
+        if self.chance(self.words[tone]["story_chance"]):
+            clauses.append(f"{self.word('story_starts')} {self.word('story_events')} {self.word('story_ends')}")
             interest += 4.7
-        elif self.chance(WISH_CHANCE[tone]):
-            clauses.append(self.pick(WISHES).format(self.pick(FEATURES)))
+        elif self.chance(self.words[tone]["wish_chance"]):
+            clauses.append(self.word("wishes").format(self.word("features")))
             interest += 3.1
         if self.chance(0.4):
-            clauses.append(self.pick(VERDICTS[tone]))
+            clauses.append(self.word("verdicts", tone))
         return self.punctuate(clauses, tone), interest
 
     def punctuate(self, clauses: list[str], tone: str) -> str:
@@ -150,7 +85,7 @@ class _Writer:
             clause if sloppy else clause[0].upper() + clause[1:] for clause in clauses
         )
         if self.chance(0.15):
-            text += " " + self.pick(EMOJI[tone]) * int(self.rng.integers(1, 4))
+            text += " " + self.word("emoji", tone) * int(self.rng.integers(1, 4))
         elif not sloppy:
             text += self.pick((".", "!"))
         if self.chance(0.04):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from minitx.data.csv_files import csv_header, csv_records
+from minitx.data.csv_files import csv_rows, find_columns
 from minitx.errors import InputError
 from minitx.system import PathLike, open_text
 
@@ -13,7 +13,7 @@ def stream_texts(path: PathLike, text_column: str | None = None) -> Iterator[str
     """Every line of a .txt, or one column (by default `content`, else `text`) of a .csv, holding one row at a time.
 
     Nothing is dropped, so that text i stays row i; blank texts stay as they are. `InputError` for a file that cannot be
-    used, once what is wrong is reached: a ragged row, or what is not UTF-8.
+    used; a ragged row, or one that is not UTF-8, raises it when reading gets there.
     """
     name, suffix = os.fspath(path), Path(path).suffix.lower()
     if suffix not in (".txt", ".csv") or (suffix == ".txt" and text_column is not None):
@@ -25,18 +25,13 @@ def stream_texts(path: PathLike, text_column: str | None = None) -> Iterator[str
                 count += 1
                 yield line.rstrip("\r\n")
         else:
-            records = csv_records(name, file)
-            header = csv_header(name, records)
+            header, rows = csv_rows(name, file)
             column = text_column or ("text" if "text" in header and "content" not in header else "content")
-            if header.count(column) != 1:
-                found = "no column" if column not in header else "more than one column"
-                raise InputError(f"{name}: {found} {column}; found {', '.join(header)}")
-            place = header.index(column)
-            for row in records:
+            (place,) = find_columns(name, header, [column])
+            for row, fault in rows:
                 count += 1
-                if len(row) != len(header):
-                    fault = "too many fields" if len(row) > len(header) else "too few fields" if row else "bad quoting"
-                    raise InputError(f"{name}: row {count:,} has {fault}; every row needs as many as the header")
+                if fault:
+                    raise InputError(f"{name}: row {count:,} has {fault}; expected {len(header)}, as in the header")
                 yield row[place]
     if not count:
         raise InputError(f"{name}: empty file; expected one text a line" if suffix == ".txt" else f"{name}: no rows")

@@ -1,8 +1,8 @@
-"""What has a test split seen before? Texts and reviews that stand in the training rows as well, and near duplicates.
+"""What does a test split share with the training rows? Texts, reviewIds, and texts that are nearly the same.
 
-`split` keeps equal texts and shared reviewIds on one side; for parts that come from elsewhere, nobody did. A near
-duplicate ("great app, love it so much" and "great app, love it so so much") is no fault of a split, but its prediction
-is memory too, so it is counted.
+`split` keeps equal texts and shared reviewIds on one side; parts that come from elsewhere may share them. A near
+duplicate ("great app, love it so much" and "great app, love it so so much") is not a fault of the split, but predicting
+it is a matter of memory too, so near duplicates are counted.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ class LeakageReport:
 
 
 def leakage_report(train: LabelledTexts, test: LabelledTexts) -> LeakageReport:
-    """Find the rows of `test` that stand in `train` too: the same text, the same reviewId, or a near duplicate.
+    """Find the rows of `test` that are in `train` too: the same text, the same reviewId, or a near duplicate.
 
     * same text: equal after `normalise`;
     * same reviewId: equal ids, where both have one;

@@ -27,7 +27,7 @@ class Average(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """How one head did on one set of rows; with no rows at all, its figures are NaN."""
+    """How one head did on one set of rows; without a labelled row every figure is NaN: n/a in text, null in JSON."""
 
     classes: tuple[str, ...]
     confusion: np.ndarray  # (C, C), row = true, column = predicted
@@ -67,18 +67,22 @@ class Report:
     @property
     def f1(self) -> np.ndarray:
         """(C,) harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); 0 where nothing was found."""
-        return np.nan_to_num(_ratio(2 * np.diag(self.confusion), self.confusion.sum(axis=0) + self.support))
+        f1 = _ratio(2 * np.diag(self.confusion), self.confusion.sum(axis=0) + self.support)
+        return np.nan_to_num(f1) if self.rows else f1
 
     @property
     def macro(self) -> Average:
         """Means over all C classes, so that small ones count as much as large ones; what is undefined counts as 0."""
-        return Average(*(float(np.nan_to_num(x).mean()) for x in (self.precision, self.recall, self.f1)))
+        return self._average(np.full(len(self.classes), 1 / len(self.classes)))
 
     @property
     def weighted(self) -> Average:
         """Means over the classes by their rows: large ones count for more; what is undefined counts as 0."""
-        share = self.support / max(1, self.rows)
-        return Average(*(float(np.nan_to_num(x) @ share) for x in (self.precision, self.recall, self.f1)))
+        return self._average(self.support / max(1, self.rows))
+
+    def _average(self, shares: np.ndarray) -> Average:
+        figures = (self.precision, self.recall, self.f1)
+        return Average(*(float(np.nan_to_num(x) @ shares) if self.rows else np.nan for x in figures))
 
     @property
     def macro_f1(self) -> float:
@@ -118,20 +122,20 @@ class Report:
         """Everything, as plain numbers for JSON; undefined ones are null."""
         columns = zip(self.precision, self.recall, self.f1, self.support, strict=True)
         per_class = {
-            name: {"precision": _number(p), "recall": _number(r), "f1": float(f1), "support": int(support)}
+            name: {"precision": _number(p), "recall": _number(r), "f1": _number(f1), "support": int(support)}
             for name, (p, r, f1, support) in zip(self.classes, columns, strict=True)
         }
         return {
             "rows": self.rows,
-            "loss": _number(self.loss),
+            "loss": _number(self.loss) if self.rows else None,
             "accuracy": _number(self.accuracy),
             "balanced_accuracy": _number(self.balanced_accuracy),
-            "macro_f1": self.macro_f1,
+            "macro_f1": _number(self.macro_f1),
             "majority_accuracy": _number(self.majority),
             "majority_balanced_accuracy": _number(self.majority_balanced_accuracy),
             "majority_macro_f1": _number(self.majority_macro_f1),
-            "macro": self.macro._asdict(),
-            "weighted": self.weighted._asdict(),
+            "macro": {name: _number(value) for name, value in self.macro._asdict().items()},
+            "weighted": {name: _number(value) for name, value in self.weighted._asdict().items()},
             "undefined": self.undefined,
             "classes": per_class,
             "confusion": self.confusion.tolist(),
@@ -139,7 +143,8 @@ class Report:
         }
 
     def __str__(self) -> str:
-        return f"{self.per_class()}\n\n{self.beside()}"
+        tables = f"{self.per_class()}\n\n{self.beside()}"
+        return tables if self.rows else f"no row has a label for this head: nothing was measured\n{tables}"
 
     def per_class(self) -> str:
         """The table of classes and their averages."""
@@ -148,7 +153,7 @@ class Report:
         for name, *figures, support in zip(
             self.classes, self.precision, self.recall, self.f1, self.support, strict=True
         ):
-            note = f"  {self.undefined[name]}; counts as 0" if name in self.undefined else ""
+            note = f"  {self.undefined[name]}; counts as 0" if self.rows and name in self.undefined else ""
             lines.append(f"{name:{width}}  {_row(figures, (9, 6, 6))}  {support:6,}{note}")
         for name, average in (("macro average", self.macro), ("weighted average", self.weighted)):
             lines.append(f"{name:{width}}  {_row(average, (9, 6, 6))}  {self.rows:6,}")
@@ -182,6 +187,13 @@ def report_probabilities(
     confidence = np.maximum(probabilities[np.arange(len(target)), target], np.finfo(probabilities.dtype).tiny)
     loss = float(-np.log(confidence).mean()) if len(target) else np.nan
     return Report(classes, confusion_matrix(target, probabilities.argmax(axis=1), len(classes)), loss, bag_of_words)
+
+
+def report_heads(
+    labels: Mapping[str, np.ndarray], probabilities: Mapping[str, np.ndarray], classes: Mapping[str, tuple[str, ...]]
+) -> dict[str, Report]:
+    """`report_probabilities` for each head: `labels` head -> (N,), `probabilities` head -> (N, C)."""
+    return {head: report_probabilities(labels[head], probabilities[head], names) for head, names in classes.items()}
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """How sure is a mean of a few runs? Student's t, for intervals of means and of paired differences.
 
-Runs that differ in their seed alone scatter by a point or two, which is more than most ideas bring. So no difference
-is believed here unless its 95 % interval leaves out 0.
+Runs that differ only in their seed scatter by a point or two, which is more than most ideas gain. So no difference is
+believed here unless its 95 % interval excludes 0.
 """
 
 import math
@@ -23,7 +23,7 @@ class Interval(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Of a difference: "higher", "lower", or "no verdict" where the interval holds 0."""
+        """Of a difference: "higher", "lower", or "no verdict" if the interval contains 0."""
         return "higher" if self.low > 0 else "lower" if self.high < 0 else "no verdict"
 
 
@@ -38,6 +38,19 @@ def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = CONF
         raise ValueError(f"an interval needs at least 2 values, not {len(x)}")
     half = student_t_quantile((1 + confidence) / 2, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x))
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share, such as an accuracy, were n rows like these drawn anew; (NaN, NaN) if n is 0.
+
+    With p = successes / n and z = 1.96, the normal distribution's quantile: (p + z²/2n ± z √(p (1 - p)/n + z²/4n²)) /
+    (1 + z²/n). Unlike p ± z √(p (1 - p)/n) it never leaves 0 to 1 and is not of length 0 at either end. Wilson 1927.
+    """
+    if not n:
+        return math.nan, math.nan
+    p, z = successes / n, 1.96
+    centre, spread = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
 
 
 def student_t_quantile(p: float, degrees: int) -> float:

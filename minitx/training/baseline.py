@@ -7,7 +7,7 @@ few thousand short reviews it is hard to beat. An accuracy that is not printed b
     p = softmax(W x + b),  minimising  mean cross-entropy + ‖W‖² / 2N
 
 Terms are words, single signs and emoji, and pairs of neighbours; df[t] is the number of training texts with term t, and
-terms of a single training text are left out, unless all are such. Salton & Buckley 1988. The tests compare it with
+terms that occur in a single training text are left out, unless all do. Salton & Buckley 1988. The tests compare it with
 scikit-learn's `TfidfVectorizer(binary=True, ngram_range=(1, 2), min_df=2, token_pattern=TERM)` and
 `LogisticRegression()`. (For two classes scikit-learn keeps one vector of weights, minitx two; its `C=2` is the same.)
 """
@@ -33,7 +33,7 @@ from minitx.autograd.tensor import Tensor
 from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.evaluation.leakage import fingerprints
-from minitx.evaluation.metrics import Report, report_probabilities
+from minitx.evaluation.metrics import Report, report_heads
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module
 from minitx.training.optim import Adam
@@ -56,7 +56,7 @@ class SparseRows(NamedTuple):
 def sparse_linear(x: SparseRows, w: Tensor, b: Tensor) -> Tensor:
     """y = x wᵀ + b for a sparse x (N, V), with w (C, V), b (C,) -> (N, C). Torch: `functional.embedding_bag`.
 
-    Fused for scatter: of the N x V products it takes the few that are not 0. `np.bincount` sums them by row and, in
+    Fused for scatter: of the N x V products it computes the few that are not 0. `np.bincount` sums them by row and, in
     the gradient, by column.
     """
     # y[n, c] = sum_t x[n, t] w[c, t] + b[c] ;  dw[c, t] = sum_n dy[n, c] x[n, t] ;  db = 1ᵀ dy
@@ -91,7 +91,7 @@ class BagOfWords(Module):
     Args:
         idf: term -> its weight.
         classes: head -> names of its classes.
-        trained_on: `fingerprints` of the training texts, by which `knows` tells them from new ones.
+        trained_on: `fingerprints` of the training texts, with which `knows` recognises them.
     """
 
     def __init__(self, idf: Mapping[str, float], classes: Mapping[str, Sequence[str]], trained_on: np.ndarray) -> None:
@@ -105,7 +105,7 @@ class BagOfWords(Module):
             parameter.data[...] = 0
 
     def vectorise(self, texts: Sequence[str]) -> SparseRows:
-        """TF-IDF of each text, scaled to length 1: (N, V) float32. Terms that training did not know are passed over."""
+        """TF-IDF of each text, scaled to length 1: (N, V) float32. Terms unknown to training are skipped."""
         known = [[self.columns[term] for term in terms_of(text) if term in self.columns] for text in texts]
         rows = np.repeat(np.arange(len(texts)), [len(columns) for columns in known])
         columns = np.array([column for row in known for column in row], dtype=np.int64)
@@ -153,11 +153,7 @@ class BagOfWords(Module):
 
     def evaluate(self, data: LabelledTexts) -> dict[str, Report]:
         """A report for each head."""
-        probabilities = self.predict_proba(data.texts)
-        return {
-            head: report_probabilities(data.labels[head], probabilities[head], classes)
-            for head, classes in self.classes.items()
-        }
+        return report_heads(data.labels, self.predict_proba(data.texts), self.classes)
 
     def beside(self, reports: Mapping[str, Report], data: LabelledTexts) -> dict[str, Report]:
         """A model's reports on `data`, each with that of this bag of words on the same rows."""
@@ -165,7 +161,7 @@ class BagOfWords(Module):
         return {head: dataclasses.replace(report, bag_of_words=own[head]) for head, report in reports.items()}
 
     def knows(self, texts: Sequence[str]) -> np.ndarray:
-        """(N,) bool: which of the texts stand in the training rows, but for case and punctuation."""
+        """(N,) bool: which of the texts are in the training rows, apart from case and punctuation."""
         return np.isin(fingerprints(texts), self.trained_on)
 
     def save(self, path: Path) -> None:

@@ -1,0 +1,144 @@
+"""The mistakes of a model as one self-contained HTML page: `minitx evaluate --errors PAGE.html`.
+
+What is on it is found by `mistakes`; the markup stands in templates/. The page loads nothing and runs no script; texts
+are escaped, since a review may hold any markup. Blue and orange can be told apart with every common kind of colour
+vision, and whatever a colour says stands beside it in words.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import pandas as pd
+
+from minitx.app.mistakes import Mistake, Piece, Slice, length_slices, worst_mistakes
+from minitx.data.split import LabelledTexts
+from minitx.evaluation.metrics import Report
+from minitx.evaluation.statistics import wilson_interval
+from minitx.models.multitask import MultiTaskModel
+from minitx.training.baseline import BagOfWords
+
+TEMPLATES = Path(__file__).parent / "templates"
+NAMED = 4  # tokens that are named below a mistake, for and against
+
+
+class Html(str):
+    """Markup, as opposed to a text that has to be escaped."""
+
+
+def write_mistakes_page(
+    path: Path,
+    source: str,
+    model: MultiTaskModel,
+    data: LabelledTexts,
+    probabilities: Mapping[str, np.ndarray],
+    reports: Mapping[str, Report],
+    bag_of_words: BagOfWords | None = None,
+    known: int = 0,
+) -> None:
+    """Write the page for `data`, of which the model gives `probabilities`, head -> (N, C), and the `reports`.
+
+    `source` is what the page calls the data. `known` rows have a text that is in the training rows, as counted by
+    `BagOfWords.knows`.
+    """
+    beside = bag_of_words.predict_proba(data.texts) if bag_of_words else {}
+    sections = []
+    for head, report in reports.items():
+        slices = length_slices(data, head, probabilities[head], beside.get(head))
+        sections.append(_section(head, report, slices, worst_mistakes(model, data, head, probabilities[head])))
+    memory = f", of which {known:,} have a text that is in the training rows: there the figures measure memory"
+    page = _fill(
+        "mistakes",
+        source=source,
+        rows=f"{len(data):,}",
+        memory=memory if known else "",
+        sections=Html("\n".join(sections)),
+    )
+    path.write_text(page, encoding="utf-8", newline="\n")
+
+
+def _section(head: str, report: Report, slices: Sequence[Slice], mistakes: Sequence[Mistake]) -> Html:
+    classes = [_printable(name) for name in report.classes]
+    lengths = [f"{s.first:,}" if s.first == s.last else f"{s.first:,} to {s.last:,}" for s in slices]
+    figures = {"precision": report.precision, "recall": report.recall, "F1": report.f1, "rows": report.support}
+    return _fill(
+        "mistakes_head",
+        head=head,
+        contenders=_table(pd.DataFrame(report.contenders()).T),
+        per_class=_table(pd.DataFrame(figures, classes)),
+        undefined="; ".join(f"{name}: {what}" for name, what in report.undefined.items()),
+        confusion=_table(pd.DataFrame(report.confusion, classes, classes)),
+        by_length=_table(pd.DataFrame([_slice_row(part) for part in slices], lengths)),
+        wrong=f"{report.rows - int(np.trace(report.confusion)):,}",
+        shown=f"{len(mistakes)}",
+        mistakes=Html("\n".join(map(_article, mistakes))),
+    )
+
+
+def _slice_row(part: Slice) -> dict[str, int | float | str]:
+    report = part.report
+    low, high = wilson_interval(int(np.trace(report.confusion)), report.rows)
+    return {
+        "rows": report.rows,
+        "accuracy": report.accuracy,
+        "95 % interval": f"{low:.3f} to {high:.3f}" if report.rows else "n/a",
+        "bag of words": report.bag_of_words.accuracy if report.bag_of_words else np.nan,
+        "largest class": report.majority,
+        "macro-F1": report.macro_f1,
+    }
+
+
+def _article(mistake: Mistake) -> Html:
+    strongest = max((abs(piece.contribution or 0.0) for piece in mistake.pieces), default=0.0) or 1.0
+    return _fill(
+        "mistakes_text",
+        row=f"{mistake.row + 1:,}",
+        copies=f" and {mistake.copies:,} more with this text" if mistake.copies else "",
+        true=mistake.true,
+        true_probability=f"{mistake.true_probability:.2f}",
+        predicted=mistake.predicted,
+        confidence=f"{mistake.confidence:.2f}",
+        text=Html("".join(_marked(piece, strongest) for piece in mistake.pieces)),
+        strongest_for=_strongest(mistake.pieces, 1),
+        strongest_against=_strongest(mistake.pieces, -1),
+        special=f"{mistake.special:+.2f}",
+    )
+
+
+def _marked(piece: Piece, strongest: float) -> str:
+    """The text of a piece, on a colour as deep as its contribution is beside the `strongest` of the text."""
+    if piece.contribution is None:
+        return _escaped(piece.text)
+    side, depth = "for" if piece.contribution > 0 else "against", 0.6 * abs(piece.contribution) / strongest
+    style = f"background:rgb(var(--{side}) / {depth:.2f})"
+    return f'<span class="{side}" style="{style}" title="{piece.contribution:+.3f}">{_escaped(piece.text)}</span>'
+
+
+def _strongest(pieces: Sequence[Piece], sign: int) -> Html:
+    """The tokens with the largest contributions of one sign, in words; ␣ where a token is nothing but white space."""
+    side = sorted((p for p in pieces if sign * (p.contribution or 0.0) > 0), key=lambda p: -abs(p.contribution or 0.0))
+    listed = [f"<code>{_escaped(p.text.strip() or '␣' * len(p.text))}</code> {p.contribution:+.2f}" for p in side]
+    return Html(", ".join(listed[:NAMED]) or "nothing")
+
+
+def _table(frame: pd.DataFrame) -> Html:
+    """A table whose row names are headings; numbers with three digits, n/a for what is undefined."""
+    with pd.option_context("display.max_colwidth", None):  # which would cut long names
+        return Html(frame.to_html(border=0, na_rep="n/a", float_format="{:.3f}".format))
+
+
+def _fill(template: str, **values: str) -> Html:
+    """A template with its blanks filled in: `Html` as it stands, any other text escaped."""
+    safe = {name: value if isinstance(value, Html) else _escaped(value) for name, value in values.items()}
+    return Html(Template((TEMPLATES / f"{template}.html").read_text(encoding="utf-8")).substitute(safe))
+
+
+def _escaped(text: str) -> str:
+    return escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """Without the control characters that HTML forbids."""
+    return "".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
