@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.torch_twin import TorchMultiTask
-from minitx.data.batches import Batch, length_batches, pad, padding_waste
+from minitx.data.batches import Batch, TokenisedRows, length_batches, pad, padding_waste
 from minitx.data.reviews import read_reviews
 from minitx.data.split import split
 from minitx.models.config import EncoderConfig
@@ -24,7 +24,7 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
 from minitx.training.optim import Adam
-from minitx.training.trainer import TokenisedRows, fit
+from minitx.training.trainer import fit
 
 LENGTH = 128
 

@@ -23,13 +23,13 @@ import transformers
 from torch.nn import functional as TF
 
 from minitx.app.prepare import read_data
-from minitx.data.batches import length_batches
+from minitx.data.batches import TokenisedRows, length_batches
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.freezing import parameter_groups
 from minitx.training.optim import AdamW
-from minitx.training.trainer import TokenisedRows, fit
+from minitx.training.trainer import fit
 
 LR, HEAD_LR, BATCH = 5e-5, 1e-3, 32
 

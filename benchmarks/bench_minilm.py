@@ -20,10 +20,10 @@ from benchmarks.bench_finetune import Twin
 from minitx.app.experiment import train
 from minitx.app.prepare import Job, prepare
 from minitx.app.settings import Experiment, experiment_of, read_recipe
-from minitx.data.batches import Batch, length_batches, pad
+from minitx.data.batches import Batch, TokenisedRows, length_batches, pad
+from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.training.schedules import factor
-from minitx.training.trainer import TokenisedRows, evaluate
 
 
 def random_batches(rows: TokenisedRows, size: int, rng: np.random.Generator) -> list[Batch]:

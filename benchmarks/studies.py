@@ -23,8 +23,8 @@ from minitx.app.experiment import train
 from minitx.app.prepare import Job, prepare
 from minitx.app.settings import Experiment, experiment_of, read_recipe
 from minitx.app.study import Arm, Study
+from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report
-from minitx.training.trainer import evaluate
 
 
 def pretrained(a: argparse.Namespace, **change: object) -> Experiment:

@@ -32,8 +32,9 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.nn.module import Module, Parameter
 from minitx.text.bpe import BPETokenizer
-from minitx.training.freezing import Plan, Stage, parameter_groups
+from minitx.training.freezing import parameter_groups
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
+from minitx.training.plan import Plan, Stage
 from minitx.training.trainable import trainable_report
 
 __all__ = [

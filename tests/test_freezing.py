@@ -12,8 +12,9 @@ from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
-from minitx.training.freezing import Plan, Stage, freeze, layers, parameter_groups, select, trainable_report
+from minitx.training.freezing import freeze, layers, parameter_groups, select, trainable_report
 from minitx.training.optim import AdamW
+from minitx.training.plan import Plan, Stage
 from minitx.training.schedules import factor
 from minitx.training.trainer import Epoch, fit
 

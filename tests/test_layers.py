@@ -171,7 +171,8 @@ def test_block(rng, dtype, activation, norm_first):
 @pytest.mark.parametrize("norm_first", [False, True], ids=["post-norm", "pre-norm"])
 def test_encoder_stack(rng, norm_first):
     """A stack equals torch's, with torch's final norm where the blocks are pre-norm."""
-    ours = TransformerEncoder(3, D, H, F, "gelu", 0.0, norm_first, rng=rng).to(np.float64)
+    blocks = [TransformerBlock(D, H, F, "gelu", 0.0, norm_first, rng=rng) for _ in range(3)]
+    ours = TransformerEncoder(blocks, LayerNorm(D) if norm_first else None).to(np.float64)
     layer = nn.TransformerEncoderLayer(D, H, F, 0.0, "gelu", batch_first=True, norm_first=norm_first)
     norm = nn.LayerNorm(D) if norm_first else None
     theirs = nn.TransformerEncoder(layer, 3, norm, enable_nested_tensor=False)

@@ -14,11 +14,10 @@ from conftest import TINY
 from test_cli import elsewhere, refused, run  # noqa: F401 - a fixture
 
 from minitx.app.settings import RECIPES, Experiment, apply_assignment, experiment_of, read_recipe, recipe_names
-from minitx.app.two_stage import check_two_stage, two_stage_report
 from minitx.data.samples import synthetic_reviews
 from minitx.errors import InputError
 from minitx.training.checkpoint import load_model
-from minitx.training.freezing import Stage
+from minitx.training.plan import Stage
 
 FROM_SCRATCH = ["--set", "pretrained=''", "--set", "train_rows=120", *TINY, "--num-layers", "3"]
 

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from minitx.app.prepare import class_weights, read_data
 from minitx.autograd.tensor import Tensor
-from minitx.data.batches import length_batches
+from minitx.data.batches import TokenisedRows, length_batches
+from minitx.evaluation.evaluate import evaluate
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
@@ -22,7 +23,7 @@ from minitx.nn.layers import Dropout
 from minitx.training.optim import AdamW
 from minitx.training.parallel import DataParallel
 from minitx.training.schedules import with_warmup
-from minitx.training.trainer import TaskGradients, TokenisedRows, _Tally, best_epoch, evaluate, fit
+from minitx.training.trainer import TaskGradients, _Tally, best_epoch, fit
 
 V = 20
 

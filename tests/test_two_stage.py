@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minitx.app.two_stage import check_two_stage, two_stage_reports
+from minitx.data.batches import TokenisedRows
 from minitx.errors import InputError
-from minitx.training.trainer import TokenisedRows
 
 CLASSES = {
     "topic": ("positive", "technical", "other"),

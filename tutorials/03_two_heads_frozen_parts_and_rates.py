@@ -25,7 +25,8 @@ from minitx.data.reviews import label_reviews
 from minitx.data.samples import synthetic_reviews
 from minitx.data.split import split
 from minitx.text.tokenizer import TruncationWarning
-from minitx.training.trainer import TokenisedRows, evaluate
+from minitx.evaluation.evaluate import evaluate
+from minitx.data.batches import TokenisedRows
 
 PICTURE = Path("runs/tutorials/03_two_heads_frozen_parts_and_rates.png")
 threadpool_limits(1)  # matrices as small as these are not worth sharing between threads, which would mostly wait

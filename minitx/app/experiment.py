@@ -13,12 +13,13 @@ from minitx.app.settings import Experiment
 from minitx.app.task_gradients import TaskGradients, task_gradients_picture
 from minitx.app.timeline import timeline
 from minitx.app.two_stage import two_stage_reports
+from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report
 from minitx.system import new_directory, usable_cores, write_json
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, save_model
 from minitx.training.trainable import trainable_report
-from minitx.training.trainer import Callback, Epoch, TrainingSettings, best_epoch, evaluate, fit
+from minitx.training.trainer import Callback, Epoch, TrainingSettings, best_epoch, fit
 
 
 def run(

@@ -10,7 +10,7 @@ import numpy as np
 
 from minitx.app.settings import Experiment
 from minitx.app.two_stage import check_two_stage
-from minitx.data.batches import length_batches, padding_waste
+from minitx.data.batches import TokenisedRows, length_batches, padding_waste
 from minitx.data.reviews import REVIEW_RULES, Audit, label_frame, label_reviews, read_labelled, read_reviews
 from minitx.data.rules import TextRule, read_rules
 from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
@@ -26,10 +26,10 @@ from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import TruncationWarning
-from minitx.training.freezing import Plan, freeze, parameter_groups
+from minitx.training.freezing import freeze, parameter_groups
 from minitx.training.optim import AdamW
+from minitx.training.plan import Plan
 from minitx.training.schedules import factor
-from minitx.training.trainer import TokenisedRows
 
 Log = Callable[[str], None]
 

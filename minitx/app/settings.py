@@ -23,7 +23,7 @@ from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.transformer import ACTIVATIONS
 from minitx.system import open_text
-from minitx.training.freezing import Stage, check_starts
+from minitx.training.plan import Stage, check_starts
 from minitx.training.schedules import SCHEDULES
 
 RECIPES = Path(__file__).parent / "recipes"

@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from minitx.training.freezing import Plan
+from minitx.training.plan import Plan
 
 
 def timeline(plan: Plan, path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from minitx.data.batches import TokenisedRows
 from minitx.errors import InputError
+from minitx.evaluation.evaluate import predict
 from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.models.multitask import MultiTaskModel
-from minitx.training.trainer import TokenisedRows, predict
 
 Pairs = Mapping[str, Any]  # head -> [first, then], once `check_pairs` has seen them
 

@@ -6,6 +6,7 @@ fifths of the work. Batches of similar lengths waste a few per cent.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,13 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+class TokenisedRows(NamedTuple):
+    """Rows ready for batching: tokenised once, batched anew each epoch."""
+
+    sequences: Sequence[Sequence[int]]  # N lists of ids
+    labels: Mapping[str, np.ndarray]  # head -> (N,) int64
 
 
 def pad(sequences: Sequence[Sequence[int] | np.ndarray], pad_id: int) -> tuple[np.ndarray, np.ndarray]:

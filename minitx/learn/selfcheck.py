@@ -271,7 +271,9 @@ LAYERS = [
         "B T 4",
         lambda layer, x, mask: layer(x, mask),
         (ragged_mask,),
-        make=lambda rng: TransformerEncoder(2, 4, 2, 5, norm_first=True, rng=rng),
+        make=lambda rng: TransformerEncoder(
+            [TransformerBlock(4, 2, 5, norm_first=True, rng=rng) for _ in range(2)], LayerNorm(4)
+        ),
     ),
     Case(
         "SentenceEncoder",

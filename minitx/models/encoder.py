@@ -19,7 +19,7 @@ from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.nn.position import LearnedPosition, SinusoidalPosition
 from minitx.nn.relative import RelativePositionBias
-from minitx.nn.transformer import TransformerEncoder
+from minitx.nn.transformer import TransformerBlock, TransformerEncoder
 from minitx.system import new_directory
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import Tokenizer
@@ -55,16 +55,11 @@ class SentenceEncoder(Module):
         self.relative_position = RelativePositionBias(c.relative_buckets, c.num_heads) if c.relative_buckets else None
         self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps)
         self.dropout = Dropout(c.dropout, rng=rng)
+        shape = (c.hidden_size, c.num_heads, c.intermediate_size, c.activation)
+        last = LayerNorm(c.hidden_size, c.layer_norm_eps) if c.norm_first else None
         self.transformer = TransformerEncoder(
-            c.num_layers,
-            c.hidden_size,
-            c.num_heads,
-            c.intermediate_size,
-            c.activation,
-            c.dropout,
-            c.norm_first,
-            c.layer_norm_eps,
-            rng=rng,
+            [TransformerBlock(*shape, c.dropout, c.norm_first, c.layer_norm_eps, rng=rng) for _ in range(c.num_layers)],
+            last,
         )
         self.pooling = Pooling(c.pooling)
         self.normalize = Normalize() if c.normalize else None

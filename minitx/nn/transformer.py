@@ -1,5 +1,7 @@
 """FeedForward, TransformerBlock, TransformerEncoder: (B, T, D) -> (B, T, D)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from minitx.autograd import functional as F
@@ -72,26 +74,13 @@ class TransformerBlock(Module):
 
 
 class TransformerEncoder(Module):
-    """A stack of blocks; after pre-norm ones a last LayerNorm, since nothing has normalised their sum."""
+    """A stack of blocks; after pre-norm ones a last LayerNorm, since nothing has normalised their sum.
 
-    def __init__(
-        self,
-        num_layers: int,
-        dim: int,
-        num_heads: int,
-        hidden: int,
-        activation: str = "gelu",
-        dropout: float = 0.1,
-        norm_first: bool = False,
-        layer_norm_eps: float = 1e-5,
-        *,
-        rng: np.random.Generator,
-    ) -> None:
-        self.blocks = [
-            TransformerBlock(dim, num_heads, hidden, activation, dropout, norm_first, layer_norm_eps, rng=rng)
-            for _ in range(num_layers)
-        ]
-        self.norm = LayerNorm(dim, layer_norm_eps) if norm_first else None
+    Torch: `torch.nn.TransformerEncoder`.
+    """
+
+    def __init__(self, blocks: Sequence[TransformerBlock], norm: LayerNorm | None = None) -> None:
+        self.blocks, self.norm = list(blocks), norm
 
     def forward(self, x: Tensor, attention_mask: np.ndarray | None = None, bias: Tensor | None = None) -> Tensor:
         """x (B, T, D), attention_mask (B, T), bias (H, T, T) for all blocks -> (B, T, D)."""

@@ -11,16 +11,12 @@ freeze that freezes nothing, or a rate that goes nowhere, would otherwise go unn
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from minitx.errors import InputError
 from minitx.models.multitask import MultiTaskModel
-from minitx.nn.module import Parameter
-from minitx.training.groups import Optimizer
-from minitx.training.schedules import LambdaLR
 
 
 def layers(model: MultiTaskModel) -> dict[str, list[str]]:
@@ -113,83 +109,3 @@ def parameter_groups(
             group = {"name": title, "layer": layer, "lr": rate_of[name], "weight_decay": decay, "params": []}
             groups.setdefault((title, rate_of[name], decay), group)["params"].append(parameters[name])
     return list(groups.values())
-
-
-@dataclass(frozen=True)
-class Stage:
-    """From `epoch` on (1.5: the middle of the second), exactly these parts train, at `rate` times their rates.
-
-    Gradual unfreezing is a list of stages whose parts grow from the top: Howard & Ruder 2018, section 3.3.
-    """
-
-    train: tuple[str, ...] = ("everything",)
-    epoch: float = 0.0
-    rate: float = 1.0
-
-
-def check_starts(starts: Sequence[float], epochs: float) -> None:
-    """`InputError` unless stages may begin at the epochs `starts`, of a run of so many epochs."""
-    for number, start in enumerate(starts, start=1):
-        if number == 1 and start != 0:
-            raise InputError(f"stage 1 begins at epoch {start:g}: expected 0")
-        if number > 1 and not starts[number - 2] < start < epochs:
-            raise InputError(
-                f"stage {number} begins at epoch {start:g}: expected after {starts[number - 2]:g} and before the end, "
-                f"{epochs:g}; train for more epochs, or give other stages"
-            )
-
-
-class Plan(LambdaLR):
-    """A schedule that freezes and thaws as well: the rates and the trainable parameters of every step of a run.
-
-    Made before training. `fit` steps through it, and the command line draws what `at()` says: there is one plan.
-    A frozen parameter keeps its bits, and what is frozen when the plan is made stays so, whatever the stages say. The
-    optimizer forgets what it knew of a parameter that is frozen, so that Adam starts afresh on a thawed one.
-
-    Args:
-        model, optimizer: whose flags and rates to set, now and at each `step()`.
-        factor: step -> what every rate is multiplied by (`schedules.factor`).
-        total_steps, steps_per_epoch: of the run.
-        stages: the first at epoch 0, each later one after the one before.
-
-    Raises:
-        InputError: stages out of order or after the end, or a part that names nothing.
-    """
-
-    def __init__(
-        self,
-        model: MultiTaskModel,
-        optimizer: Optimizer,
-        factor: Callable[[int], float],
-        *,
-        total_steps: int,
-        steps_per_epoch: int,
-        stages: Sequence[Stage] = (Stage(),),
-    ) -> None:
-        self.model, self.total_steps, self.steps_per_epoch = model, total_steps, steps_per_epoch
-        self.stages, self.starts = tuple(stages), [round(stage.epoch * steps_per_epoch) for stage in stages]
-        check_starts([start / steps_per_epoch for start in self.starts], total_steps / steps_per_epoch)
-        own = dict(model.named_parameters())
-        self.trains = [{own[n] for n in select(model, stage.train) if own[n].requires_grad} for stage in self.stages]
-        self.own, self.training = list(own.values()), set(own.values())
-        super().__init__(optimizer, factor)
-
-    def at(self, step: int) -> tuple[list[float], set[Parameter]]:
-        """The rate of each group at a step, and the model's parameters that train then."""
-        stage = sum(start <= step for start in self.starts) - 1
-        scale = self.factor(step) * self.stages[stage].rate
-        return [base_lr * scale for base_lr in self.base_lrs], self.trains[stage]
-
-    def step(self) -> None:
-        """Go to the next step: rates, and who trains."""
-        self.last_step += 1
-        rates, training = self.at(self.last_step)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        if training != self.training:
-            self.training = training
-            for parameter in self.own:
-                parameter.requires_grad = parameter in training
-                if not parameter.requires_grad:
-                    parameter.grad = None
-                    self.optimizer.forget(parameter)

@@ -1,19 +1,18 @@
-"""The loop: batches through the model, gradients back, one optimizer step; and the same without the steps."""
+"""The loop: batches through the model, gradients back, one optimizer step."""
 
 import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from minitx.autograd.context import inference
 from minitx.autograd.tensor import Tensor
-from minitx.data.batches import Batch, length_batches
-from minitx.evaluation.metrics import Report, confusion_matrix
+from minitx.data.batches import Batch, TokenisedRows, length_batches
+from minitx.evaluation.evaluate import evaluate, reports
+from minitx.evaluation.metrics import Report
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.training.average import WeightAverage
@@ -21,13 +20,6 @@ from minitx.training.groups import Optimizer
 from minitx.training.optim import clip_grad_norm_
 from minitx.training.parallel import DataParallel, Loss, Result
 from minitx.training.schedules import LambdaLR
-
-
-class TokenisedRows(NamedTuple):
-    """Rows ready for batching: tokenised once, batched anew each epoch."""
-
-    sequences: Sequence[Sequence[int]]  # N lists of ids
-    labels: Mapping[str, np.ndarray]  # head -> (N,) int64
 
 
 @dataclass
@@ -49,37 +41,6 @@ class Epoch:
         Both, because macro-F1 alone can hang on a handful of rows of a small class, and accuracy alone ignores them.
         """
         return float(np.mean([(report.accuracy + report.macro_f1) / 2 for report in self.validation.values()]))
-
-
-def evaluate(model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray | None = None) -> dict[str, Report]:
-    """A report for each head over `rows`, without dropout or a graph, on every core.
-
-    `vectors` (N, D), if the encoder's sentence vectors of the rows are known, spare running it.
-    """
-    return reports(model, rows.labels, predict(model, rows.sequences, vectors), Loss())
-
-
-def reports(
-    model: MultiTaskModel, labels: Mapping[str, np.ndarray], logits: Mapping[str, np.ndarray], loss: Loss
-) -> dict[str, Report]:
-    """A report for each head from its logits (N, C); rows with the label -100 count for nothing."""
-    losses = model.losses({h: Tensor(y) for h, y in logits.items()}, labels, loss.class_weights, loss.label_smoothing)
-    found = {}
-    for head, classes in model.classes.items():
-        kept = labels[head] >= 0
-        confusion = confusion_matrix(labels[head][kept], logits[head][kept].argmax(axis=1), len(classes))
-        found[head] = Report(classes, confusion, losses[head].item() if kept.any() else math.nan)
-    return found
-
-
-def predict(
-    model: MultiTaskModel, sequences: Sequence[Sequence[int]], vectors: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    """Logits (N, C) for each head of N lists of ids, without dropout or a graph; `vectors` as in `evaluate`."""
-    if vectors is None:
-        vectors = model.encoder.encode_ids(sequences, show_progress_bar=False)
-    with inference():
-        return {head: y.data for head, y in model.classify(Tensor(vectors)).items()}
 
 
 @dataclass(frozen=True)
@@ -156,12 +117,12 @@ def fit(
             )
         for number in range(1, settings.epochs + 1):
             start = time.perf_counter()
-            reports, tokens = training.epoch(number, train, callbacks, rng)
+            trained, tokens = training.epoch(number, train, callbacks, rng)
             seconds = time.perf_counter() - start
             with training.average.applied() if training.average else nullcontext():
                 judged = evaluate(model, validation, None if training.known is None else held_out)
                 learned = {} if task_weights.log_variance is None else task_weights.current()
-                epochs.append(Epoch(number, reports, judged, tokens / seconds, seconds, learned))
+                epochs.append(Epoch(number, trained, judged, tokens / seconds, seconds, learned))
                 if epochs[-1] is best_epoch(epochs):
                     best = {name: weights.copy() for name, weights in model.state_dict().items()}
             for callback in callbacks:
@@ -171,24 +132,23 @@ def fit(
     return epochs
 
 
+@dataclass
 class _Training:
     """What stays the same from one step to the next."""
 
-    def __init__(
-        self,
-        model: MultiTaskModel,
-        optimizer: Optimizer,
-        settings: TrainingSettings,
-        schedule: LambdaLR | None,
-        task_weights: TaskWeights,
-        parallel: DataParallel,
-    ) -> None:
-        self.model, self.optimizer, self.settings, self.schedule = model, optimizer, settings, schedule
-        self.task_weights, self.parallel = task_weights, parallel
-        self.average = WeightAverage(model, settings.weight_average) if settings.weight_average else None
-        self.parameters = [*model.parameters(), *task_weights.parameters()]
-        self.encoder = list(model.encoder.parameters())
-        self.known: np.ndarray | None = None  # (N, D) vectors of the training rows, until the encoder first trains
+    model: MultiTaskModel
+    optimizer: Optimizer
+    settings: TrainingSettings
+    schedule: LambdaLR | None
+    task_weights: TaskWeights
+    parallel: DataParallel
+    known: np.ndarray | None = None  # (N, D) vectors of the training rows, until the encoder first trains
+
+    def __post_init__(self) -> None:
+        decay = self.settings.weight_average
+        self.average = WeightAverage(self.model, decay) if decay else None
+        self.parameters = [*self.model.parameters(), *self.task_weights.parameters()]
+        self.encoder = list(self.model.encoder.parameters())
 
     def encoder_is_frozen(self) -> bool:
         return not any(parameter.requires_grad for parameter in self.encoder)
@@ -222,7 +182,7 @@ class _Training:
                 bar.update(len(batch))
                 speed = f", {tokens / (time.perf_counter() - start):,.0f} tokens/s" if tokens else ""
                 bar.set_postfix_str(f"loss {running:.3f}{speed}", refresh=False)
-        return reports(model, train.labels, seen, loss), tokens
+        return reports(model, train.labels, seen, settings.class_weights, settings.label_smoothing), tokens
 
     def step(self, batch: Batch, loss: Loss, vectors: np.ndarray | None) -> tuple[Result, float]:
         """Move the weights once, if the loss is finite; `vectors` (B, D) if the encoder need not run."""
