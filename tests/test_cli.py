@@ -341,7 +341,7 @@ def test_rows_that_cannot_be_used_are_counted(capsys, tmp_path, bad_rows, droppe
         (["--epochs", "0"], "epochs must be at least 1"),
         (["--lr", "-1"], "lr must be"),
         (["--lr", "nan"], "lr must be"),
-        (["--dropout", "1"], "dropout must be in [0, 1)"),
+        (["--dropout", "1"], "dropout must be from 0 to"),
         (["--max-grad-norm", "-1"], "max_grad_norm must be greater than 0"),
         (["--max-grad-norm", "nan"], "max_grad_norm must be greater than 0"),
         (["--label-smoothing", "1"], "label_smoothing must be in [0, 1), not 1.0"),

@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minitx.autograd.context import current
 from minitx.autograd.engine import Gradients
 from minitx.autograd.erf import erf
 from minitx.autograd.rows import RowGradient
-from minitx.autograd.tensor import Tensor
+from minitx.autograd.tensor import Tensor, is_recorded
 
 # What several passes work on at a time, so that it stays in a core's cache between them: elements.
 ELEMENTS_IN_CACHE = 128 * 1024
+MAX_DROPOUT = 65535 / 65536  # masks are drawn as 16-bit numbers; above, nothing would be left to scale up
 SCORES_IN_CACHE = 64 * 1024  # in attention: whole samples, (H, T, T) scores each
 
 
@@ -36,7 +36,8 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     y = x2 @ w.data.T
     if b is not None:
         y += b.data
-    slope = None if activation is None else ACTIVATIONS[activation](y, current().recording)
+    parents = (x, w) if b is None else (x, w, b)
+    slope = None if activation is None else ACTIVATIONS[activation](y, is_recorded(parents))
 
     def backward(dy: np.ndarray) -> Gradients:
         dh = dy.reshape(y.shape)
@@ -45,14 +46,13 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
         gradients = (lambda: (dh @ w.data).reshape(x.shape)), (lambda: dh.T @ x2)
         return gradients if b is None else (*gradients, lambda: _sum_rows(dh))
 
-    parents = (x, w) if b is None else (x, w, b)
     return Tensor.from_op(y.reshape(*x.shape[:-1], len(w.data)), parents, backward)
 
 
 def relu(x: Tensor) -> Tensor:
     """y = max(x, 0); dx = dy where x > 0, and 0 at the kink. Torch: `functional.relu`."""
     y = x.data.copy()
-    slope = _relu_(y, current().recording)
+    slope = _relu_(y, is_recorded((x,)))
     return Tensor.from_op(y, (x,), lambda dy: (dy * slope,))
 
 
@@ -63,7 +63,7 @@ def gelu(x: Tensor) -> Tensor:
     1e-13 (float64) of the true one. Torch: `functional.gelu(x, approximate="none")`.
     """
     y = x.data.copy()
-    slope = _gelu_(y, current().recording)
+    slope = _gelu_(y, is_recorded((x,)))
     return Tensor.from_op(y, (x,), lambda dy: (dy * slope,))
 
 
@@ -229,8 +229,8 @@ def dropout(x: Tensor, p: float, rng: np.random.Generator) -> Tensor:
 
 def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator | None, dtype: np.dtype) -> np.ndarray:
     """0 with probability p, else 1 / (1 - p). The only place that draws one; refuses as `dropout` does."""
-    if not 0 <= p <= 65535 / 65536:  # above, the mask would be all zeros and the scale 1 / 0
-        raise ValueError(f"the dropout probability must be in [0, 65535/65536], not {p}")
+    if not 0 <= p <= MAX_DROPOUT:
+        raise ValueError(f"the dropout probability must be from 0 to {MAX_DROPOUT}, not {p}")
     if rng is None:
         raise ValueError("dropout needs a random generator: pass rng")
     threshold, size = round(p * 65536), math.prod(shape)

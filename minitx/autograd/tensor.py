@@ -75,10 +75,10 @@ class Tensor(Node):
         `dy` itself, views of it, one array for several parents or one that it keeps, but it writes into none of them.
         Where the op broadcast, it need not sum: the engine does.
         """
-        out, run = Tensor(data), current()
-        if run.recording and any(parent.requires_grad for parent in parents):
+        out = Tensor(data)
+        if is_recorded(parents):
             out.requires_grad, out.parents, out.backward_fn = True, parents, backward
-        for watcher in run.watchers:
+        for watcher in current().watchers:
             watcher.after_forward(out, parents, backward)
         return out
 
@@ -347,6 +347,11 @@ class Tensor(Node):
             return (dx,)
 
         return Tensor.from_op(x[parts], (self,), backward)
+
+
+def is_recorded(parents: Sequence[Tensor]) -> bool:
+    """Whether an op on these is recorded in this thread. Where not, what only a derivative needs is not computed."""
+    return current().recording and any(parent.requires_grad for parent in parents)
 
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:

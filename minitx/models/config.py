@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from minitx.autograd.functional import MAX_DROPOUT
 from minitx.errors import InputError
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.transformer import ACTIVATIONS
@@ -40,9 +41,10 @@ class EncoderConfig:
             raise InputError(f"relative_buckets must be 0 or a multiple of 4, not {self.relative_buckets}")
         if not 0 <= self.pad_id < self.vocab_size:
             raise InputError(f"pad_id must be from 0 to vocab_size - 1 = {self.vocab_size - 1}, not {self.pad_id}")
-        for name in ("dropout", "layer_norm_eps"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        if not 0 <= self.dropout <= MAX_DROPOUT:
+            raise InputError(f"dropout must be from 0 to {MAX_DROPOUT:.5f}, not {self.dropout}")
+        if not 0 <= self.layer_norm_eps < 1:
+            raise InputError(f"layer_norm_eps must be in [0, 1), not {self.layer_norm_eps}")
         if self.hidden_size % self.num_heads:
             raise InputError(
                 f"num_heads must divide hidden_size: {self.hidden_size} is not divisible by {self.num_heads}"

@@ -80,8 +80,8 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"dropout probability must be in [0, 1), not {p}")
+        if not 0 <= p <= F.MAX_DROPOUT:
+            raise ValueError(f"the dropout probability must be from 0 to {F.MAX_DROPOUT}, not {p}")
         self.p = p
         # SFC64 draws bytes about twice as fast as the default generator.
         self.rng = np.random.Generator(np.random.SFC64(rng.integers(2**63)))

@@ -57,8 +57,10 @@ class Adam(Optimizer):
         x -= lr (m / (1 - b1^t)) / (√(v / (1 - b2^t)) + eps)
 
     Kingma & Ba 2015, algorithm 1. Here `weight_decay` is added to the gradient, g = grad + weight_decay x, and
-    so is rescaled with it; `AdamW` is usually what is meant. Torch: `torch.optim.Adam`.
+    so is rescaled with it; `AdamW` is usually what is meant. It is 0 if not given. Torch: `torch.optim.Adam`.
     """
+
+    default_weight_decay = 0.0
 
     def __init__(
         self,
@@ -66,9 +68,10 @@ class Adam(Optimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float | None = None,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        decay = self.default_weight_decay if weight_decay is None else weight_decay
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": decay})
 
     def update(self, step: int, group: Group, x: np.ndarray, g: np.ndarray, *buffers: np.ndarray) -> None:
         """See `Optimizer.update`."""
@@ -94,20 +97,10 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam whose weight decay acts on the weights themselves, x *= 1 - lr weight_decay, before each step.
 
-    Loshchilov & Hutter 2019, algorithm 2. Torch: `torch.optim.AdamW`.
+    Loshchilov & Hutter 2019, algorithm 2. `weight_decay` is 0.01 if not given. Torch: `torch.optim.AdamW`.
     """
 
-    decoupled_weight_decay = True
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-    ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+    default_weight_decay, decoupled_weight_decay = 1e-2, True
 
 
 def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float, run: Run = map) -> float:
