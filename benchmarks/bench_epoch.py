@@ -24,7 +24,7 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
 from minitx.training.optim import Adam
-from minitx.training.trainer import fit
+from minitx.training.trainer import TrainingSettings, fit
 
 LENGTH = 128
 
@@ -77,7 +77,7 @@ def torch_epoch(twin: TorchMultiTask, optimizer: torch.optim.Optimizer, batches:
 
 def our_epochs(model: MultiTaskModel, rows: TokenisedRows, few: TokenisedRows, epochs: int) -> None:
     optimizer = Adam([p for p in model.parameters() if p.requires_grad])
-    fit(model, rows, few, optimizer, epochs=epochs, rng=np.random.default_rng(1), progress=False)
+    fit(model, rows, few, optimizer, TrainingSettings(epochs, progress=False), rng=np.random.default_rng(1))
 
 
 def assert_equal(rows: TokenisedRows, vocab_size: int) -> None:

@@ -29,7 +29,7 @@ from minitx.models.hub import find_directory
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.freezing import parameter_groups
 from minitx.training.optim import AdamW
-from minitx.training.trainer import fit
+from minitx.training.trainer import TrainingSettings, fit
 
 LR, HEAD_LR, BATCH = 5e-5, 1e-3, 32
 
@@ -104,8 +104,8 @@ def train_ours(model: MultiTaskModel, rows: TokenisedRows, epochs: int, *, froze
     model.encoder.requires_grad_(not frozen)
     optimizer = AdamW(parameter_groups(model, lr=LR, head_lr=HEAD_LR, weight_decay=0.01, decay_all=True))
     one = TokenisedRows(rows.sequences[:1], {head: labels[:1] for head, labels in rows.labels.items()})
-    settings = {"epochs": epochs, "batch_size": BATCH, "task_gradients": 0, "progress": False}
-    done = fit(model, rows, one, optimizer, rng=np.random.default_rng(1), **settings)
+    settings = TrainingSettings(epochs, BATCH, progress=False)
+    done = fit(model, rows, one, optimizer, settings, rng=np.random.default_rng(1))
     return [sum(report.loss for report in epoch.train.values()) for epoch in done], done[-1].seconds
 
 

@@ -99,7 +99,7 @@ def run_seed(a: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
         twin, start = Twin(job.model, e.dropout), time.perf_counter()
         sides["torch"] = figures(train_torch(twin, job, e, not a.random_batches, seed), start)
     start = time.perf_counter()
-    train(job, e, False, lambda line: None)
+    train(job, False, lambda line: None)
     sides["minitx"] = figures(evaluate(job.model, job.rows["test"]), start)
     return sides
 

@@ -70,7 +70,7 @@ def protection(a: argparse.Namespace) -> dict[str, Arm]:
     def learned(seed: int) -> dict[str, np.ndarray]:
         first = pretrained(a, seed=seed)
         job = prepare(first, silent)
-        train(job, first, False, silent)
+        train(job, False, silent)
         return {name: weights.copy() for name, weights in job.model.state_dict().items()}
 
     def restored(experiment: Experiment) -> Job:
@@ -82,7 +82,7 @@ def protection(a: argparse.Namespace) -> dict[str, Arm]:
         def arm(seed: int) -> dict[str, Report]:
             experiment = pretrained(a, seed=seed, epochs=1, lr=1e-4, **change)
             job = restored(experiment)
-            train(job, experiment, False, silent)
+            train(job, False, silent)
             return evaluate(job.model, job.rows["test"])
 
         return arm

@@ -8,12 +8,11 @@ import torch
 from checkpoints import TEXTS, make_checkpoint
 from sentence_transformers import SentenceTransformer, util
 
-from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models import encoding
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.encoding import equal_length_batches, run_batches
+from minitx.models.encoding import batches_by_length, run_batches
 from minitx.models.search import cos_sim, dot_score, semantic_search
 
 
@@ -119,38 +118,36 @@ def test_what_encode_refuses(encoder, options, message):
         encoder.encode([float("nan")])
 
 
-def test_batches_are_of_one_length_each_and_the_longest_come_first(rng):
+def test_batches_hold_every_text_once_and_the_longest_come_first(rng):
     lengths = rng.integers(1, 300, size=500)
-    pieces = equal_length_batches(lengths, 4)
-    batches = [rows for piece in pieces for rows in piece]
-    assert sorted(np.concatenate(batches)) == list(range(500))
-    assert all(len(set(lengths[rows])) == 1 and 1 <= len(rows) <= 4 for rows in batches)
-    assert [lengths[rows[0]] for rows in batches] == sorted((lengths[rows[0]] for rows in batches), reverse=True)
-    tokens = [sum(lengths[rows].sum() for rows in piece) for piece in pieces]
+    lengths[::50] = 0
+    batches = batches_by_length(lengths, 32)
+    order = np.concatenate(batches)
+    assert sorted(order) == np.flatnonzero(lengths).tolist()
+    assert (np.diff(lengths[order]) <= 0).all()
+    assert all(1 <= len(rows) <= 32 for rows in batches)
+    tokens = [len(rows) * lengths[rows].max() for rows in batches]  # with padding
     assert max(tokens) <= encoding.TOKENS_IN_CACHE
-    assert len(pieces) < 1.3 * lengths.sum() / encoding.TOKENS_IN_CACHE  # and they are nearly full
-    assert [[rows.tolist() for rows in piece] for piece in equal_length_batches(np.array([0, 5000, 0]), 4)] == [[[1]]]
-    assert equal_length_batches(np.array([], np.int64), 4) == []
+    for rows in batches[:-1]:  # one more would be too many
+        assert len(rows) == 32 or (len(rows) + 1) * lengths[rows[0]] > encoding.TOKENS_IN_CACHE
+    assert sum(tokens) < 1.05 * lengths.sum()  # hardly any of it padding
+    assert max(len(rows) for rows in batches_by_length(lengths, 3)) == 3
+    assert [rows.tolist() for rows in batches_by_length(np.array([0, 5000, 0]), 4)] == [[1]]
+    assert batches_by_length(np.array([], np.int64), 4) == []
 
 
-@pytest.mark.parametrize("kind", ["bert", "mpnet"])
-def test_packed_batches_are_batches_one_by_one_and_so_are_their_gradients(kind, tmp_path, rng):
-    make_checkpoint(kind, tmp_path)
-    model = SentenceEncoder.from_pretrained(tmp_path)
-    model.to(np.float64)
-    batches = [rng.integers(4, 100, size=shape) for shape in ((3, 5), (1, 40), (2, 1))]
-    cotangents = [rng.normal(size=(*ids.shape, 21)) for ids in batches]
-    alone = [model.token_embeddings(ids, np.ones(ids.shape, bool)) for ids in batches]
-    together = model.packed_token_embeddings(batches)
-    for mine, expected in zip(together, alone, strict=True):
-        np.testing.assert_allclose(mine.data, expected.data, atol=1e-12)
-    gradients = []
-    for states in (together, alone):
-        model.zero_grad()
-        sum((x * Tensor(dx)).sum() for x, dx in zip(states, cotangents, strict=True)).backward()
-        gradients.append({name: p.grad for name, p in model.named_parameters()})
-    for name, gradient in gradients[0].items():
-        np.testing.assert_allclose(gradient, gradients[1][name], atol=1e-9, err_msg=name)
+def test_what_is_padded_is_masked():
+    """Each text meets the model whole, and nothing of it beside its own tokens counts as real."""
+    texts = [list(range(1, n + 1)) for n in (5, 2, 9, 1, 0, 7)]
+    met = {}
+
+    def work(rows, ids, attention_mask):
+        for row, padded, real in zip(rows, ids, attention_mask, strict=True):
+            met[int(row)] = padded[real].tolist()
+            assert (padded[~real] == 77).all()
+
+    run_batches(texts, 4, 77, work)
+    assert met == {row: ids for row, ids in enumerate(texts) if ids}
 
 
 def test_all_cores_work_and_an_error_comes_through(monkeypatch):
@@ -158,18 +155,18 @@ def test_all_cores_work_and_an_error_comes_through(monkeypatch):
     monkeypatch.setattr(encoding, "TOKENS_IN_CACHE", 3)
     both, seen = threading.Barrier(3, timeout=10), set()
 
-    def work(rows, ids):
+    def work(rows, ids, attention_mask):
         both.wait()  # goes on only if three threads are here at once
         seen.add(threading.current_thread().name)
 
-    run_batches([[1, 2, 3]] * 3, 1, work)
+    run_batches([[1, 2, 3]] * 3, 1, 0, work)
     assert len(seen) == 3
 
-    def fail(rows, ids):
+    def fail(rows, ids, attention_mask):
         raise MemoryError("no more")
 
     with pytest.raises(MemoryError, match="no more"):
-        run_batches([[1, 2, 3]] * 50, 1, fail)
+        run_batches([[1, 2, 3]] * 50, 1, 0, fail)
 
 
 def test_the_progress_bar_counts_texts(encoder, capsys):

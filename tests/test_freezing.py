@@ -3,59 +3,60 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from test_trainer import rows_of
+from test_trainer import rows_of, settings
 
-from minitx.app.plots import task_gradients, timeline, training_curves
+from minitx.app.plots import training_curves
+from minitx.app.task_gradients import task_gradients_picture
+from minitx.app.timeline import by_layer, timeline
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
-from minitx.training.freezing import freeze, layers, parameter_groups, select, trainable_report
+from minitx.training.freezing import freeze, layers, parameter_groups, select
 from minitx.training.optim import AdamW
 from minitx.training.plan import Plan, Stage
 from minitx.training.schedules import factor
-from minitx.training.trainer import Epoch, fit
+from minitx.training.trainable import trainable_report
+from minitx.training.trainer import Callback, Epoch, fit
 
 BLOCK = "encoder.transformer.blocks"
 
 
-def make(num_layers=4, **settings):
+def make(num_layers=4, **sizes):
     rng = np.random.default_rng(0)
-    sizes = {"hidden_size": 16, "num_layers": num_layers, "num_heads": 2, "intermediate_size": 32, "dropout": 0.1}
-    encoder = SentenceEncoder(EncoderConfig(20, **{**sizes, **settings}), rng=rng)
+    sizes = {"hidden_size": 16, "num_heads": 2, "intermediate_size": 32, "dropout": 0.1, **sizes}
+    encoder = SentenceEncoder(EncoderConfig(20, num_layers=num_layers, **sizes), rng=rng)
     return MultiTaskModel(encoder, {"high": 2, "chance": 3}, rng=rng)
 
 
 ALL = (Stage(),)
 
 
-def plan_for(model, optimizer, stages=ALL, freeze=(), steps_per_epoch=4, epochs=3):
+def plan_for(model, optimizer, stages=ALL, steps_per_epoch=4, epochs=3):
     total = steps_per_epoch * epochs
     shape = factor("linear", 2, total)
-    return Plan(
-        model, optimizer, shape, total_steps=total, steps_per_epoch=steps_per_epoch, stages=stages, freeze=freeze
-    )
+    return Plan(model, optimizer, shape, total_steps=total, steps_per_epoch=steps_per_epoch, stages=stages)
 
 
-def groups_for(model, **settings):
-    return parameter_groups(model, **{"lr": 1e-3, "head_lr": 1e-2, "weight_decay": 0.1, **settings})
+def groups_for(model, **options):
+    return parameter_groups(model, **{"lr": 1e-3, "head_lr": 1e-2, "weight_decay": 0.1, **options})
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"norm_first": True}, {"positions": "learned", "relative_buckets": 8}], ids=str
+    "choices", [{}, {"norm_first": True}, {"positions": "learned", "relative_buckets": 8}], ids=str
 )
-def test_layers_hold_every_parameter_once_from_the_bottom_up(settings):
-    model = make(**settings)
+def test_layers_hold_every_parameter_once_from_the_bottom_up(choices):
+    model = make(**choices)
     of = layers(model)
     assert list(of) == ["embeddings", "block 0", "block 1", "block 2", "block 3", "high", "chance"]
     names = [name for layer in of.values() for name in layer]
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
-    assert ("encoder.transformer.norm.weight" in of["block 3"]) == settings.get("norm_first", False)
+    assert ("encoder.transformer.norm.weight" in of["block 3"]) == choices.get("norm_first", False)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_training_obeys_what_the_plan_says(rng):
     model = make()
     optimizer = AdamW(groups_for(model, layer_decay=0.9))
     plan = plan_for(model, optimizer, GRADUAL)
-    rows, rates, shares = plan.by_layer(range(plan.total_steps))
+    rows, rates, shares = by_layer(plan, range(plan.total_steps))
     seen, moved = [], []
 
     real_step = optimizer.step
@@ -190,7 +191,7 @@ def test_training_obeys_what_the_plan_says(rng):
 
     optimizer.step = step
     data = rows_of(rng, 32), rows_of(rng, 8)
-    fit(model, *data, optimizer, schedule=plan, epochs=3, batch_size=8, rng=rng, threads=1, progress=False)
+    fit(model, *data, optimizer, settings(3, threads=1), schedule=plan, rng=rng)
     assert len(seen) == plan.total_steps == 12
     of = layers(model)
     names = {p: name for name, p in model.named_parameters()}
@@ -221,9 +222,23 @@ def test_a_thawed_parameter_starts_with_a_fresh_state():
     assert optimizer.state[model.heads["high"].weight]["step"] == 9
 
 
-def test_freeze_goes_before_every_stage():
+@pytest.mark.parametrize("how", ["by name", "by the module", "by a group"])
+def test_what_was_frozen_before_the_plan_goes_before_every_stage(how):
     model = make()
-    plan = plan_for(model, AdamW(groups_for(model)), GRADUAL, freeze=["high", "embeddings"])
+    groups = groups_for(model)
+    if how == "by name":
+        freeze(model, ["high", "embeddings"])
+    elif how == "by the module":
+        for module in (model.heads["high"], model.encoder.embedding, model.encoder.norm):
+            module.freeze()
+    else:
+        groups = [{**group, "frozen": group["layer"] in ("high", "embeddings")} for group in groups]
+    plan = plan_for(model, AdamW(groups), GRADUAL)
+    for _ in range(plan.total_steps):
+        learning = {name for name, p in model.named_parameters() if p.requires_grad}
+        assert learning
+        assert not learning & select(model, ["high", "embeddings"])
+        plan.step()
     never = {p for name, p in model.named_parameters() if name in select(model, ["high", "embeddings"])}
     assert all(not plan.at(step)[1] & never for step in range(plan.total_steps))
 
@@ -268,16 +283,18 @@ def test_frozen_parts_keep_their_bits_and_the_rest_moves(rng, scenario, learned)
     groups = groups_for(model, layer_decay=0.9)
     groups += [{"params": weights.parameters(), "lr": 1e-2, "weight_decay": 0.0}] if learned else []
     optimizer = AdamW(groups)
-    plan = plan_for(model, optimizer, GRADUAL, freeze=SCENARIOS[scenario])
+    freeze(model, SCENARIOS[scenario])
+    plan = plan_for(model, optimizer, GRADUAL)
     before = {name: array.copy() for name, array in model.state_dict().items()}
     data = rows_of(rng, 32), rows_of(rng, 8)
-    options = {"epochs": 3, "batch_size": 8, "accumulate": 2, "weight_average": 0.5, "threads": 2, "progress": False}
+    how = settings(3, accumulate=2, weight_average=0.5, threads=2)
     ends = []  # of each epoch: what is kept may be of one in which little had thawed
 
-    def remember(epoch):
-        ends.append({name: array.copy() for name, array in model.state_dict().items()})
+    class Remember(Callback):
+        def on_epoch(self, epoch):
+            ends.append({name: array.copy() for name, array in model.state_dict().items()})
 
-    fit(model, *data, optimizer, schedule=plan, task_weights=weights, rng=rng, on_epoch=remember, **options)
+    fit(model, *data, optimizer, how, schedule=plan, task_weights=weights, callbacks=[Remember()], rng=rng)
     frozen = select(model, SCENARIOS[scenario])
     assert len(ends) == 3
     for name, array in model.state_dict().items():
@@ -302,7 +319,7 @@ def test_the_timeline_says_each_layers_highest_rate(figures, tmp_path):
     timeline(plan, tmp_path / "timeline.png")
     (figure,) = figures
     axes, _ = figure.axes  # the second is the colour bar
-    layers, rates, _ = plan.by_layer(range(plan.total_steps))
+    layers, rates, _ = by_layer(plan, range(plan.total_steps))
     assert [label.get_text() for label in axes.get_yticklabels()] == layers
     assert [text.get_text() for text in axes.texts if text.get_position()[0] > 1] == [
         f"{rate:.2e}" for rate in rates.max(axis=1)
@@ -311,7 +328,8 @@ def test_the_timeline_says_each_layers_highest_rate(figures, tmp_path):
 
 def test_a_plan_in_which_nothing_trains_has_no_colours(figures, tmp_path):
     model = make()
-    timeline(plan_for(model, AdamW(groups_for(model)), freeze=["everything"]), tmp_path / "timeline.png")
+    freeze(model, "everything")
+    timeline(plan_for(model, AdamW(groups_for(model))), tmp_path / "timeline.png")
     (figure,) = figures
     (axes,) = figure.axes
     assert not axes.texts
@@ -322,9 +340,9 @@ def test_epochs_below_a_picture_are_whole_numbers_of_the_run(figures, tmp_path, 
     report = Report(("a", "b"), np.array([[5, 2], [1, 6]]), 0.5)
     both = {"x": report, "y": report}
     gradients = {"gradient_norm_x": 1.0, "gradient_norm_y": 2.0, "gradient_cosine_x_y": 0.3}
-    epochs = [Epoch(i, both, both, 1.0, 1.0, gradients) for i in range(1, number + 1)]
+    epochs = [Epoch(i, both, both, 1.0, 1.0, more=gradients) for i in range(1, number + 1)]
     training_curves(epochs, tmp_path / "curves.png", "")
-    task_gradients(epochs, tmp_path / "gradients.png", "")
+    task_gradients_picture(epochs, tmp_path / "gradients.png", "")
     for axes in (axes for figure in figures for axes in figure.axes):
         low, high = axes.get_xlim()
         ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
@@ -334,6 +352,7 @@ def test_epochs_below_a_picture_are_whole_numbers_of_the_run(figures, tmp_path, 
 
 def test_the_timeline_is_drawn(tmp_path):
     model = make()
-    plan = plan_for(model, AdamW(groups_for(model)), GRADUAL, freeze=["*norm*", "embeddings"])
+    freeze(model, ["*norm*", "embeddings"])
+    plan = plan_for(model, AdamW(groups_for(model)), GRADUAL)
     timeline(plan, tmp_path / "timeline.png")
     assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")

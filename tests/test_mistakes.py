@@ -63,8 +63,11 @@ class BagEncoder(Module):
         self.config, self.tokenizer = EncoderConfig(20, hidden_size=8, num_heads=2), None
         self.embedding, self.pooling = Embedding(20, 8, rng=rng), Pooling("mean")
 
-    def forward(self, ids, attention_mask):
-        return self.pooling(self.embedding(ids), attention_mask)
+    def contextual(self, x, attention_mask):
+        return x
+
+    def pool(self, x, attention_mask):
+        return self.pooling(x, attention_mask)
 
 
 SEQUENCES = [[3, 5, 5, 7], [1], [], [9, 8, 7, 6, 5, 4]]

@@ -12,6 +12,7 @@ from torch.nn import functional as TF
 from tqdm import tqdm
 
 from minitx.app.prepare import class_weights, read_data
+from minitx.app.task_gradients import TaskGradients
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import TokenisedRows, length_batches
 from minitx.evaluation.evaluate import evaluate
@@ -21,9 +22,9 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.training.optim import AdamW
-from minitx.training.parallel import DataParallel
+from minitx.training.parallel import DataParallel, Loss
 from minitx.training.schedules import with_warmup
-from minitx.training.trainer import TaskGradients, _Tally, best_epoch, fit
+from minitx.training.trainer import Callback, TrainingSettings, _Tally, best_epoch, fit
 
 V = 20
 
@@ -42,12 +43,22 @@ def make(seed=0, dropout=0.1):
     return model, AdamW(model.parameters(), lr=3e-3)
 
 
-def train(seed=0, epochs=3, **options):
+def settings(epochs=1, **options):
+    return TrainingSettings(epochs, **{"batch_size": 8, "progress": False, **options})
+
+
+def train(seed=0, epochs=3, task_weights=None, callbacks=(), **options):
     rng = np.random.default_rng(1)
     parts = rows_of(rng, 90), rows_of(rng, 30)
     model, optimizer = make(seed)
-    epochs = fit(model, *parts, optimizer, epochs=epochs, batch_size=8, rng=rng, progress=False, **options)
+    how = settings(epochs, **options)
+    epochs = fit(model, *parts, optimizer, how, task_weights=task_weights, callbacks=callbacks, rng=rng)
     return model, epochs, parts
+
+
+def task_gradients(steps):
+    """What compares the tasks' gradients at so many of the 12 steps of an epoch of `train`."""
+    return TaskGradients(("high", "chance"), steps, of=12)
 
 
 def test_it_learns():
@@ -114,7 +125,7 @@ def test_rows_without_a_label_count_for_nothing(rng):
 
 
 def test_history_rows_are_flat_numbers():
-    _, epochs, _ = train(epochs=2)
+    _, epochs, _ = train(epochs=2, callbacks=[task_gradients(3)])
     row = epochs[1].to_row()
     assert row["epoch"] == 2
     assert row["validation_high_macro_f1"] == epochs[1].validation["high"].macro_f1
@@ -123,23 +134,26 @@ def test_history_rows_are_flat_numbers():
 
 
 def test_the_schedule_and_the_callback_are_called():
-    seen = []
+    seen, batches = [], []
+
+    class Listener(Callback):
+        def on_batch(self, number, batch, parallel, loss):
+            assert parallel.model is model
+            batches.append(number)
+
+        def on_epoch(self, epoch):
+            seen.append(epoch)
+            epoch.more["seen"] = len(batches)
+
     rng = np.random.default_rng(0)
     model, optimizer = make()
     schedule = with_warmup(optimizer, "linear", 2, 6)
     parts = rows_of(rng, 24), rows_of(rng, 8)
-    fit(
-        model,
-        *parts,
-        optimizer,
-        schedule=schedule,
-        epochs=2,
-        batch_size=8,
-        rng=rng,
-        progress=False,
-        on_epoch=seen.append,
-    )
+    epochs = fit(model, *parts, optimizer, settings(2), schedule=schedule, callbacks=[Listener()], rng=rng)
+    assert seen == epochs
     assert [epoch.number for epoch in seen] == [1, 2]
+    assert [epoch.to_row()["seen"] for epoch in seen] == [3, 6]
+    assert batches == [0, 1, 2, 0, 1, 2]
     assert schedule.get_last_lr() == [0.0]
 
 
@@ -147,14 +161,14 @@ def test_an_optimizer_of_another_model_is_refused(rng):
     model, _ = make()
     _, optimizer = make()
     with pytest.raises(ValueError, match="build the optimizer after the model"):
-        fit(model, rows_of(rng, 8), rows_of(rng, 8), optimizer, epochs=1, rng=rng, progress=False)
+        fit(model, rows_of(rng, 8), rows_of(rng, 8), optimizer, settings(), rng=rng)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(rng):
     model, optimizer = make()
     model.encoder.norm.weight.data[0] = np.nan
     with pytest.raises(FloatingPointError, match=r"became nan in epoch 1: lower the learning rate"):
-        fit(model, rows_of(rng, 8), rows_of(rng, 8), optimizer, epochs=1, rng=rng, progress=False)
+        fit(model, rows_of(rng, 8), rows_of(rng, 8), optimizer, settings(), rng=rng)
 
 
 def test_class_weights():
@@ -186,7 +200,7 @@ def test_the_default_data_is_synthetic_and_says_so():
 @pytest.mark.parametrize("pieces", [2, 3, 50])
 def test_accumulation_gives_the_numbers_of_one_large_batch(pieces):
     """The divisor is the whole batch's, so uneven pieces and rows without a label change nothing."""
-    options = {"class_weights": {"chance": np.array([1.0, 3.0, 0.5])}, "threads": 2}
+    options = {"class_weights": {"chance": np.array([1.0, 3.0, 0.5])}, "threads": 2, "batch_size": 16}
     runs = []
     for accumulate in (1, pieces):
         rng = np.random.default_rng(1)
@@ -196,16 +210,16 @@ def test_accumulation_gives_the_numbers_of_one_large_batch(pieces):
         model.to(np.float64)
         optimizer = AdamW(model.parameters(), lr=3e-3, eps=1e-3)  # a large eps: no full-sized steps of rounding noise
         data = TokenisedRows(rows.sequences, labels), rows_of(rng, 30)
-        epochs = fit(
-            model, *data, optimizer, epochs=2, batch_size=16, accumulate=accumulate, rng=rng, progress=False, **options
-        )
+        how, compare = settings(2, accumulate=accumulate, **options), TaskGradients(("high", "chance"), 3, of=6)
+        epochs = fit(model, *data, optimizer, how, callbacks=[compare], rng=rng)
         runs.append((model, epochs))
     (one, epochs), (many, again) = runs
     for name, weights in one.state_dict().items():
         np.testing.assert_allclose(many.state_dict()[name], weights, atol=1e-12, err_msg=name)
     for first, second in zip(epochs, again, strict=True):
         assert second.train["chance"].loss == pytest.approx(first.train["chance"].loss, abs=1e-12)
-        assert second.gradients == pytest.approx(first.gradients, abs=1e-9)
+        assert len(first.more) == 4
+        assert second.more == pytest.approx(first.more, abs=1e-9)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -220,10 +234,12 @@ def test_task_gradients_equal_those_of_separate_backward_passes(rng, threads, hi
     labels = {**rows.labels, "chance": np.where(np.arange(13) < 4, -100, rows.labels["chance"])}
     (batch,) = length_batches(rows.sequences, labels, batch_size=13, pad_id=0)
     weights = {"high": 0.3, "chance": 2.0}
+    compare = TaskGradients(("high", "chance"), 1, of=1)
     with DataParallel(model, threads) as parallel:
-        gram = parallel.task_gram(batch, task_weights=weights)
+        compare.on_batch(0, batch, parallel, Loss(factors=weights))
+    (gram,) = compare.grams
     assert all(p.grad is None for p in model.parameters())
-    assert model.training
+    assert all(module.training for module in model.modules())
 
     model.eval()
     by_task = []
@@ -233,7 +249,8 @@ def test_task_gradients_equal_those_of_separate_backward_passes(rng, threads, hi
         by_task.append(np.concatenate([np.asarray(p.grad).ravel() for p in encoder.parameters() if p.requires_grad]))
     np.testing.assert_allclose(gram, [[a @ b for b in by_task] for a in by_task], rtol=1e-9)
 
-    means = TaskGradients(("high", "chance"), [gram] * 2).means()
+    compare.grams.append(gram)
+    means = compare.means()
     assert means["gradient_norm_chance"] == pytest.approx(np.linalg.norm(by_task[1]))
     cosine = by_task[0] @ by_task[1] / np.linalg.norm(by_task[0]) / np.linalg.norm(by_task[1])
     assert means["gradient_cosine_high_chance"] == pytest.approx(cosine)
@@ -248,7 +265,7 @@ def test_a_weighted_sum_of_losses_has_the_gradient_of_the_sum(rng, threads):
     (batch,) = length_batches(*rows, batch_size=13, pad_id=0)
     weights = {"high": 0.3, "chance": 2.0}
     with DataParallel(model, threads) as parallel:
-        parallel.backward(batch, task_weights=weights, pieces=2)
+        parallel.backward(batch, Loss(factors=weights), pieces=2)
     found = {name: p.grad for name, p in model.named_parameters()}
     model.zero_grad()
     for head, weight in weights.items():
@@ -258,21 +275,23 @@ def test_a_weighted_sum_of_losses_has_the_gradient_of_the_sum(rng, threads):
 
 
 def test_comparing_the_tasks_changes_nothing_else():
-    with_, without = train(task_gradients=3)[0], train(task_gradients=0)[0]
+    with_, without = train(callbacks=[task_gradients(3)])[0], train()[0]
     for name, weights in with_.state_dict().items():
         np.testing.assert_array_equal(weights, without.state_dict()[name])
 
 
 def test_a_step_without_a_label_says_nothing_about_the_cosine():
     grams = [np.array([[4.0, 0.0], [0.0, 0.0]]), np.array([[1.0, -2.0], [-2.0, 16.0]])]
-    means = TaskGradients(("a", "b"), grams).means()
-    assert means == {
+    compare = TaskGradients(("a", "b"), 2, of=2)
+    compare.grams = list(grams)
+    assert compare.means() == {
         "gradient_norm_a": 1.5,
         "gradient_norm_b": 4.0,
         "gradient_cosine_a_b": -0.5,
         "gradient_conflict_a_b": 1.0,
     }
-    assert math.isnan(TaskGradients(("a", "b"), grams[:1]).means()["gradient_cosine_a_b"])
+    compare.grams = grams[:1]
+    assert math.isnan(compare.means()["gradient_cosine_a_b"])
 
 
 def test_learned_task_weights_equal_torch(rng):
@@ -306,17 +325,20 @@ def test_learned_task_weights_are_trained_and_logged(rng):
     weights = TaskWeights(model.heads, learned=True)
     groups = [{"params": model.parameters()}, {"params": weights.parameters(), "lr": 0.05, "weight_decay": 0.0}]
     data = rows_of(rng, 60), rows_of(rng, 20)
-    epochs = fit(model, *data, AdamW(groups), task_weights=weights, epochs=2, batch_size=8, rng=rng, progress=False)
+    epochs = fit(model, *data, AdamW(groups), settings(2), task_weights=weights, rng=rng)
     assert epochs[-1].to_row()["task_weight_high"] == epochs[-1].task_weights["high"] != 1.0
     assert epochs[-1].task_weights["high"] > epochs[-1].task_weights["chance"]  # of which nothing can be learnt
     with pytest.raises(ValueError, match="log_variance"):
-        fit(model, *data, AdamW(model.parameters()), task_weights=weights, epochs=1, rng=rng, progress=False)
+        fit(model, *data, AdamW(model.parameters()), settings(), task_weights=weights, rng=rng)
 
 
 def test_fixed_task_weights_scale_the_gradient():
     weights = TaskWeights(("high", "chance"), {"chance": 0.0})
     assert weights.current() == {"high": 1.0, "chance": 0.0}
-    without, both = (train(epochs=1, task_weights=w)[1][0].gradients["gradient_norm_chance"] for w in (weights, None))
+    without, both = (
+        train(epochs=1, task_weights=w, callbacks=[task_gradients(3)])[1][0].more["gradient_norm_chance"]
+        for w in (weights, None)
+    )
     assert math.isnan(without)
     assert both > 0
 
@@ -324,13 +346,13 @@ def test_fixed_task_weights_scale_the_gradient():
 def probe(monkeypatch, seed=0, epochs=3, **options):
     """A run of the heads alone, and how often the encoder ran in it."""
     calls = []
-    embed = SentenceEncoder._embed
+    token_embeddings = SentenceEncoder.token_embeddings
 
-    def counted(self, ids):
-        calls.append((len(ids), self.training))
-        return embed(self, ids)
+    def counted(self, ids, attention_mask):
+        calls.append((len(ids), any(module.training for module in self.modules())))
+        return token_embeddings(self, ids, attention_mask)
 
-    monkeypatch.setattr(SentenceEncoder, "_embed", counted)
+    monkeypatch.setattr(SentenceEncoder, "token_embeddings", counted)
     rng = np.random.default_rng(1)
     data = rows_of(rng, 90), rows_of(rng, 30)
     model, _ = make(seed, dropout=0.0)
@@ -339,8 +361,7 @@ def probe(monkeypatch, seed=0, epochs=3, **options):
             module.p = 0.5
     model.encoder.freeze()
     optimizer = AdamW(model.parameters(), lr=3e-3)
-    options = {"progress": False} | options
-    done = fit(model, *data, optimizer, epochs=epochs, batch_size=8, rng=rng, **options)
+    done = fit(model, *data, optimizer, settings(epochs, **options), rng=rng)
     monkeypatch.undo()
     return model, done, data, calls
 

@@ -20,13 +20,12 @@ from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 
 from minitx import AdamW, BPETokenizer, EncoderConfig, MultiTaskModel, SentenceEncoder, Tensor, clip_grad_norm_
-from minitx.data.batches import length_batches
+from minitx.data.batches import TokenisedRows, length_batches
 from minitx.data.reviews import label_reviews
 from minitx.data.samples import synthetic_reviews
 from minitx.data.split import split
-from minitx.text.tokenizer import TruncationWarning
 from minitx.evaluation.evaluate import evaluate
-from minitx.data.batches import TokenisedRows
+from minitx.text.tokenizer import TruncationWarning
 
 PICTURE = Path("runs/tutorials/03_two_heads_frozen_parts_and_rates.png")
 threadpool_limits(1)  # matrices as small as these are not worth sharing between threads, which would mostly wait
