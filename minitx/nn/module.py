@@ -22,7 +22,7 @@ class Module:
     """Base of every layer and model: parameters and submodules are simply attributes.
 
     They are found by walking `vars(self)` in the order of assignment, through lists and dicts of modules too, and
-    the path is the name: `encoder.blocks.3.attention.query.weight`. Nothing is registered and `__getattr__` is
+    each is named by its path: `encoder.blocks.3.attention.query.weight`. Nothing is registered and `__getattr__` is
     left alone, so a misspelt attribute is an AttributeError. Torch: `torch.nn.Module`.
     """
 
@@ -91,7 +91,7 @@ class Module:
     def requires_grad_(self, requires_grad: bool = True) -> "Module":
         """Set the one flag that freezing is made of, on every parameter; a frozen one also loses its gradient.
 
-        The graph below a frozen bottom is not recorded, and optimisers, weight decay and clipping pass over
+        No graph is recorded where nothing further down can learn, and optimisers, weight decay and clipping skip
         frozen parameters; gradients still flow *through* a frozen layer to trainable ones below it.
         """
         for parameter in self.parameters():

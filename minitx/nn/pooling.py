@@ -13,12 +13,13 @@ POOLING_MODES = ("mean", "cls", "max")
 class Pooling(Module):
     """x (B, T, D) and attention_mask (B, T) -> (B, D), by `mode`:
 
-    * "mean": the average of the real tokens. Padding has no say: dividing by T instead of by the number of real
-      tokens would make a sentence's vector depend on its neighbours in the batch.
+    * "mean": the average of the real tokens. Padding must not count: dividing by T instead of by the number of real
+      tokens would make a sentence's vector depend on the other sentences in the batch.
     * "cls": the first token, which stands for the sentence in BERT.
     * "max": the largest value of each column over the real tokens.
 
-    A sample without a real token gives zeros ("mean", "max"). sentence-transformers: `models.Pooling`.
+    A sample without a real token gives zeros ("mean", "max"). sentence-transformers: `models.Pooling`. Plain:
+    `learn.plain.mean_pool`.
     """
 
     def __init__(self, mode: str = "mean") -> None:
@@ -39,7 +40,10 @@ class Pooling(Module):
 
 
 class Normalize(Module):
-    """Scale each vector to length 1, so that a dot product is a cosine. sentence-transformers: `models.Normalize`."""
+    """Scale each vector to length 1, so that a dot product is a cosine.
+
+    sentence-transformers: `models.Normalize`. Plain: `learn.plain.normalize`.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) -> (B, D)."""

@@ -10,12 +10,12 @@ from minitx.nn.module import Module, Parameter
 
 
 def sinusoidal_table(max_length: int, dim: int) -> np.ndarray:
-    """Positions as waves, (max_length, dim) float32: from one radian a token down to one in 10,000.
+    """Positions as waves, (max_length, dim) float32; the fastest turns by 1 radian a token, the slowest by 1/10,000.
 
         table[t, 2i] = sin(t / 10000^(2i / dim)) ;  table[t, 2i + 1] = cos(t / 10000^(2i / dim))
 
     Vaswani et al. 2017, section 3.5. Any fixed shift is a rotation of each (sin, cos) pair, so "three tokens
-    back" is the same linear map everywhere.
+    back" is the same linear map everywhere. Plain: `learn.plain.sinusoidal_table`.
     """
     frequencies = 10000.0 ** (-np.arange(0, dim, 2) / dim)
     angles = np.arange(max_length)[:, None] * frequencies
@@ -28,9 +28,9 @@ def sinusoidal_table(max_length: int, dim: int) -> np.ndarray:
 class SinusoidalPosition(Module):
     """√D x + the fixed table; embeddings x that start with variance 1 / D are then as large as the waves.
 
-    Vaswani et al. 2017, section 3.4. The factor also makes the optimizer's steps √D times larger for the sum, without
-    which a few thousand texts teach a random embedding little. The table is not learned, and not in the state_dict,
-    since it can be recomputed.
+    Vaswani et al. 2017, section 3.4. The factor also makes each step of the optimizer move the sum √D times as far;
+    without it, a few thousand texts teach a random embedding little. The table is not learned, and not in the
+    state_dict, since it can be recomputed.
     """
 
     def __init__(self, max_length: int, dim: int) -> None:
@@ -54,15 +54,17 @@ class LearnedPosition(Module):
 
 
 def relative_buckets(length: int, num_buckets: int, max_distance: int = 128) -> np.ndarray:
-    """Which bucket is the way from token i to token j in? (length, length) integers: row i asks about column j.
+    """The bucket that the distance from token i to token j falls into: (length, length) integers, row i, column j.
 
-    Half of the buckets are for j before or at i, half for j after it. Of each half, half hold one distance each (0, 1,
-    2, ...) and the others ever wider ranges, up to `max_distance`, beyond which all is the last bucket:
+    Half of the buckets are for j before or at i, half for j after it. Within each half, the first half of the buckets
+    hold one distance each (0, 1, 2, ...); the others hold wider and wider ranges, and the last one also everything
+    from `max_distance` on:
 
         bucket(d) = d                                                            if d < E
                   = E + floor(log(d / E) / log(max_distance / E) E), at most 2E - 1,  otherwise;  E = num_buckets / 4
 
-    Raffel et al. 2020, "T5", section 2.1. Computed in float32, so that the edges fall as torch's do.
+    Raffel et al. 2020, "T5", section 2.1. Computed in float32, so that the edges fall as torch's do. Plain:
+    `learn.plain.relative_buckets`.
     """
     steps = np.arange(length)[None, :] - np.arange(length)[:, None]
     distance, half = np.abs(steps), num_buckets // 2
@@ -76,7 +78,8 @@ class RelativePositionBias(Module):
     """A learned number for each head and each bucket of distances, added to attention scores.
 
     `weight` (num_buckets, H) starts at 0. One table serves all blocks. Raffel et al. 2020, "T5", section 2.1; Song et
-    al. 2020, "MPNet". transformers: `MPNetEncoder.relative_attention_bias`.
+    al. 2020, "MPNet". transformers: `MPNetEncoder.relative_attention_bias`. Plain:
+    `learn.plain.relative_position_bias`.
     """
 
     def __init__(self, num_buckets: int, num_heads: int) -> None:
