@@ -169,7 +169,7 @@ def test_every_layer_has_a_row_here():
 
 
 def test_the_docstring_of_every_fused_op_names_its_twin():
-    named = {name: re.findall(r"Plain: `learn\.plain\.(\w+)`", f.__doc__) for name, f in fused_ops().items()}
+    named = {name: re.findall(r"Plain:\s+`learn\.plain\.(\w+)`", f.__doc__) for name, f in fused_ops().items()}
     assert named == {name: [name] for name in named}
 
 
@@ -247,25 +247,14 @@ def test_buckets(length, num_buckets, max_distance):
     np.testing.assert_array_equal(position.relative_buckets(length, num_buckets, max_distance), expected)
 
 
-def sgd_step(x, g, state, t, **options):
-    return plain.sgd_step(x, g, *state[:1], **options)
-
-
+ALL = {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2}
 STEPS = {
-    "SGD": (SGD, sgd_step, {"lr": 0.1}),
-    "SGD momentum, decay": (SGD, sgd_step, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
-    "Adam": (Adam, lambda x, g, state, t, **o: plain.adam_step(x, g, *state, t, **o), {}),
-    "Adam with all": (
-        Adam,
-        lambda x, g, state, t, **o: plain.adam_step(x, g, *state, t, **o),
-        {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2},
-    ),
-    "AdamW": (AdamW, lambda x, g, state, t, **o: plain.adamw_step(x, g, *state, t, **o), {}),
-    "AdamW with all": (
-        AdamW,
-        lambda x, g, state, t, **o: plain.adamw_step(x, g, *state, t, **o),
-        {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2},
-    ),
+    "SGD": (SGD, plain.sgd_step, {"lr": 0.1}),
+    "SGD momentum, decay": (SGD, plain.sgd_step, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+    "Adam": (Adam, plain.adam_step, {}),
+    "Adam with all": (Adam, plain.adam_step, ALL),
+    "AdamW": (AdamW, plain.adamw_step, {}),
+    "AdamW with all": (AdamW, plain.adamw_step, ALL),
 }
 
 
@@ -273,11 +262,12 @@ STEPS = {
 def test_an_optimisers_step(name, rng):
     kind, step, options = STEPS[name]
     x = rng.normal(size=(5, 3))
-    parameter, state = Parameter(x.copy()), (np.zeros_like(x), np.zeros_like(x))
+    parameter, state = Parameter(x.copy()), [np.zeros_like(x)] * (1 if kind is SGD else 2)
     optimizer = kind([parameter], **options)
     for t in range(1, 8):
         parameter.grad = rng.normal(size=x.shape)
-        x, *state = step(x, parameter.grad.copy(), state, t, **options)
+        count = [] if kind is SGD else [t]
+        x, *state = step(x, parameter.grad.copy(), *state, *count, **options)
         optimizer.step()
         np.testing.assert_allclose(parameter.data, x, rtol=1e-12, atol=1e-14)
 
