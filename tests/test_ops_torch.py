@@ -238,3 +238,31 @@ def test_normalize_of_zero_and_of_tiny_vectors_is_torchs():
     expected.backward(torch.tensor(dy))
     np.testing.assert_allclose(y.data, expected.detach())
     np.testing.assert_allclose(ours.grad, twin.grad)
+
+
+# -- cross_entropy ---------------------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(9, 4)) * 3
+TARGET = np.array([0, 3, -100, 1, 1, 2, -100, 0, 3])
+WEIGHT = np.array([0.2, 1.7, 3.1, 0.6])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("weight", [None, WEIGHT, np.array([0, 1.0, 2, 0])], ids=["even", "weights", "zero weights"])
+@pytest.mark.parametrize("ignore_index", [-100, 1])
+def test_all_options_of_cross_entropy_together(dtype, smoothing, weight, ignore_index):
+    target = np.where(TARGET == -100, ignore_index, TARGET)
+    x, twin = Tensor(LOGITS.astype(dtype), requires_grad=True), torch.tensor(LOGITS.astype(dtype), requires_grad=True)
+    loss = F.cross_entropy(x, target, weight, ignore_index, smoothing)
+    w = None if weight is None else torch.tensor(weight.astype(dtype))
+    expected = TF.cross_entropy(twin, torch.tensor(target), w, ignore_index=ignore_index, label_smoothing=smoothing)
+    assert loss.shape == ()
+    assert loss.dtype == dtype
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-14}
+    np.testing.assert_allclose(loss.data, expected.detach(), **tolerance)
+    loss.backward(np.array(-1.7, dtype))
+    expected.backward(torch.tensor(-1.7, dtype=twin.dtype))
+    np.testing.assert_allclose(x.grad, twin.grad, **tolerance)
+    assert x.grad.dtype == dtype
