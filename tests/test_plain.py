@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -34,19 +35,22 @@ def weights_mask(x, num_heads, p, seed):
     return mask((B, num_heads, T, T), p, seed).swapaxes(-1, -2)
 
 
+def block_options(x, attention_mask, p):
+    masks = (mask(x.shape, p, 0), mask(x.shape, p, 0))
+    return {"attention_mask": attention_mask, "dropout_mask": weights_mask(x, 2, p, 0), "dropout_masks": masks}
+
+
 def block(norm_first):
     def call(w, x, attention_mask):
-        masks = weights_mask(x, 2, 0.2, 0), mask(x.shape, 0.2, 0), mask(x.shape, 0.2, 0)
-        return plain.transformer_block(x, w, 2, attention_mask, norm_first=norm_first, dropout_masks=masks)
+        return plain.transformer_block(x, w, 2, norm_first=norm_first, **block_options(x, attention_mask, 0.2))
 
     return call
 
 
 def encoder(w, x, attention_mask):
     for i in range(2):
-        masks = weights_mask(x, 2, 0.1, 0), mask(x.shape, 0.1, 0), mask(x.shape, 0.1, 0)
-        part = plain.below(w, f"blocks.{i}")
-        x = plain.transformer_block(x, part, 2, attention_mask, norm_first=True, dropout_masks=masks)
+        options = block_options(x, attention_mask, 0.1)
+        x = plain.transformer_block(x, plain.below(w, f"blocks.{i}"), 2, norm_first=True, **options)
     return plain.layer_norm(x, *plain.of(w, "norm"))
 
 
@@ -94,7 +98,7 @@ PLAIN_LAYERS = {
     "Pooling mean": lambda w, x, attention_mask: plain.mean_pool(x, attention_mask),
     "Normalize": lambda w, x: plain.normalize(x),
     "MultiHeadAttention mask, bias, dropout": lambda w, x, bias, attention_mask: plain.multi_head_attention(
-        x, w, 2, attention_mask, bias, weights_mask(x, 2, 0.2, 0)
+        x, w, 2, attention_mask=attention_mask, bias=bias, dropout_mask=weights_mask(x, 2, 0.2, 0)
     ),
     "FeedForward relu": lambda w, x: plain.feed_forward(x, w, "relu"),
     "FeedForward gelu": lambda w, x: plain.feed_forward(x, w),
@@ -225,7 +229,7 @@ def test_a_block_with_a_bias_another_activation_and_eps(rng):
     assert_same_gradients(
         lambda x, bias, *parameters: fused(x, attention_mask, bias),
         lambda x, bias, *parameters: plain.transformer_block(
-            x, dict(zip(names, parameters, strict=True)), 3, attention_mask, bias, "relu", eps=1e-2
+            x, dict(zip(names, parameters, strict=True)), 3, "relu", eps=1e-2, attention_mask=attention_mask, bias=bias
         ),
         [*own, *fused.parameters()],
         [x, bias, *copies],
@@ -247,14 +251,15 @@ def test_buckets(length, num_buckets, max_distance):
     np.testing.assert_array_equal(position.relative_buckets(length, num_buckets, max_distance), expected)
 
 
+adamw_step = partial(plain.adam_step, decoupled=True)
 ALL = {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2}
 STEPS = {
     "SGD": (SGD, plain.sgd_step, {"lr": 0.1}),
     "SGD momentum, decay": (SGD, plain.sgd_step, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
     "Adam": (Adam, plain.adam_step, {}),
     "Adam with all": (Adam, plain.adam_step, ALL),
-    "AdamW": (AdamW, plain.adamw_step, {}),
-    "AdamW with all": (AdamW, plain.adamw_step, ALL),
+    "AdamW": (AdamW, adamw_step, {"weight_decay": 1e-2}),
+    "AdamW with all": (AdamW, adamw_step, ALL),
 }
 
 

@@ -19,13 +19,14 @@ True
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from minitx.autograd.tensor import Tensor, where
 
 Weights = Mapping[str, Tensor]
-DropoutMask = np.ndarray | float  # 0 or 1 / (1 - p); 1.0 for none
+Array = np.ndarray | float
 
 
 # -- activations -------------------------------------------------------------------------------------------------
@@ -77,14 +78,12 @@ def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
     return w * centred / (variance + eps).sqrt() + b
 
 
-def dropout(x: Tensor, dropout_mask: DropoutMask) -> Tensor:
+def dropout(x: Tensor, dropout_mask: Array) -> Tensor:
     """y = x mask; the mask, of x's shape, is 0 with probability p and 1 / (1 - p) otherwise. Srivastava et al. 2014."""
     return x * dropout_mask
 
 
-def add_layer_norm(
-    x: Tensor, r: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5, dropout_mask: DropoutMask = 1.0
-) -> Tensor:
+def add_layer_norm(x: Tensor, r: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5, dropout_mask: Array = 1.0) -> Tensor:
     """y = layer_norm(x + dropout(r)): x, r and the dropout mask (..., D), w and b (D,). Vaswani et al. 2017, 5.4."""
     return layer_norm(x + dropout(r, dropout_mask), w, b, eps)
 
@@ -100,35 +99,31 @@ def attention(
     k: Tensor,
     v: Tensor,
     num_heads: int,
-    attention_mask: np.ndarray | None = None,
+    attention_mask: Array = 1.0,
     bias: Tensor | float = 0.0,
-    dropout_mask: DropoutMask = 1.0,
+    dropout_mask: Array = 1.0,
 ) -> Tensor:
     """softmax(q kᵀ / √K + bias) v in each of H heads: q, k, v (B, T, D) -> (B, T, D). Vaswani et al. 2017, 3.2.
 
     attention_mask (B, T) is 1 for a real token: the others get a score so low that its exp is 0, and a sample without
-    a real token gives zeros. bias (H, T, T) and dropout_mask (B, H, T, T): (asking token, asked token).
+    a real token gives zeros. The last axes of bias (H, T, T) and dropout_mask (B, H, T, T): asking token, asked token.
     """
     B, T, D = q.shape
     K = D // num_heads
     q, k, v = (x.reshape(B, T, num_heads, K).transpose(1, 2) for x in (q, k, v))  # (B, H, T, K)
-    real = (np.ones((B, T)) if attention_mask is None else attention_mask).astype(bool)[:, None, None, :]
+    real = np.broadcast_to(attention_mask, (B, T)).astype(bool)[:, None, None, :]
     scores = where(real, q @ k.transpose(-1, -2) / math.sqrt(K) + bias, Tensor(np.asarray(-1e30, q.dtype)))
     weights = softmax(scores) * real.any(axis=-1, keepdims=True)  # (B, H, T, T)
     return (dropout(weights, dropout_mask) @ v).transpose(1, 2).reshape(B, T, D)
 
 
-def multi_head_attention(
-    x: Tensor,
-    w: Weights,
-    num_heads: int,
-    attention_mask: np.ndarray | None = None,
-    bias: Tensor | float = 0.0,
-    dropout_mask: DropoutMask = 1.0,
-) -> Tensor:
-    """attention(x Wq, x Wk, x Wv) Wo, each with its bias: x (B, T, D) -> (B, T, D). Vaswani et al. 2017, 3.2.2."""
+def multi_head_attention(x: Tensor, w: Weights, num_heads: int, **options: Any) -> Tensor:
+    """attention(x Wq, x Wk, x Wv) Wo, each product with a bias: x (B, T, D) -> (B, T, D). Vaswani et al. 2017, 3.2.2.
+
+    The options are those of `attention`: attention_mask, bias of the scores, dropout_mask of the weights.
+    """
     q, k, v = (linear(x, *of(w, name)) for name in ("query", "key", "value"))
-    return linear(attention(q, k, v, num_heads, attention_mask, bias, dropout_mask), *of(w, "out"))
+    return linear(attention(q, k, v, num_heads, **options), *of(w, "out"))
 
 
 def feed_forward(x: Tensor, w: Weights, activation: str = "gelu") -> Tensor:
@@ -140,28 +135,25 @@ def transformer_block(
     x: Tensor,
     w: Weights,
     num_heads: int,
-    attention_mask: np.ndarray | None = None,
-    bias: Tensor | float = 0.0,
     activation: str = "gelu",
     norm_first: bool = False,
     eps: float = 1e-5,
-    dropout_masks: Sequence[DropoutMask] = (1.0, 1.0, 1.0),
+    dropout_masks: tuple[Array, Array] = (1.0, 1.0),
+    **options: Any,
 ) -> Tensor:
     """Attention, then feed-forward, each added to x: (B, T, D) -> (B, T, D).
 
         post-norm     x = norm1(x + attention(x)) ;  y = norm2(x + feed_forward(x))        Vaswani et al. 2017
         pre-norm      x = x + attention(norm1(x)) ;  y = x + feed_forward(norm2(x))        Xiong et al. 2020
 
-    The dropout masks are those of the attention weights, of attention's result and of feed-forward's result.
+    The dropout masks are those of attention's result and of feed-forward's; the options are those of `attention`.
     """
-    weights_mask, mask1, mask2 = dropout_masks
 
     def attend(x: Tensor) -> Tensor:
-        y = multi_head_attention(x, below(w, "attention"), num_heads, attention_mask, bias, weights_mask)
-        return dropout(y, mask1)
+        return dropout(multi_head_attention(x, below(w, "attention"), num_heads, **options), dropout_masks[0])
 
     def transform(x: Tensor) -> Tensor:
-        return dropout(feed_forward(x, below(w, "feed_forward"), activation), mask2)
+        return dropout(feed_forward(x, below(w, "feed_forward"), activation), dropout_masks[1])
 
     if norm_first:
         x = x + attend(layer_norm(x, *of(w, "norm1"), eps))
@@ -199,11 +191,7 @@ def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:
 
 
 def cross_entropy(
-    logits: Tensor,
-    target: np.ndarray,
-    weight: np.ndarray | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
+    logits: Tensor, target: np.ndarray, weight: Array = 1.0, ignore_index: int = -100, label_smoothing: float = 0.0
 ) -> Tensor:
     """Mean of -log softmax(logits)[target]: logits (N, C), target (N,) -> a scalar.
 
@@ -214,7 +202,7 @@ def cross_entropy(
     """
     kept = target != ignore_index
     C = logits.shape[1]
-    w = np.ones(C, logits.dtype) if weight is None else weight.astype(logits.dtype)
+    w = np.broadcast_to(weight, C).astype(logits.dtype)
     one_hot = np.eye(C, dtype=logits.dtype)[target[kept]]
     a = w * ((1 - label_smoothing) * one_hot + label_smoothing / C)
     return -(log_softmax(logits)[kept] * a).sum() / ((one_hot * w).sum().item() or 1)
@@ -276,34 +264,25 @@ def adam_step(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    decoupled: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Step t = 1, 2, ...: the new x, m and v; m and v start at 0. Kingma & Ba 2015, algorithm 1.
 
         m = b1 m + (1 - b1) g ;  v = b2 v + (1 - b2) g² ;  x = x - lr m' / (√v' + eps)
         m' = m / (1 - b1^t) ;  v' = v / (1 - b2^t)
 
-    Weight decay is part of the gradient, g + weight_decay x.
+    Weight decay is part of the gradient (Adam) or, `decoupled`, shrinks the weights itself, x = x - lr weight_decay x
+    (AdamW: Loshchilov & Hutter 2019, algorithm 2).
     """
-    (b1, b2), g = betas, g + weight_decay * x
+    b1, b2 = betas
+    if decoupled:
+        x = x - lr * weight_decay * x
+    else:
+        g = g + weight_decay * x
     m = b1 * m + (1 - b1) * g
     v = b2 * v + (1 - b2) * g**2
     m_hat, v_hat = m / (1 - b1**t), v / (1 - b2**t)
     return x - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
-
-
-def adamw_step(
-    x: np.ndarray,
-    g: np.ndarray,
-    m: np.ndarray,
-    v: np.ndarray,
-    t: int,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 1e-2,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x = (1 - lr weight_decay) x, then Adam without decay. Loshchilov & Hutter 2019, algorithm 2."""
-    return adam_step((1 - lr * weight_decay) * x, g, m, v, t, lr, betas, eps)
 
 
 def clip_by_norm(gradients: Sequence[np.ndarray], max_norm: float) -> tuple[list[np.ndarray], float]:
