@@ -54,17 +54,9 @@ MOST_ON_THE_PATH, MOST_WITHOUT_LEARN, MOST_IN_PLAIN, MOST_IN_A_FILE = 2100, 6000
 
 def docstring_lines(tree: ast.Module) -> set[int]:
     """Numbers of the lines of all docstrings."""
-    lines = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                lines.update(range(first.lineno, first.end_lineno + 1))
-    return lines
+    may_have = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, may_have) and ast.get_docstring(node) is not None]
+    return {line for node in nodes for line in range(node.body[0].lineno, node.body[0].end_lineno + 1)}
 
 
 NOT_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
