@@ -39,7 +39,7 @@ def erf(x: Tensor) -> Tensor:
 
 
 def relu(x: Tensor) -> Tensor:
-    """y = x where x > 0, else 0. Any shape."""
+    """y = x where x > 0, else 0. Any shape. Nair & Hinton 2010."""
     return x * (x.data > 0)
 
 
@@ -49,16 +49,16 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def softmax(x: Tensor) -> Tensor:
-    """y = exp(x) / sum(exp(x)) over the last axis.
+    """y = exp(x) / sum(exp(x)) over the last axis: (..., C) -> (..., C). Bridle 1990.
 
-    Taking the largest value of each row away first multiplies both sides of the fraction by the same number.
+    Subtracting a row's largest value first changes nothing: numerator and denominator are divided by the same number.
     """
     e = (x - x.data.max(axis=-1, keepdims=True)).exp()
     return e / e.sum(dim=-1, keepdim=True)
 
 
 def log_softmax(x: Tensor) -> Tensor:
-    """y = log(softmax(x)) over the last axis; -inf where the softmax is too small for its dtype."""
+    """y = log(softmax(x)) over the last axis: (..., C) -> (..., C); -inf where the softmax underflows to 0."""
     return softmax(x).log()
 
 
@@ -66,7 +66,7 @@ def log_softmax(x: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None = None) -> Tensor:
-    """y = act(x wᵀ + b): x (..., D), w (F, D), b (F,) -> (..., F); act is None, "relu" or "gelu"."""
+    """y = act(x wᵀ + b): x (..., D), w (F, D), b (F,) -> (..., F); act is None, "relu" or "gelu". As in torch."""
     y = x @ w.T if b is None else x @ w.T + b
     return y if activation is None else {"relu": relu, "gelu": gelu}[activation](y)
 
@@ -89,7 +89,7 @@ def add_layer_norm(x: Tensor, r: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5
 
 
 def embedding(ids: np.ndarray, w: Tensor) -> Tensor:
-    """y = onehot(ids) w, which is w[ids]: integers of any shape, w (V, D) -> (*ids.shape, D)."""
+    """y = onehot(ids) w, which is w[ids]: integers of any shape, w (V, D) -> (*ids.shape, D). Bengio et al. 2003."""
     one_hot = np.eye(len(w), dtype=w.dtype)[ids]
     return one_hot @ w
 
@@ -176,7 +176,10 @@ def below(w: Weights, part: str) -> Weights:
 
 
 def mean_pool(x: Tensor, attention_mask: np.ndarray) -> Tensor:
-    """Sum of the real tokens / their number: x (B, T, D), attention_mask (B, T) -> (B, D). Zeros where none is real."""
+    """Sum of the real tokens / their number: x (B, T, D), attention_mask (B, T) -> (B, D). Reimers & Gurevych 2019, 3.
+
+    A sample without a real token gives zeros.
+    """
     m = attention_mask[:, :, None].astype(x.dtype)
     return (x * m).sum(dim=1) / np.maximum(m.sum(axis=1), 1)
 
@@ -184,7 +187,7 @@ def mean_pool(x: Tensor, attention_mask: np.ndarray) -> Tensor:
 def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:
     """y = x / max(|x|, eps) along the last axis: (..., D) -> (..., D).
 
-    |x| = √(x · x). The maximum is taken before the root, whose slope at 0 is infinite.
+    |x| = √(x · x). The maximum is taken before the root, whose slope at 0 is infinite. As in torch.
     """
     square = (x * x).sum(dim=-1, keepdim=True)
     return x / where(square.data > eps**2, square, Tensor(np.asarray(eps**2, x.dtype))).sqrt()
@@ -195,10 +198,10 @@ def cross_entropy(
 ) -> Tensor:
     """Mean of -log softmax(logits)[target]: logits (N, C), target (N,) -> a scalar.
 
-        loss = -sum_c a[c] log p[c], summed over the rows / sum(weight[target]);  a = weight ((1 - e) onehot + e / C)
+        loss = -sum(a log p) / sum(weight[target]) ;  p = softmax(logits) ;  a = weight ((1 - e) onehot(target) + e / C)
 
-    with e = label_smoothing (Szegedy et al. 2016) and class weights (C,). Rows whose target is ignore_index are left
-    out of both sums; with no row left the loss is 0.
+    with e = label_smoothing (Szegedy et al. 2016, section 7) and class weights (C,). Rows whose target is ignore_index
+    are left out of both sums; with no row left the loss is 0.
     """
     kept = target != ignore_index
     C = logits.shape[1]
@@ -212,7 +215,10 @@ def cross_entropy(
 
 
 def sinusoidal_table(max_length: int, dim: int) -> np.ndarray:
-    """(max_length, dim): row t holds sin and cos of t / 10000^(2i / dim) in columns 2i and 2i + 1. Vaswani, 3.5."""
+    """(max_length, dim): row t holds sin and cos of t / 10000^(2i / dim) in columns 2i and 2i + 1.
+
+    Vaswani et al. 2017, section 3.5.
+    """
     table = np.empty((max_length, dim))
     for t in range(max_length):
         for column in range(dim):
@@ -222,7 +228,7 @@ def sinusoidal_table(max_length: int, dim: int) -> np.ndarray:
 
 
 def relative_buckets(length: int, num_buckets: int, max_distance: int = 128) -> np.ndarray:
-    """(length, length): the bucket of the way from token i to token j. Raffel et al. 2020, 2.1.
+    """(length, length): the bucket of the distance from token i to token j. Raffel et al. 2020, 2.1.
 
     Half of the buckets are for j after i. In each half, the first E = num_buckets / 4 distances have a bucket each;
     the others share the next E, whose widths grow by the same factor up to max_distance.
@@ -239,7 +245,7 @@ def relative_buckets(length: int, num_buckets: int, max_distance: int = 128) -> 
 
 
 def relative_position_bias(length: int, w: Tensor) -> Tensor:
-    """bias[h, i, j] = w[bucket(i, j), h]: w (num_buckets, H) -> (H, length, length)."""
+    """bias[h, i, j] = w[bucket(i, j), h]: w (num_buckets, H) -> (H, length, length). Raffel et al. 2020, 2.1."""
     return embedding(relative_buckets(length, len(w)), w).permute(2, 0, 1)
 
 
@@ -249,7 +255,7 @@ def relative_position_bias(length: int, w: Tensor) -> Tensor:
 def sgd_step(
     x: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float = 0.0, weight_decay: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """v = momentum v + (g + weight_decay x) ;  x = x - lr v. The new x and v; v starts at 0."""
+    """v = momentum v + (g + weight_decay x) ;  x = x - lr v. The new x and v; v starts at 0. Polyak 1964."""
     v = momentum * v + g + weight_decay * x
     return x - lr * v, v
 
@@ -271,8 +277,8 @@ def adam_step(
         m = b1 m + (1 - b1) g ;  v = b2 v + (1 - b2) g² ;  x = x - lr m' / (√v' + eps)
         m' = m / (1 - b1^t) ;  v' = v / (1 - b2^t)
 
-    Weight decay is part of the gradient (Adam) or, `decoupled`, shrinks the weights itself, x = x - lr weight_decay x
-    (AdamW: Loshchilov & Hutter 2019, algorithm 2).
+    Weight decay is part of the gradient, g + weight_decay x; if `decoupled`, it is a step of its own, x = x - lr
+    weight_decay x (AdamW: Loshchilov & Hutter 2019, algorithm 2).
     """
     b1, b2 = betas
     if decoupled:
@@ -286,7 +292,7 @@ def adam_step(
 
 
 def clip_by_norm(gradients: Sequence[np.ndarray], max_norm: float) -> tuple[list[np.ndarray], float]:
-    """g max_norm / |all g| for each g, if their joint length is more than max_norm; and that length. Pascanu 2013."""
+    """Each g times max_norm / norm if the joint length, norm, is more than max_norm; and norm. Pascanu et al. 2013."""
     norm = math.sqrt(sum(float(np.sum(g**2)) for g in gradients))
     scale = max_norm / norm if norm > max_norm else 1.0
     return [scale * g for g in gradients], norm

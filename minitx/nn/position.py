@@ -10,7 +10,7 @@ from minitx.nn.module import Module, Parameter
 
 
 def sinusoidal_table(max_length: int, dim: int) -> np.ndarray:
-    """Positions as waves, (max_length, dim) float32; the fastest turns by 1 radian a token, the slowest by about 1/10,000.
+    """Positions as waves, (max_length, dim) float32: from 1 radian a token for the fastest to about 1/10,000.
 
         table[t, 2i] = sin(t / 10000^(2i / dim)) ;  table[t, 2i + 1] = cos(t / 10000^(2i / dim))
 
