@@ -17,6 +17,13 @@ TINY = [
 ]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m quick`, files without that mark are not even imported: many need torch, and seconds to load it."""
+    if config.getoption("markexpr") == "quick" and collection_path.name.startswith("test_"):
+        return "mark.quick" not in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

@@ -1,6 +1,7 @@
-"""Imports run one way, and `import minitx` stays light."""
+"""Imports run one way, between rooms and between files, and `import minitx` stays light."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ ROOMS = (
     *("app", "learn", "__init__"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
+IMPORTERS = ("import_module", "__import__", "run_module", "run_path")
 
 
 def room(path: Path) -> str:
@@ -46,6 +48,41 @@ def test_no_import_is_hidden_in_a_function_or_behind_a_type_check(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     top = {node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
     assert all(node in top for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def files_imported(path: Path) -> set[Path]:
+    """Files of the package that a file imports: `from minitx.a import b` is a/b.py if there is one, else a.py."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("minitx."):
+            module = PACKAGE.joinpath(*node.module.split(".")[1:])
+            submodules = [module / f"{alias.name}.py" for alias in node.names]
+            found |= {file if file.exists() else module.with_suffix(".py") for file in submodules}
+    return found
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    graph = {path: files_imported(path) for path in FILES}
+    assert sum(map(len, graph.values())) > len(FILES)
+    assert {file for files in graph.values() for file in files} <= set(FILES)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(str(path.relative_to(PACKAGE)) for path in error.args[1]))
+
+
+def test_imports_at_run_time_are_few_and_the_command_line_alone_calls_up_to_learn():
+    """`import_module` would get around the rooms, so that each use of it is named here."""
+    found = {}
+    for path in FILES:
+        calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        names = [ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func).endswith(IMPORTERS)]
+        found |= {str(path.relative_to(PACKAGE)): names} if names else {}
+    assert found == {
+        "app/cli.py": ["'minitx.learn.selfcheck'"],
+        "learn/selfcheck.py": ["module_name"],  # the learner's own module
+        "models/hub.py": ["'huggingface_hub'"],
+    }
 
 
 def test_the_text_and_data_rooms_know_no_tensor():

@@ -26,6 +26,7 @@ from minitx.nn.transformer import FeedForward, TransformerBlock, TransformerEnco
 
 B, T, D, H, F = 4, 7, 12, 3, 20
 MASK = ragged_mask([7, 3, 1, 5], T)
+HIDDEN = torch.tensor(~MASK)  # torch marks the padding
 TOLERANCE = {np.float32: 5e-6, np.float64: 1e-13}
 
 
@@ -34,9 +35,10 @@ def dtype(request):
     return request.param
 
 
-def compare(ours, theirs, x, dtype, rng, *, mine=None, twin=None, state=None):
-    """Forward and all gradients, under a random cotangent that is not zero on padding unless the mask says so."""
+def compare(ours, theirs, dtype, rng, x=None, *, mine=None, twin=None, state=None):
+    """Forward and all gradients of a random x, under a random cotangent that is not zero on padding either."""
     mine, twin = mine or ours, twin or theirs
+    x = rng.normal(size=(B, T, D)).astype(dtype) if x is None else x
     x_ours, x_theirs = Tensor(x, requires_grad=True), to_torch(x)
     y_ours, y_theirs = mine(x_ours), twin(x_theirs)
     dy = rng.normal(size=y_ours.shape).astype(dtype)
@@ -49,14 +51,14 @@ def compare(ours, theirs, x, dtype, rng, *, mine=None, twin=None, state=None):
 
 def test_linear(rng, dtype):
     ours = Linear(D, F, rng=rng).to(dtype)
-    compare(ours, load(nn.Linear(D, F), ours.state_dict()), rng.normal(size=(B, T, D)).astype(dtype), dtype, rng)
+    compare(ours, load(nn.Linear(D, F), ours.state_dict()), dtype, rng)
 
 
 def test_linear_without_bias(rng, dtype):
     ours = Linear(D, F, bias=False, rng=rng).to(dtype)
     assert list(ours.state_dict()) == ["weight"]
     compare(
-        ours, load(nn.Linear(D, F, bias=False), ours.state_dict()), rng.normal(size=(5, D)).astype(dtype), dtype, rng
+        ours, load(nn.Linear(D, F, bias=False), ours.state_dict()), dtype, rng, rng.normal(size=(5, D)).astype(dtype)
     )
 
 
@@ -65,7 +67,7 @@ def test_layer_norm(rng, dtype):
     for parameter in ours.parameters():
         parameter.data[...] = rng.normal(size=D)
     x = rng.normal(0.5, 0.5, size=(B, T, D)).astype(dtype)
-    compare(ours, load(nn.LayerNorm(D, eps=1e-3), ours.state_dict()), x, dtype, rng)
+    compare(ours, load(nn.LayerNorm(D, eps=1e-3), ours.state_dict()), dtype, rng, x)
 
 
 def test_embedding_adds_the_gradients_of_repeated_ids(rng, dtype):
@@ -84,17 +86,11 @@ def test_embedding_adds_the_gradients_of_repeated_ids(rng, dtype):
 def test_attention(rng, dtype):
     ours = MultiHeadAttention(D, H, rng=rng).to(dtype)
     theirs = load(nn.MultiheadAttention(D, H, batch_first=True), attention_state(ours))
-    hidden = torch.tensor(~MASK)
-    compare(
-        ours,
-        theirs,
-        rng.normal(size=(B, T, D)).astype(dtype),
-        dtype,
-        rng,
-        mine=lambda x: ours(x, MASK),
-        twin=lambda x: theirs(x, x, x, key_padding_mask=hidden, need_weights=False)[0],
-        state=attention_state,
-    )
+
+    def twin(x):
+        return theirs(x, x, x, key_padding_mask=HIDDEN, need_weights=False)[0]
+
+    compare(ours, theirs, dtype, rng, mine=lambda x: ours(x, MASK), twin=twin, state=attention_state)
 
 
 def test_attention_bias_and_scattered_mask(rng, dtype):
@@ -112,7 +108,7 @@ def test_attention_bias_and_scattered_mask(rng, dtype):
         return theirs(x, x, x, attn_mask=scores, need_weights=False)[0]
 
     x = rng.normal(size=(B, T, D)).astype(dtype)
-    compare(ours, theirs, x, dtype, rng, mine=lambda x: ours(x, mask, b_ours), twin=twin, state=attention_state)
+    compare(ours, theirs, dtype, rng, x, mine=lambda x: ours(x, mask, b_ours), twin=twin, state=attention_state)
     assert_same({"dbias": b_ours.grad}, {"dbias": b_theirs.grad}, atol=TOLERANCE[dtype])
 
 
@@ -155,17 +151,11 @@ def test_block(rng, dtype, activation, norm_first):
     ours = TransformerBlock(D, H, F, activation, 0.0, norm_first, 1e-6, rng=rng).to(dtype)
     theirs = nn.TransformerEncoderLayer(D, H, F, 0.0, activation, 1e-6, batch_first=True, norm_first=norm_first)
     theirs = load(theirs, block_state(ours))
-    hidden = torch.tensor(~MASK)
-    compare(
-        ours,
-        theirs,
-        rng.normal(size=(B, T, D)).astype(dtype),
-        dtype,
-        rng,
-        mine=lambda x: ours(x, MASK),
-        twin=lambda x: theirs(x, src_key_padding_mask=hidden),
-        state=block_state,
-    )
+
+    def twin(x):
+        return theirs(x, src_key_padding_mask=HIDDEN)
+
+    compare(ours, theirs, dtype, rng, mine=lambda x: ours(x, MASK), twin=twin, state=block_state)
 
 
 @pytest.mark.parametrize("norm_first", [False, True], ids=["post-norm", "pre-norm"])
@@ -182,18 +172,11 @@ def test_encoder_stack(rng, norm_first):
         return named | ({f"norm.{n}": getattr(p, part) for n, p in model.norm.named_parameters()} if norm_first else {})
 
     theirs = load(theirs, state(ours))
-    x = rng.normal(size=(B, T, D))
-    hidden = torch.tensor(~MASK)
-    compare(
-        ours,
-        theirs,
-        x,
-        np.float64,
-        rng,
-        mine=lambda x: ours(x, MASK),
-        twin=lambda x: theirs(x, src_key_padding_mask=hidden),
-        state=state,
-    )
+
+    def twin(x):
+        return theirs(x, src_key_padding_mask=HIDDEN)
+
+    compare(ours, theirs, np.float64, rng, mine=lambda x: ours(x, MASK), twin=twin, state=state)
 
 
 def test_unknown_activation(rng):
@@ -254,8 +237,7 @@ def test_pooling(rng, dtype, mode):
         "max": lambda x: x.masked_fill(~mask, -torch.inf).max(1).values,
     }
     pooling = Pooling(mode)
-    x = rng.normal(size=(B, T, D)).astype(dtype)
-    compare(pooling, nn.Identity(), x, dtype, rng, mine=lambda x: pooling(x, MASK), twin=twins[mode])
+    compare(pooling, nn.Identity(), dtype, rng, mine=lambda x: pooling(x, MASK), twin=twins[mode])
 
 
 @pytest.mark.parametrize("mode", ["mean", "max"])
@@ -274,7 +256,8 @@ def test_unknown_pooling():
 
 
 def test_normalize(rng, dtype):
-    compare(Normalize(), nn.Identity(), rng.normal(size=(B, D)).astype(dtype), dtype, rng, twin=nn.functional.normalize)
+    x = rng.normal(size=(B, D)).astype(dtype)
+    compare(Normalize(), nn.Identity(), dtype, rng, x, twin=nn.functional.normalize)
 
 
 def test_normalize_of_a_zero_vector_is_zero():

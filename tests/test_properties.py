@@ -12,8 +12,6 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 from minitx.autograd.engine import unbroadcast
 from minitx.autograd.tensor import Tensor, cat, where
 
-pytestmark = pytest.mark.quick
-
 few = settings(max_examples=60, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
 shapes_of = mutually_broadcastable_shapes

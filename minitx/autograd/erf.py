@@ -10,9 +10,9 @@ from numpy.polynomial import chebyshev
 def _fit_erf(limit: float, degree: int) -> np.ndarray:
     """Coefficients of P, in powers of s = 2 z² / limit² - 1, such that erf(z) = tanh(z P) for |z| <= limit.
 
-    NumPy has no erf but a fast tanh, and atanh(erf(z)) / z is even and almost constant, so a short polynomial in
-    z² does. It is fitted to `math.erf` at Chebyshev nodes, each weighted by what an error there does to erf,
-    z (1 - erf²). Beyond the limit erf is 1 to the precision that is asked for.
+    NumPy has no erf, but it has a fast tanh; and atanh(erf(z)) / z is even and almost constant, so a short polynomial
+    in z² describes it. It is fitted to `math.erf` at Chebyshev nodes, each weighted by what an error there does to
+    erf, z (1 - erf²). Beyond the limit, erf is 1 to the precision that is asked for.
     """
     nodes = np.cos(np.pi * (np.arange(400) + 0.5) / 400)
     z = limit * np.sqrt((nodes + 1) / 2)

@@ -2,7 +2,8 @@
 
 An op is fused for a reason, which its docstring gives: *stability* (the composed form overflows or divides 0 by
 0), *cost* (fewer passes over memory: every large temporary array is paid for in page faults) or *scatter* (the
-gradient adds into rows). The composed forms live in the tests, where they are the oracle for these.
+gradient adds into rows). The composed forms live in `minitx/learn/plain.py`, a few lines of primitive ops for each op
+here: read them first. The tests hold these ops to them.
 
 Letters: B batch, T tokens, D model width, H heads, K = D // H, V vocabulary, C classes; `x w b` in, `y` out,
 `dy` in, `dx dw db` out. Every op returns the dtype it was given.
@@ -29,7 +30,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
 
     Fused for cost: all leading axes become one, so that dw is a single product (composed from `@`, the weight
     gradient of a (B, T, D) input would be (B, D, F) before it is summed), and the activation works in place on what the
-    product wrote. Torch: `functional.linear`, then `functional.relu` or `functional.gelu`.
+    product wrote. Torch: `functional.linear`, then `functional.relu` or `functional.gelu`. Plain: `learn.plain.linear`.
     """
     # h = x wᵀ + b ;  dh = act'(h) dy ;  dx = dh w ;  dw = dhᵀ x ;  db = 1ᵀ dh
     x2 = x.data.reshape(-1, x.shape[-1])
@@ -50,7 +51,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
 
 
 def relu(x: Tensor) -> Tensor:
-    """y = max(x, 0); dx = dy where x > 0, and 0 at the kink. Torch: `functional.relu`."""
+    """y = max(x, 0); dx = dy where x > 0, and 0 at the kink. Torch: `functional.relu`. Plain: `learn.plain.relu`."""
     y = x.data.copy()
     slope = _relu_(y, is_recorded((x,)))
     return Tensor.from_op(y, (x,), lambda dy: (dy * slope,))
@@ -60,7 +61,7 @@ def gelu(x: Tensor) -> Tensor:
     """y = x Φ(x), Φ the normal distribution function: the exact (erf) form, as BERT's and torch's default.
 
     Hendrycks & Gimpel 2016, "Gaussian Error Linear Units". Fused for cost. Φ is within 1e-7 (float32) or
-    1e-13 (float64) of the true one. Torch: `functional.gelu(x, approximate="none")`.
+    1e-13 (float64) of the true one. Torch: `functional.gelu(x, approximate="none")`. Plain: `learn.plain.gelu`.
     """
     y = x.data.copy()
     slope = _gelu_(y, is_recorded((x,)))
@@ -76,7 +77,7 @@ def _relu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
 def _gelu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
     """Replace x by x Φ(x); returns its slope, Φ(x) + x φ(x) with φ(x) = exp(-x²/2) / √(2π), if that is wanted.
 
-    Two dozen passes, over as many elements at a time as stay in a core's cache through all of them.
+    This takes two dozen passes, so it is done for as many elements at a time as fit into a core's cache.
     """
     slope = np.empty_like(x) if want_slope else None
     flat = x.reshape(-1)
@@ -103,7 +104,8 @@ ACTIVATIONS = {"relu": _relu_, "gelu": _gelu_}
 def softmax(x: Tensor) -> Tensor:
     """y = exp(x) / sum(exp(x)) over the last axis. Torch: `functional.softmax(x, dim=-1)`.
 
-    Fused for stability: shifted by the row's maximum, which changes nothing but cannot overflow.
+    Fused for stability: each row is shifted by its maximum, which changes nothing and keeps exp from overflowing.
+    Plain: `learn.plain.softmax`.
     """
     # dx = y (dy - sum(dy y))      from the Jacobian diag(y) - y yᵀ
     y = np.exp(x.data - x.data.max(axis=-1, keepdims=True))
@@ -114,7 +116,7 @@ def softmax(x: Tensor) -> Tensor:
 def log_softmax(x: Tensor) -> Tensor:
     """y = x - log(sum(exp(x))) over the last axis. Torch: `functional.log_softmax(x, dim=-1)`.
 
-    Fused for stability: the logarithm of a softmax that underflowed would be -inf.
+    Fused for stability: the logarithm of a softmax that underflowed would be -inf. Plain: `learn.plain.log_softmax`.
     """
     # dx = dy - softmax(x) sum(dy)
     y = x.data - x.data.max(axis=-1, keepdims=True)
@@ -125,7 +127,8 @@ def log_softmax(x: Tensor) -> Tensor:
 def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
     """y = w (x - mean) / √(var + eps) + b over the last axis; w, b (D,). Torch: `functional.layer_norm`.
 
-    Ba, Kiros & Hinton 2016, equation 4. Fused for cost: the composed gradient is a dozen passes over x.
+    Ba, Kiros & Hinton 2016, equation 4. Fused for cost: the composed gradient is a dozen passes over x. Plain:
+    `learn.plain.layer_norm`.
     """
     y, backward = _layer_norm(x.data.copy(), w, b, eps)
     return Tensor.from_op(y, (x, w, b), lambda dy: backward(dy))
@@ -143,7 +146,8 @@ def add_layer_norm(
     """y = layer_norm(x + dropout(r, p)): a sublayer's result r joins the stream x. All (..., D); w, b (D,).
 
     The end of every sublayer of a post-norm transformer (Vaswani et al. 2017, section 5.4). Fused for cost: neither
-    the sum nor the thinned-out r is kept. Torch: `functional.layer_norm(x + functional.dropout(r, p), ...)`.
+    the sum nor the thinned-out r is kept. Torch: `functional.layer_norm(x + functional.dropout(r, p), ...)`. Plain:
+    `learn.plain.add_layer_norm`.
     """
     mask = None
     if p:
@@ -194,7 +198,7 @@ def embedding(ids: np.ndarray, w: Tensor, sparse: bool = False) -> Tensor:
     """y = w[ids]: rows of the table w (V, D) for integer ids of any shape -> (*ids.shape, D).
 
     Fused for scatter: a token that occurs twice must receive both derivatives; `dw[ids] += dy` would keep one. With
-    `sparse`, w.grad is a `RowGradient`, else an array. Torch: `functional.embedding`.
+    `sparse`, w.grad is a `RowGradient`, else an array. Torch: `functional.embedding`. Plain: `learn.plain.embedding`.
 
     Raises:
         TypeError: `ids` are not integers.
@@ -218,7 +222,7 @@ def dropout(x: Tensor, p: float, rng: np.random.Generator) -> Tensor:
     """Zero each element with probability p and divide the others by 1 - p: y = m x, dx = m dy.
 
     Srivastava et al. 2014. Fused for cost: m is drawn as 16-bit integers, so p is rounded to a multiple of 1/65536.
-    Torch: `functional.dropout(x, p, training=True)`.
+    Torch: `functional.dropout(x, p, training=True)`. Plain: `learn.plain.dropout`.
 
     Raises:
         ValueError: p is not in [0, 65535/65536], or there is no `rng`.
@@ -250,8 +254,8 @@ def attention(
 ) -> Tensor:
     """Scaled dot-product attention, softmax(q kᵀ / √K + bias) v, in each of H heads of width K = D // H.
 
-    Vaswani et al. 2017, section 3.2.1. Every token asks (q) how well it matches each other token (k), and takes
-    the average of what those have to say (v), weighted by the match.
+    Vaswani et al. 2017, section 3.2.1. Every token compares what it looks for (q) with what each token offers (k), and
+    takes the average of their contents (v), weighted by how well they match.
 
     Args:
         q, k, v: (B, T, D); head h owns the columns h K to (h + 1) K.
@@ -264,9 +268,9 @@ def attention(
     Returns:
         (B, T, D), heads side by side again.
 
-    Fused for cost: samples are taken as many at a time as keep their scores in a core's cache, from the first
+    Fused for cost: it works on a few samples at a time, so that their scores stay in a core's cache from the first
     product to the last. Torch: `functional.scaled_dot_product_attention` on (B, H, T, K), where the same mask is
-    `attn_mask=attention_mask[:, None, None, :]`.
+    `attn_mask=attention_mask[:, None, None, :]`. Plain: `learn.plain.attention`.
     """
     # s = q kᵀ / √K + bias ;  p = softmax(s) ;  y = p v
     # dv = pᵀ dy ;  dp = dy vᵀ ;  ds = p dp - p sum(p dp), and sum(p dp) = dy · y ;  dq = ds k / √K ;  dk = dsᵀ q / √K
@@ -328,7 +332,7 @@ def mean_pool(x: Tensor, attention_mask: np.ndarray) -> Tensor:
     """Mean of each sample's real tokens: x (B, T, D), attention_mask (B, T) -> (B, D); zeros where none is real.
 
     Reimers & Gurevych 2019, section 3. Fused for cost: one product with the weights m / sum(m), so padding is
-    never copied. sentence-transformers: `Pooling(pooling_mode="mean")`.
+    never copied. sentence-transformers: `Pooling(pooling_mode="mean")`. Plain: `learn.plain.mean_pool`.
     """
     # y = a x  with  a = m / max(sum(m), 1) ;  dx = aᵀ dy
     a = attention_mask.astype(x.dtype)
@@ -340,7 +344,7 @@ def mean_pool(x: Tensor, attention_mask: np.ndarray) -> Tensor:
 def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:
     """y = x / max(|x|, eps), unit length along the last axis. Torch: `functional.normalize(x, dim=-1)`.
 
-    Fused for stability: the composed gradient of a zero vector is 0 / 0.
+    Fused for stability: the composed gradient of a zero vector is 0 / 0. Plain: `learn.plain.normalize`.
     """
     # dx = (dy - y (y · dy)) / |x| ;  below eps the length is a constant, so dx = dy / eps
     length = np.sqrt(np.einsum("...d,...d->...", x.data, x.data))[..., None]
@@ -368,11 +372,11 @@ def cross_entropy(
 
         loss = sum( (1 - e) w[t] (-log p[t]) + e / C sum_c w[c] (-log p[c]) ) / sum(w[t])
 
-    Rows whose target is `ignore_index` count for nothing; with no row left the loss is 0 (torch: NaN). For a share
-    of a batch, give the `target_weight` of the whole batch as `divisor`, in place of the share's own sum(w[t]).
+    Rows whose target is `ignore_index` are left out of both sums; with no row left the loss is 0 (torch: NaN). For a
+    share of a batch, give the `target_weight` of the whole batch as `divisor`, in place of the share's own sum(w[t]).
 
     Szegedy et al. 2016, section 7, for smoothing. Fused for stability, and because its gradient is so simple.
-    Torch: `functional.cross_entropy`.
+    Torch: `functional.cross_entropy`. Plain: `learn.plain.cross_entropy`.
 
     Raises:
         IndexError: a target that is neither a class nor `ignore_index`.
@@ -410,10 +414,10 @@ def target_weight(target: np.ndarray, weight: np.ndarray | None = None, ignore_i
 
 
 def _sum_rows(x: np.ndarray) -> np.ndarray:
-    """(N, D) -> (D,). As a product with ones: BLAS uses every lane and core, `np.sum` does not."""
+    """(N, D) -> (D,). A product with ones, because BLAS uses every lane and core and `np.sum` does not."""
     return np.ones(len(x), x.dtype) @ x
 
 
 def _mean_of_rows(x: np.ndarray) -> np.ndarray:
-    """(N, D) -> (N, 1), likewise."""
+    """(N, D) -> (N, 1). A product with ones, for the same reason."""
     return (x @ np.ones(x.shape[1], x.dtype))[:, None] / x.shape[1]

@@ -18,7 +18,7 @@ class MultiHeadAttention(Module):
     Vaswani et al. 2017, section 3.2.2. Names there: Wq = `query`, Wk = `key`, Wv = `value`, Wo = `out`, all with
     bias. Every head has its own K x D slice of each matrix, and scores are divided by √K, not √D: two things
     that tutorials get wrong. Torch: `torch.nn.MultiheadAttention(D, H, batch_first=True)`, whose
-    `key_padding_mask` is the inverse of `attention_mask`.
+    `key_padding_mask` is the inverse of `attention_mask`. Plain: `learn.plain.multi_head_attention`.
 
     Raises:
         InputError: `num_heads` does not divide `embed_dim`.

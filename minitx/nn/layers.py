@@ -17,7 +17,7 @@ class Linear(Module):
     """y = x Wᵀ + b: (..., in_features) -> (..., out_features).
 
     `weight` (out_features, in_features) and `bias` (out_features,) start uniform in ±1/√in_features, torch's
-    default. Torch: `torch.nn.Linear`.
+    default. Torch: `torch.nn.Linear`. Plain: `learn.plain.linear`.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator) -> None:
@@ -26,7 +26,7 @@ class Linear(Module):
         self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype(np.float32)) if bias else None
 
     def forward(self, x: Tensor, activation: str | None = None) -> Tensor:
-        """(..., in_features) -> (..., out_features), through "relu" or "gelu" if that is asked for."""
+        """(..., in_features) -> (..., out_features); `activation`, "relu" or "gelu", is applied to the result."""
         return F.linear(x, self.weight, self.bias, activation)
 
 
@@ -35,7 +35,7 @@ class Embedding(Module):
 
     `weight` (num_embeddings, embedding_dim) starts normal with standard deviation `std`; torch's default is 1.
     With `sparse`, its gradient is a `RowGradient`: only the rows of the batch's tokens, which saves most of an
-    optimizer's work when the vocabulary is large. Torch: `torch.nn.Embedding`.
+    optimizer's work when the vocabulary is large. Torch: `torch.nn.Embedding`. Plain: `learn.plain.embedding`.
     """
 
     def __init__(
@@ -56,7 +56,10 @@ class Embedding(Module):
 
 
 class LayerNorm(Module):
-    """Each vector shifted to mean 0, scaled to variance 1, then w x + b. Torch: `torch.nn.LayerNorm`."""
+    """Each vector shifted to mean 0 and scaled to variance 1, then multiplied by `weight`, plus `bias`.
+
+    Ba, Kiros & Hinton 2016. Torch: `torch.nn.LayerNorm`. Plain: `learn.plain.layer_norm`.
+    """
 
     def __init__(self, normalized_shape: int, eps: float = 1e-5) -> None:
         self.weight = Parameter(np.ones(normalized_shape, np.float32))
@@ -76,7 +79,7 @@ class Dropout(Module):
 
     The masks come from the generator of the run, where there is one (see `autograd.context`), as there is for each
     thread that shares a batch; else from the layer's own, split off `rng`, so that adding a layer elsewhere does not
-    change them.
+    change them. Plain: `learn.plain.dropout`.
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:

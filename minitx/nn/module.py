@@ -98,7 +98,7 @@ class Module:
     def requires_grad_(self, requires_grad: bool = True) -> "Module":
         """Set the one flag that freezing is made of, on every parameter; a frozen one also loses its gradient.
 
-        The graph below a frozen bottom is not recorded, and optimisers, weight decay and clipping pass over
+        No graph is recorded where nothing further down can learn, and optimisers, weight decay and clipping skip
         frozen parameters; gradients still flow *through* a frozen layer to trainable ones below it.
         """
         for parameter in self.parameters():

@@ -19,6 +19,7 @@ class Pooling(Module):
     * "max": the largest value of each column over the real tokens.
 
     A sample without a real token gives zeros ("mean" and "max"). sentence-transformers: `models.Pooling`.
+    Plain: `learn.plain.mean_pool`.
     """
 
     def __init__(self, mode: str = "mean") -> None:
@@ -39,7 +40,10 @@ class Pooling(Module):
 
 
 class Normalize(Module):
-    """Scale each vector to length 1, so that a dot product is a cosine. sentence-transformers: `models.Normalize`."""
+    """Scale each vector to length 1, so that a dot product is a cosine.
+
+    sentence-transformers: `models.Normalize`. Plain: `learn.plain.normalize`.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) -> (B, D)."""

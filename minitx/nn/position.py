@@ -14,7 +14,7 @@ def sinusoidal_table(max_length: int, dim: int) -> np.ndarray:
         table[t, 2i] = sin(t / 10000^(2i / dim)) ;  table[t, 2i + 1] = cos(t / 10000^(2i / dim))
 
     Vaswani et al. 2017, section 3.5. Any fixed shift is a rotation of each (sin, cos) pair, so "three tokens
-    back" is the same linear map everywhere.
+    back" is the same linear map everywhere. Plain: `learn.plain.sinusoidal_table`.
     """
     frequencies = 10000.0 ** (-np.arange(0, dim, 2) / dim)
     angles = np.arange(max_length)[:, None] * frequencies

@@ -20,6 +20,7 @@ def relative_buckets(length: int, num_buckets: int, max_distance: int = 128) -> 
                   = E + floor(log(d / E) / log(max_distance / E) E), at most 2E - 1,  otherwise;  E = num_buckets / 4
 
     Raffel et al. 2020, "T5", section 2.1. Computed in float32, so that the buckets begin and end where torch's do.
+    Plain: `learn.plain.relative_buckets`.
     """
     steps = np.arange(length)[None, :] - np.arange(length)[:, None]
     distance, half = np.abs(steps), num_buckets // 2

@@ -17,7 +17,8 @@ ACTIVATIONS = tuple(F.ACTIVATIONS)
 class FeedForward(Module):
     """Two layers applied to each token alone: y = W2 act(W1 x + b1) + b2, wide in the middle.
 
-    Vaswani et al. 2017, section 3.3. `linear1` (F, D), `linear2` (D, F); `activation` "relu" or "gelu".
+    Vaswani et al. 2017, section 3.3. `linear1` (F, D), `linear2` (D, F); `activation` "relu" or "gelu". Plain:
+    `learn.plain.feed_forward`.
     """
 
     def __init__(self, dim: int, hidden: int, activation: str = "gelu", *, rng: np.random.Generator) -> None:
@@ -41,7 +42,7 @@ class TransformerBlock(Module):
     Post-norm puts every token on the same scale after each block, pre-norm leaves an unbroken path from top to
     bottom (Xiong et al. 2020). Dropout is on what a sublayer adds, before the addition (Vaswani et al. 2017,
     section 5.4), and on attention weights. Torch: `torch.nn.TransformerEncoderLayer(..., batch_first=True)`,
-    which has one more dropout inside the feed-forward network.
+    which has one more dropout inside the feed-forward network. Plain: `learn.plain.transformer_block`.
     """
 
     def __init__(
