@@ -269,10 +269,7 @@ def _parser() -> Parser:
     predict("text", metavar="TEXT", nargs="*", help="texts; lines of standard input if there are none")
     predict("--format", **text_or_json)
 
-    model: dict[str, Any] = {
-        "metavar": "MODEL",
-        "help": "a model directory, a result directory, or the name of a model on the hub",
-    }
+    model = dict[str, Any](metavar="MODEL", help="a model directory, a result directory, or a name on the hub")
     texts, column = "a .txt with one text a line, or a .csv", "text column of a .csv; content or text by default"
     embed = add("embed", _embed, "write one vector per text, of any number of texts; resumable").add_argument
     embed("model", **model)
@@ -294,9 +291,7 @@ def _parser() -> Parser:
     similar("model", **model)
     similar("text", metavar="TEXT", nargs="+", help="the first is compared with each other")
 
-    check = add(
-        "gradcheck", _gradcheck, "compare every gradient of minitx, or of an op of yours, with slopes"
-    ).add_argument
+    check = add("gradcheck", _gradcheck, "check every gradient of minitx, or that of an op of yours").add_argument
     check("op", metavar="MODULE:FUNCTION", nargs="?", help="an op of your own; docs/your-own-op.md has a template")
     check("--shape", metavar="3,4", action="append", default=[], type=_shape, help="of each input, in order")
     check("--seed", type=int, default=0, help="of the random inputs")

@@ -48,13 +48,8 @@ def write_mistakes_page(
         by_length = length_table(data, head, probabilities[head], beside.get(head))
         sections.append(_section(head, report, by_length, worst_mistakes(model, data, head, probabilities[head])))
     memory = f", of which {known:,} have a text that is in the training rows: there the figures measure memory"
-    page = _fill(
-        "mistakes",
-        source=source,
-        rows=f"{len(data):,}",
-        memory=memory if known else "",
-        sections=Html("\n".join(sections)),
-    )
+    rows, found = f"{len(data):,}", Html("\n".join(sections))
+    page = _fill("mistakes", source=source, rows=rows, memory=memory if known else "", sections=found)
     path.write_text(page, encoding="utf-8", newline="\n")
 
 
