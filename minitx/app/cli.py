@@ -201,10 +201,7 @@ def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
 
 def _similar(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
-    first, *others = a.text
-    if not others:
-        raise InputError("give two texts at least: the first is compared with each other")
-    for text, score in zip(others, encoder.similarity(*map(encoder.encode, (first, others)))[0], strict=True):
+    for text, score in zip(a.others, encoder.similarity(*map(encoder.encode, (a.text, a.others)))[0], strict=True):
         print(f"{score:.3f}  {text}")
 
 
@@ -289,7 +286,8 @@ def _parser() -> Parser:
 
     similar = add("similar", _similar, "how similar are two texts, or one and several others?").add_argument
     similar("model", **model)
-    similar("text", metavar="TEXT", nargs="+", help="the first is compared with each other")
+    similar("text", metavar="TEXT")
+    similar("others", metavar="OTHER", nargs="+", help="each is compared with TEXT")
 
     check = add("gradcheck", _gradcheck, "check every gradient of minitx, or that of an op of yours").add_argument
     check("op", metavar="MODULE:FUNCTION", nargs="?", help="an op of your own; docs/your-own-op.md has a template")
