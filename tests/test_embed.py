@@ -168,5 +168,7 @@ def test_similar(model, encoder, capsys):
     out = capsys.readouterr().out.splitlines()
     score = encoder.similarity(*encoder.encode(["ok", "Great."]))[0, 0]
     assert out == [f"{score:.3f}  Great.", "1.000  ok"]
-    assert main(["similar", str(model), "alone"]) == 2
-    assert "give two texts at least" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["similar", str(model), "alone"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: the following arguments are required: OTHER (see ")

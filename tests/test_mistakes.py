@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
-from minitx.app.mistakes import Mistake, Piece, length_slices, worst_mistakes
+from minitx.app.mistakes import Mistake, Piece, length_table, worst_mistakes
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.data.split import LabelledTexts
 from minitx.evaluation.attribution import token_contributions
 from minitx.evaluation.metrics import report_heads
+from minitx.evaluation.statistics import wilson_interval
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
@@ -191,15 +192,20 @@ def test_slices_by_length_share_out_the_rows(data, rng):
     labels = {"mood": rng.integers(0, 3, size=200)}
     many = LabelledTexts(texts, labels, {"mood": ("a", "b", "c")}, np.arange(200))
     probabilities = rng.dirichlet(np.ones(3), size=200)
-    slices = length_slices(many, "mood", probabilities, probabilities[:, ::-1])
-    assert len(slices) == 4
-    assert sum(part.report.rows for part in slices) == 200
-    assert [b.first - a.last for a, b in pairwise(slices)] == [1, 1, 1]
-    for part in slices:
-        rows = np.array([part.first <= len(text.split()) <= part.last for text in texts])
-        assert part.report.accuracy == accuracy_score(labels["mood"][rows], probabilities[rows].argmax(axis=1))
-        assert part.report.bag_of_words.rows == part.report.rows
-    assert len(length_slices(data.subset(np.array([0, 0, 0])), "mood", probabilities[:3])) == 1
+    table = length_table(many, "mood", probabilities, probabilities[:, ::-1])
+    bounds = [tuple(map(int, label.split(" to "))) for label in table.index]
+    assert len(table) == 4
+    assert table["rows"].sum() == 200
+    assert [b[0] - a[1] for a, b in pairwise(bounds)] == [1, 1, 1]
+    for (first, last), (_, row) in zip(bounds, table.iterrows(), strict=True):
+        rows = np.array([first <= len(text.split()) <= last for text in texts])
+        assert row["rows"] == rows.sum()
+        for column, given in (("accuracy", probabilities), ("bag of words", probabilities[:, ::-1])):
+            assert row[column] == accuracy_score(labels["mood"][rows], given[rows].argmax(axis=1))
+        right = int((labels["mood"][rows] == probabilities[rows].argmax(axis=1)).sum())
+        low, high = wilson_interval(right, int(rows.sum()))
+        assert row["95 % interval"] == f"{low:.3f} to {high:.3f}"
+    assert list(length_table(data.subset(np.array([0, 0, 0])), "mood", probabilities[:3]).index) == ["4"]
 
 
 @pytest.mark.filterwarnings("ignore:.*longer than 24 tokens")

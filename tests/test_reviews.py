@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minitx.data.reviews import (
@@ -325,7 +325,7 @@ def sides_of(parts: Split) -> dict[str, int]:
     return {text: side for side, part in enumerate(parts) for text in part.texts}
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # which measures the machine
 @given(st.lists(st.tuples(st.sampled_from("abcdefghijklmnop"), st.integers(0, 40), st.integers(0, 2)), min_size=40))
 def test_split_never_leaks_and_loses_nothing(rows: list[tuple[str, int, int]]) -> None:
     frame = pd.DataFrame(

@@ -1,15 +1,12 @@
 """Labels by rule, and the synthetic sentences."""
 
-import tomllib
-
 import numpy as np
 import pytest
 
 from minitx.app.settings import read_recipe
 from minitx.data.reviews import label_reviews
 from minitx.data.rules import read_rules
-from minitx.data.samples import synthetic_reviews
-from minitx.data.sentences import COLUMNS, LABEL_NOISE, WORD_LISTS, synthetic_sentences
+from minitx.data.samples import COLUMNS, SENTENCE_NOISE, synthetic_reviews, synthetic_sentences, word_lists
 from minitx.data.split import split
 from minitx.errors import InputError
 
@@ -82,7 +79,7 @@ def test_rules_over_reviews_keep_what_has_any_label():
 
 
 def test_sentences_are_what_they_say():
-    frame, words = synthetic_sentences(2000, seed=1), tomllib.loads(WORD_LISTS.read_text(encoding="utf-8"))
+    frame, words = synthetic_sentences(2000, seed=1), word_lists("sentences")
     things = words["things"]
     assert list(frame) == ["text", *COLUMNS]
     assert set(frame["topic"]) == set(things)
@@ -90,7 +87,7 @@ def test_sentences_are_what_they_say():
     assert set(zip(frame["kind"], frame["sentiment"], strict=True)) == kinds
     texts = frame["text"].str.lower()
     right = [any(thing in text for thing in things[t]) for text, t in zip(texts, frame["topic"], strict=True)]
-    assert 1 - LABEL_NOISE < np.mean(right) < 1
+    assert 1 - SENTENCE_NOISE < np.mean(right) < 1
     assert synthetic_sentences(50, seed=1).equals(synthetic_sentences(50, seed=1))
     assert not synthetic_sentences(50, seed=1).equals(synthetic_sentences(50, seed=2))
     with pytest.raises(InputError, match="0 synthetic sentences"):

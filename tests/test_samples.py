@@ -10,8 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
 from minitx.data.reviews import label_reviews, read_reviews
-from minitx.data.samples import LABEL_NOISE, SYNTHETIC_NAME, synthetic_reviews
-from minitx.data.sentences import synthetic_sentences
+from minitx.data.samples import LABEL_NOISE, SYNTHETIC_NAME, synthetic_reviews, synthetic_sentences
 from minitx.data.split import normalise, split
 from minitx.errors import InputError
 

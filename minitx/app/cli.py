@@ -202,10 +202,7 @@ def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
 
 def _similar(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
-    first, *others = a.text
-    if not others:
-        raise InputError("give two texts at least: the first is compared with each other")
-    for text, score in zip(others, encoder.similarity(*map(encoder.encode, (first, others)))[0], strict=True):
+    for text, score in zip(a.others, encoder.similarity(*map(encoder.encode, (a.text, a.others)))[0], strict=True):
         print(f"{score:.3f}  {text}")
 
 
@@ -270,10 +267,7 @@ def _parser() -> Parser:
     predict("text", metavar="TEXT", nargs="*", help="texts; lines of standard input if there are none")
     predict("--format", **text_or_json)
 
-    model: dict[str, Any] = {
-        "metavar": "MODEL",
-        "help": "a model directory, a result directory, or the name of a model on the hub",
-    }
+    model = dict[str, Any](metavar="MODEL", help="a model directory, a result directory, or a name on the hub")
     texts, column = "a .txt with one text a line, or a .csv", "text column of a .csv; content or text by default"
     embed = add("embed", _embed, "write one vector per text, of any number of texts; resumable").add_argument
     embed("model", **model)
@@ -293,11 +287,10 @@ def _parser() -> Parser:
 
     similar = add("similar", _similar, "how similar are two texts, or one and several others?").add_argument
     similar("model", **model)
-    similar("text", metavar="TEXT", nargs="+", help="the first is compared with each other")
+    similar("text", metavar="TEXT")
+    similar("others", metavar="OTHER", nargs="+", help="each is compared with TEXT")
 
-    check = add(
-        "gradcheck", _gradcheck, "compare every gradient of minitx, or of an op of yours, with slopes"
-    ).add_argument
+    check = add("gradcheck", _gradcheck, "check every gradient of minitx, or that of an op of yours").add_argument
     check("op", metavar="MODULE:FUNCTION", nargs="?", help="an op of your own; docs/your-own-op.md has a template")
     check("--shape", metavar="3,4", action="append", default=[], type=_shape, help="of each input, in order")
     check("--seed", type=int, default=0, help="of the random inputs")

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+import pandas as pd
 
 from minitx.data.split import LabelledTexts, normalise
 from minitx.evaluation.attribution import token_contributions
-from minitx.evaluation.metrics import Report, report_probabilities
+from minitx.evaluation.metrics import report_probabilities
+from minitx.evaluation.statistics import wilson_interval
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.tokenizer import Tokenizer, TruncationWarning
 
@@ -35,15 +37,6 @@ class Mistake:
     true_probability: float
     pieces: list[Piece]  # together, the text
     special: float  # what the special tokens contributed, which stand for no character
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The rows whose texts have `first` to `last` words."""
-
-    first: int
-    last: int
-    report: Report
 
 
 def worst_mistakes(
@@ -106,20 +99,30 @@ def _pieces(text: str, tokenizer: Tokenizer, contributions: np.ndarray) -> list[
     return [*pieces, Piece(text[done:], None)] if done < len(text) else pieces
 
 
-def length_slices(
+def length_table(
     data: LabelledTexts, head: str, probabilities: np.ndarray, bag_of_words: np.ndarray | None = None
-) -> list[Slice]:
-    """Reports of the shortest quarter of texts, by words, the next, and so on; beside a bag of words, if given.
+) -> pd.DataFrame:
+    """How a head does on the shortest quarter of texts, by words, the next, and so on: a row for each.
 
-    Texts of one length stay together, so there may be fewer than four slices, and of unequal sizes.
+    `probabilities` (N, C) are the model's, `bag_of_words` those of the rival. Texts of one length stay together, so
+    there may be fewer than four rows, and they may be of unequal sizes.
     """
-    words = np.array([len(text.split()) for text in data.texts])
+    words, classes = np.array([len(text.split()) for text in data.texts]), data.classes[head]
     edges = np.unique(np.quantile(words, (0.25, 0.5, 0.75, 1), method="lower"))
-    slices = []
-    for number, rows in enumerate(np.searchsorted(edges, words) == i for i in range(len(edges))):
-        target, classes = data.labels[head][rows], data.classes[head]
-        beside = None if bag_of_words is None else report_probabilities(target, bag_of_words[rows], classes)
-        report = report_probabilities(target, probabilities[rows], classes, beside)
-        first = int(words[rows].min()) if number == 0 else int(edges[number - 1]) + 1
-        slices.append(Slice(first, int(edges[number]), report))
-    return slices
+    table, first = {}, int(words.min())
+    for number, last in enumerate(edges.tolist()):
+        rows = np.searchsorted(edges, words) == number
+        target = data.labels[head][rows]
+        report = report_probabilities(target, probabilities[rows], classes)
+        rival = None if bag_of_words is None else report_probabilities(target, bag_of_words[rows], classes)
+        low, high = wilson_interval(int(np.trace(report.confusion)), report.rows)
+        table[f"{first:,} to {last:,}" if first < last else f"{last:,}"] = {
+            "rows": report.rows,
+            "accuracy": report.accuracy,
+            "95 % interval": f"{low:.3f} to {high:.3f}" if report.rows else "n/a",
+            "bag of words": rival.accuracy if rival else np.nan,
+            "largest class": report.majority,
+            "macro-F1": report.macro_f1,
+        }
+        first = last + 1
+    return pd.DataFrame(list(table.values()), list(table))

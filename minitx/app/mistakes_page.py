@@ -13,10 +13,9 @@ from string import Template
 import numpy as np
 import pandas as pd
 
-from minitx.app.mistakes import Mistake, Piece, Slice, length_slices, worst_mistakes
+from minitx.app.mistakes import Mistake, Piece, length_table, worst_mistakes
 from minitx.data.split import LabelledTexts
 from minitx.evaluation.metrics import Report
-from minitx.evaluation.statistics import wilson_interval
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.baseline import BagOfWords
 
@@ -46,22 +45,16 @@ def write_mistakes_page(
     beside = bag_of_words.predict_proba(data.texts) if bag_of_words else {}
     sections = []
     for head, report in reports.items():
-        slices = length_slices(data, head, probabilities[head], beside.get(head))
-        sections.append(_section(head, report, slices, worst_mistakes(model, data, head, probabilities[head])))
+        by_length = length_table(data, head, probabilities[head], beside.get(head))
+        sections.append(_section(head, report, by_length, worst_mistakes(model, data, head, probabilities[head])))
     memory = f", of which {known:,} have a text that is in the training rows: there the figures measure memory"
-    page = _fill(
-        "mistakes",
-        source=source,
-        rows=f"{len(data):,}",
-        memory=memory if known else "",
-        sections=Html("\n".join(sections)),
-    )
+    rows, found = f"{len(data):,}", Html("\n".join(sections))
+    page = _fill("mistakes", source=source, rows=rows, memory=memory if known else "", sections=found)
     path.write_text(page, encoding="utf-8", newline="\n")
 
 
-def _section(head: str, report: Report, slices: Sequence[Slice], mistakes: Sequence[Mistake]) -> Html:
+def _section(head: str, report: Report, by_length: pd.DataFrame, mistakes: Sequence[Mistake]) -> Html:
     classes = [_printable(name) for name in report.classes]
-    lengths = [f"{s.first:,}" if s.first == s.last else f"{s.first:,} to {s.last:,}" for s in slices]
     figures = {"precision": report.precision, "recall": report.recall, "F1": report.f1, "rows": report.support}
     return _fill(
         "mistakes_head",
@@ -70,24 +63,11 @@ def _section(head: str, report: Report, slices: Sequence[Slice], mistakes: Seque
         per_class=_table(pd.DataFrame(figures, classes)),
         undefined="; ".join(f"{name}: {what}" for name, what in report.undefined.items()),
         confusion=_table(pd.DataFrame(report.confusion, classes, classes)),
-        by_length=_table(pd.DataFrame([_slice_row(part) for part in slices], lengths)),
+        by_length=_table(by_length),
         wrong=f"{report.rows - int(np.trace(report.confusion)):,}",
         shown=f"{len(mistakes)}",
         mistakes=Html("\n".join(map(_article, mistakes))),
     )
-
-
-def _slice_row(part: Slice) -> dict[str, int | float | str]:
-    report = part.report
-    low, high = wilson_interval(int(np.trace(report.confusion)), report.rows)
-    return {
-        "rows": report.rows,
-        "accuracy": report.accuracy,
-        "95 % interval": f"{low:.3f} to {high:.3f}" if report.rows else "n/a",
-        "bag of words": report.bag_of_words.accuracy if report.bag_of_words else np.nan,
-        "largest class": report.majority,
-        "macro-F1": report.macro_f1,
-    }
 
 
 def _article(mistake: Mistake) -> Html:

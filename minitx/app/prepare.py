@@ -13,8 +13,7 @@ from minitx.app.two_stage import check_two_stage
 from minitx.data.batches import TokenisedRows, length_batches, padding_waste
 from minitx.data.reviews import REVIEW_RULES, Audit, label_frame, label_reviews, read_labelled, read_reviews
 from minitx.data.rules import TextRule, read_rules
-from minitx.data.samples import SYNTHETIC_NAME, synthetic_reviews
-from minitx.data.sentences import COLUMNS, SENTENCES_NAME, synthetic_sentences
+from minitx.data.samples import COLUMNS, SENTENCES_NAME, SYNTHETIC_NAME, synthetic_reviews, synthetic_sentences
 from minitx.data.split import LabelledTexts, Split, split
 from minitx.errors import InputError
 from minitx.evaluation.leakage import LeakageReport, leakage_report

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 from minitx.app.two_stage import check_pairs
 from minitx.data.rules import read_rules
-from minitx.data.samples import SYNTHETIC_NAME
-from minitx.data.sentences import SENTENCES_NAME
+from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError, suggestion
 from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.multitask import check_head_names

@@ -25,14 +25,13 @@ class TextRule:
 
     name: str
     classes: tuple[str, ...]
-    scores: tuple[tuple[int, ...], ...]  # for each class the stars it accepts; () for all
-    words: tuple[re.Pattern[str] | None, ...]  # for each class what has to be found in the text; None for nothing
+    tests: tuple[tuple[tuple[int, ...], re.Pattern[str] | None], ...]  # of each class: stars, () for all; and words
 
     def label(self, texts: Sequence[str], scores: np.ndarray) -> np.ndarray:
         """Class numbers (N,) int64 of N texts with scores (N,), -100 where no class fits."""
         labels = np.full(len(texts), NO_LABEL, dtype=np.int64)
         for row, (text, score) in enumerate(zip(texts, scores.tolist(), strict=True)):
-            for number, (accepted, pattern) in enumerate(zip(self.scores, self.words, strict=True)):
+            for number, (accepted, pattern) in enumerate(self.tests):
                 if (not accepted or score in accepted) and (pattern is None or pattern.search(text)):
                     labels[row] = number
                     break
@@ -52,8 +51,8 @@ def read_rules(rules: Mapping[str, Any], words: Mapping[str, Any]) -> list[TextR
     for head, classes in rules.items():
         if not isinstance(classes, Mapping) or len(classes) < 2:
             raise InputError(f"rules.{head}: expected at least two classes, each with its test")
-        tests = [_read_test(f"rules.{head}.{name}", test, patterns) for name, test in classes.items()]
-        read.append(TextRule(head, tuple(classes), tuple(t[0] for t in tests), tuple(t[1] for t in tests)))
+        tests = (_read_test(f"rules.{head}.{name}", test, patterns) for name, test in classes.items())
+        read.append(TextRule(head, tuple(classes), tuple(tests)))
     return read
 
 

@@ -1,7 +1,8 @@
-"""What can one train on without a download? Synthetic reviews of an app that does not exist, shaped like a real export.
+"""What can one train on without a download? Synthetic reviews of an app that does not exist, and synthetic sentences.
 
-A review is written for its stars: clauses (aspect x opinion x intensity x negation), perhaps a story or a wish, then
-typos, emoji and shouting. The words are in synthetic_reviews.toml. So it is known what can be learnt, and what cannot:
+The reviews are shaped like a real export. Each is written for its stars: clauses (aspect x opinion x intensity x
+negation), perhaps a story or a wish, then typos, emoji and shouting. The words are in synthetic_reviews.toml. So it is
+known what can be learnt from them, and what cannot:
 
 - sentiment: "not bad" is praise, and "bad, but good" depends on the order, so counting words is not quite enough;
 - engagement: stories are found helpful, wishes somewhat, complaints a little; the rest is heavy-tailed luck;
@@ -13,6 +14,7 @@ typos, emoji and shouting. The words are in synthetic_reviews.toml. So it is kno
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,14 +24,22 @@ from minitx.errors import InputError
 SYNTHETIC_NAME = "synthetic reviews"  # every place that prints a result on them says so
 LABEL_NOISE = 0.06
 STARS = {1: 0.34, 2: 0.10, 3: 0.12, 4: 0.12, 5: 0.32}  # the share of each
-WORD_LISTS = Path(__file__).parent / "synthetic_reviews.toml"
+
+SENTENCES_NAME = "synthetic sentences"
+SENTENCE_NOISE = 0.05
+COLUMNS = ("topic", "kind", "sentiment")
+
+
+def word_lists(name: str) -> dict[str, Any]:
+    """What the "reviews" or the "sentences" are written from, in the TOML file beside this one."""
+    return tomllib.loads((Path(__file__).parent / f"synthetic_{name}.toml").read_text(encoding="utf-8"))
 
 
 class _Writer:
     """Writes one review after another from one generator."""
 
     def __init__(self, rng: np.random.Generator):
-        self.rng, self.words = rng, tomllib.loads(WORD_LISTS.read_text(encoding="utf-8"))
+        self.rng, self.words = rng, word_lists("reviews")
 
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
@@ -147,3 +157,38 @@ def synthetic_reviews(n: int = 4000, seed: int = 0) -> pd.DataFrame:
     frame.loc[some(0.003), "score"] = pd.NA
     frame.loc[some(0.2), "reviewCreatedVersion"] = None
     return frame.assign(appVersion=frame["reviewCreatedVersion"])
+
+
+# --- sentences with three labels each -------------------------------------------------------------------------------
+
+
+def synthetic_sentences(n: int = 3000, seed: int = 0) -> pd.DataFrame:
+    """Make n sentences; columns text, topic, kind, sentiment. The same n and seed give the same frame.
+
+    There is no labelled set of these tasks that could come with the package. A sentence is about one thing (technology,
+    science or anything else), said in one of three ways (something personal, a general fact, something about an app)
+    with a mood. One in five mentions a thing of another topic in passing, and `SENTENCE_NOISE` of the labels of each
+    kind are drawn anew: scores on it say that a model learns, and nothing about the world.
+
+    Raises InputError if n is below 1.
+    """
+    if n < 1:
+        raise InputError(f"{n} synthetic sentences: expected at least 1")
+    rng, words = np.random.default_rng(seed), word_lists("sentences")
+    templates = [(kind, mood, texts) for kind, moods in words["templates"].items() for mood, texts in moods.items()]
+
+    def pick(options: Sequence[Any]) -> Any:
+        return options[int(rng.integers(len(options)))]
+
+    rows = []
+    for _ in range(n):
+        topic, (kind, mood, texts) = pick(list(words["things"])), pick(templates)
+        text = pick(texts).format(pick(words["things"][topic]))
+        if rng.random() < 0.2:
+            text = pick(words["asides"]).format(pick(words["things"][pick(list(words["things"]))])) + text
+        rows.append((text[0].upper() + text[1:] + pick(words["endings"]), topic, kind, mood))
+    frame = pd.DataFrame(rows, columns=["text", *COLUMNS])
+    for column in COLUMNS:
+        noisy = rng.random(n) < SENTENCE_NOISE
+        frame.loc[noisy, column] = rng.permutation(frame[column])[noisy]
+    return frame
