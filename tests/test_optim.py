@@ -19,8 +19,6 @@ from minitx.training.groups import Optimizer
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
 from minitx.training.schedules import SCHEDULES, LambdaLR, constant, cosine, linear, with_warmup
 
-pytestmark = pytest.mark.quick
-
 SHAPES = {"embedding": (7, 5), "weight": (5, 4), "bias": (4,), "head": (3, 4), "scale": ()}
 GROUPS = [("embedding", "weight"), ("bias", "scale"), ("head",)]
 SETTINGS = [{"lr": 0.03}, {"lr": 0.01, "weight_decay": 0.0}, {"lr": 0.05, "weight_decay": 0.3}]

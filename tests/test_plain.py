@@ -13,8 +13,9 @@ from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.learn import plain
 from minitx.learn.selfcheck import LAYERS, OPS, SIZES
-from minitx.nn import position
 from minitx.nn.module import Parameter
+from minitx.nn.position import sinusoidal_table
+from minitx.nn.relative import relative_buckets
 from minitx.nn.transformer import TransformerBlock
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
 
@@ -241,14 +242,14 @@ def test_a_block_with_a_bias_another_activation_and_eps(rng):
 
 @pytest.mark.parametrize("dim", [1, 2, 7, 16])
 def test_sinusoids(dim):
-    np.testing.assert_allclose(position.sinusoidal_table(50, dim), plain.sinusoidal_table(50, dim), atol=1e-7)
+    np.testing.assert_allclose(sinusoidal_table(50, dim), plain.sinusoidal_table(50, dim), atol=1e-7)
 
 
 @pytest.mark.parametrize(("num_buckets", "max_distance"), [(4, 8), (8, 128), (32, 128), (32, 64), (64, 100)])
 @pytest.mark.parametrize("length", [0, 1, 9, 300])
 def test_buckets(length, num_buckets, max_distance):
     expected = plain.relative_buckets(length, num_buckets, max_distance)
-    np.testing.assert_array_equal(position.relative_buckets(length, num_buckets, max_distance), expected)
+    np.testing.assert_array_equal(relative_buckets(length, num_buckets, max_distance), expected)
 
 
 adamw_step = partial(plain.adam_step, decoupled=True)
