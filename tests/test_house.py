@@ -31,13 +31,10 @@ STATIONS = {
     "training": ("optim", "schedules", "freezing", "trainer"),
 }
 # What was split off from a station, and so is still to be read with it: "room/file.py".
-SPLIT_OFF = (
-    *("autograd/context.py", "autograd/rows.py", "autograd/erf.py", "nn/relative.py", "models/task_weights.py"),
-    *("text/specials.py", "text/truncation.py", "text/offsets.py", "text/explain.py"),
-    *("training/groups.py", "training/blocks.py", "training/average.py"),
-)
+SPLIT_OFF = (*("autograd/context.py", "autograd/rows.py", "training/groups.py"),)
 # What a station uses and answers a question of its own; a reader need not open it.
 USED = {
+    "autograd/erf.py": "a function that NumPy lacks",
     "errors.py": "the one exception for bad input",
     "system.py": "files and cores",
     "data/csv_files.py": "CSV as spreadsheets write it",
@@ -48,10 +45,18 @@ USED = {
     "models/hub.py": "models by name",
     "models/pretrained.py": "other people's model directories",
     "models/search.py": "similarity",
+    "models/task_weights.py": "losses weighted by uncertainty",
+    "nn/relative.py": "MPNet's bias by distance",
+    "text/explain.py": "merges shown one by one",
+    "text/offsets.py": "which characters a token came from",
+    "text/specials.py": "special tokens spelt out in a text",
     "text/spec.py": "what a tokenizer file says",
     "text/tokenizer_json.py": "other people's tokenizer files",
     "text/unicode_versions.py": "characters that are newer than a tokenizer",
     "text/wordpiece.py": "BERT's tokenizer",
+    "text/truncation.py": "texts that are too long",
+    "training/average.py": "a mean of the last steps' weights",
+    "training/blocks.py": "a step on several cores",
     "training/parallel.py": "a batch on several cores",
 }
 READING_PATH = [f"{room}/{name}.py" for room, names in STATIONS.items() for name in names] + list(SPLIT_OFF)
@@ -287,6 +292,9 @@ TESTED_BY = {
     "text/explain.py": "bpe",
     "text/load.py": "tokenizer_json export",
     "text/offsets.py": "bpe wordpiece",
+    "text/explain.py": "merges shown one by one",
+    "text/offsets.py": "which characters a token came from",
+    "text/specials.py": "special tokens spelt out in a text",
     "text/spec.py": "tokenizer_json",
     "text/specials.py": "tokenizer_json bpe",
     "text/tokenizer.py": "bpe wordpiece",

@@ -10,14 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minitx.data.reviews import (
-    ENGAGEMENT,
-    SENTIMENT,
-    LabelRule,
-    label_reviews,
-    read_labelled,
-    read_reviews,
-)
+from minitx.data.labelled import read_labelled
+from minitx.data.reviews import ENGAGEMENT, SENTIMENT, LabelRule, label_reviews, read_reviews
 from minitx.data.split import LabelledTexts, Split, group_rows, normalise, split
 from minitx.data.texts import read_texts
 from minitx.errors import InputError

@@ -11,7 +11,8 @@ import numpy as np
 from minitx.app.settings import Experiment
 from minitx.app.two_stage import check_two_stage
 from minitx.data.batches import TokenisedRows, length_batches, padding_waste
-from minitx.data.reviews import REVIEW_RULES, Audit, label_frame, label_reviews, read_labelled, read_reviews
+from minitx.data.labelled import label_frame, read_labelled
+from minitx.data.reviews import REVIEW_RULES, Audit, label_reviews, read_reviews
 from minitx.data.rules import TextRule, read_rules
 from minitx.data.samples import COLUMNS, SENTENCES_NAME, SYNTHETIC_NAME, synthetic_reviews, synthetic_sentences
 from minitx.data.split import LabelledTexts, Split, split

@@ -1,6 +1,5 @@
 """Where do texts and labels come from? Read a CSV, clean it with an audit, label it by declared rules."""
 
-import os
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ import pandas as pd
 
 from minitx.data.csv_files import Audit, read_table
 from minitx.data.rules import NO_LABEL, TextRule
-from minitx.data.split import LabelledTexts, check_classes, group_rows, normalise
+from minitx.data.split import LabelledTexts, group_rows, normalise
 from minitx.errors import InputError
 from minitx.system import PathLike
 
@@ -64,66 +63,20 @@ def label_reviews(
     """
     audit = audit or Audit("frame", read=len(frame))
     keep = np.ones(len(frame), dtype=bool)
-    _drop_blank(frame["content"], keep, audit, "content missing or blank")
+    drop_blank(frame["content"], keep, audit, "content missing or blank")
     texts, labels = [str(text) for text in frame["content"]], {}
     for rule in rules:
         values = _integers(frame[rule.column], rule.column, rule.allowed, keep, audit)
         labels[rule.name] = rule.label(texts, values)
     classes = {rule.name: rule.classes for rule in rules}
-    return _finish(frame, "content", labels, classes, keep, audit)
-
-
-def read_labelled(
-    path: PathLike,
-    text_column: str,
-    label_columns: dict[str, str],
-    *,
-    classes: dict[str, tuple[str, ...]] | None = None,
-) -> tuple[LabelledTexts, Audit]:
-    """Read any labelled CSV; `label_columns` maps a head to its column. See `label_frame`."""
-    unknown = [head for head in label_columns if classes is not None and head not in classes]
-    if unknown or not label_columns:
-        heads = "at least one" if classes is None else ", ".join(classes)
-        raise InputError(f"{os.fspath(path)}: labels {', '.join(label_columns) or 'missing'}; expected {heads}")
-    frame, audit = read_table(path, [text_column, *label_columns.values()], optional=["reviewId"])
-    return label_frame(frame, text_column, label_columns, audit, classes=classes)
-
-
-def label_frame(
-    frame: pd.DataFrame,
-    text_column: str,
-    label_columns: dict[str, str],
-    audit: Audit,
-    *,
-    classes: dict[str, tuple[str, ...]] | None = None,
-) -> tuple[LabelledTexts, Audit]:
-    """Clean a frame of strings that has a column of texts and one of labels for each head.
-
-    A blank label is none (-100): the row teaches and tests the other heads only, and is dropped if it has no label at
-    all. Class names are the distinct strings of the column, sorted. To evaluate a trained model give its `classes`
-    instead: rows of any other class are then dropped and counted. Raises InputError as `read_reviews` does, and for a
-    head with one class only (unless `classes` are given).
-    """
-    keep = np.ones(len(frame), dtype=bool)
-    _drop_blank(frame[text_column], keep, audit, f"{text_column} missing or blank")
-    labels, names = {}, {}
-    for head, column in label_columns.items():
-        values = frame[column].fillna("").str.strip()
-        blank = (values == "").to_numpy(dtype=bool)
-        names[head] = tuple(classes[head]) if classes is not None else tuple(sorted(set(values[keep & ~blank])))
-        codes = pd.Index(names[head]).get_indexer(pd.Index(values)).astype(np.int64)
-        audit.drop(keep, (codes < 0) & ~blank, f"{column} not a class of {head}")
-        labels[head] = np.where(codes < 0, NO_LABEL, codes)
-    data, audit = _finish(frame, text_column, labels, names, keep, audit)
-    if classes is None:
-        check_classes(data, audit.source)
-    return data, audit
+    return finish(frame, "content", labels, classes, keep, audit)
 
 
 # --- cleaning and labelling ------------------------------------------------------------------------------------------
 
 
-def _drop_blank(column: pd.Series, keep: np.ndarray, audit: Audit, reason: str) -> None:
+def drop_blank(column: pd.Series, keep: np.ndarray, audit: Audit, reason: str) -> None:
+    """Drop, for this reason, the rows without a text."""
     # Missing is NaN, None or white space; the strings "None", "NA" and "null" are what somebody wrote.
     audit.drop(keep, np.array([not isinstance(cell, str) or not cell.strip() for cell in column], dtype=bool), reason)
 
@@ -147,7 +100,7 @@ def _integers(column: pd.Series, name: str, allowed: range, keep: np.ndarray, au
     return np.array(usable, dtype=np.int64)[codes]
 
 
-def _finish(
+def finish(
     frame: pd.DataFrame,
     text_column: str,
     labels: dict[str, np.ndarray],

@@ -1,5 +1,6 @@
 """Optimizer: parameters in groups, and what is kept for each of them between steps."""
 
+import copy
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -179,18 +180,15 @@ class Optimizer:
         sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in state_dict["param_groups"]]
         if sizes[0] != sizes[1]:
             raise ValueError(f"the optimizer has groups of {sizes[0]} parameters, the saved state of {sizes[1]}")
-        groups = [
-            {**saved, "params": group["params"]}
-            for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True)
-        ]
         kept, state = {int(i): kept for i, kept in state_dict["state"].items()}, {}
-        for i, (parameter, group) in enumerate((p, g) for g in groups for p in g["params"]):
-            if i in kept:
-                found = {name: np.shape(value) for name, value in kept[i].items()}
-                wanted = {name: np.shape(value) for name, value in self.initial_state(parameter, group).items()}
-                if found != wanted:
-                    raise ValueError(f"the saved state of parameter {i} has {found}, this optimizer keeps {wanted}")
-                state[parameter] = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in kept[i].items()}
-        for group, saved in zip(self.param_groups, groups, strict=True):
-            group.update(saved)
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            for i, parameter in zip(saved["params"], group["params"], strict=True):
+                if i in kept:
+                    found = {name: np.shape(value) for name, value in kept[i].items()}
+                    fresh = self.initial_state(parameter, {**group, **saved})
+                    if found != {name: np.shape(value) for name, value in fresh.items()}:
+                        raise ValueError(f"the state of parameter {i} has {found}; it must fit {parameter.shape}")
+                    state[parameter] = copy.deepcopy(kept[i])
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            group.update({**saved, "params": group["params"]})
         self.seen_rows, self.state = {}, state
