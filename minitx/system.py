@@ -58,7 +58,7 @@ def open_text(path: PathLike) -> Iterator[TextIO]:
         with open(path, "rb") as binary, TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
             try:
                 yield file
-            except UnicodeDecodeError as error:  # it counts from the start of its last piece, which ends at tell()
+            except UnicodeDecodeError as error:  # it counts from the start of the last block, which ends at tell()
                 offset = binary.tell() - len(error.object) + error.start
                 raise InputError(f"{name}: not UTF-8 at byte {offset:,}; save it as UTF-8") from None
     except OSError as error:
@@ -66,17 +66,9 @@ def open_text(path: PathLike) -> Iterator[TextIO]:
 
 
 def read_text(path: PathLike) -> str:
-    """A whole UTF-8 file; an InputError that says why when it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a directory, not a file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    """A whole file as `open_text` reads it, with "\\n" for every end of a line."""
+    with open_text(path) as file:
+        return file.read().replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: PathLike) -> Any:

@@ -337,7 +337,7 @@ def test_rows_that_cannot_be_used_are_counted(capsys, tmp_path, bad_rows, droppe
     ("arguments", "phrase"),
     [
         (["--vocab-size", "200"], "vocab_size"),
-        (["--num-heads", "5"], "multiple of 5"),
+        (["--num-heads", "5"], "16 is not divisible by 5"),
         (["--epochs", "0"], "epochs must be at least 1"),
         (["--lr", "-1"], "lr must be"),
         (["--lr", "nan"], "lr must be"),

@@ -227,7 +227,7 @@ def test_a_damaged_file_is_named(copy, name, damage):
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "1_Pooling/config.json"])
 def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()
-    refused(copy, f"{name}: no such file")
+    refused(copy, f"{name}: [Nn]o such file")
 
 
 def test_a_missing_vocabulary_is_named(copy):

@@ -59,7 +59,7 @@ def test_what_is_wrong_is_named(ask, message):
 
 def test_a_file_may_be_optional_but_not_something_else(tmp_path):
     assert read_fields(tmp_path / "none.json", optional=True).data == {}
-    with pytest.raises(InputError, match=r"none\.json: no such file"):
+    with pytest.raises(InputError, match=r"none\.json: No such file"):
         read_fields(tmp_path / "none.json")
     write_json(tmp_path / "list.json", [1])
     with pytest.raises(InputError, match=r"list\.json holds \[1\]; it must be an object"):

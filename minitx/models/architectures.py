@@ -1,4 +1,4 @@
-"""How do the ecosystem's encoders spell what SentenceEncoder is made of? One table of names for each architecture.
+"""What do the ecosystem's encoders call the parts of SentenceEncoder? Tables of names, and what else differs.
 
 All are the same stack with small differences, which is why one class serves for all of them:
 
@@ -157,5 +157,7 @@ def architecture_for(c: EncoderConfig) -> Architecture:
     if c.relative_buckets != mpnet.relative_buckets:
         raise InputError(f"MPNet's relative bias has {mpnet.relative_buckets} buckets, not {c.relative_buckets}")
     if c.pad_id != mpnet.pad_id:
-        raise InputError(f"MPNet's padding id is {mpnet.pad_id}, whatever config.json says, not {c.pad_id}")
+        raise InputError(
+            f"MPNet's padding id is {mpnet.pad_id}, whatever config.json says; this encoder's is {c.pad_id}"
+        )
     return mpnet

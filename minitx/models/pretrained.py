@@ -12,6 +12,7 @@ would change a vector is ignored: what is not implemented is refused by name.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from minitx.text.load import load_tokenizer
 from minitx.text.wordpiece import WordPieceTokenizer
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy has no BF16: the upper half of an F32
+OLD_NAMES = {"gamma": "weight", "beta": "bias"}  # of LayerNorm
 POOLING_KEYS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}  # pooling_mode_... in older files
 
 
@@ -139,7 +141,7 @@ def check_size(source: Pretrained) -> None:
     c, path = source.config, source.weights_path
     block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
     asked = (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block
-    found = sum(math.prod(stored.shape) for stored in _read_header(path).values())
+    found = sum(math.prod(stored.shape) for stored in _read_header(path, source.architecture).values())
     if asked > 2 * found:
         raise InputError(f"{path} has {found:,} weights, {CONFIG} asks for {asked:,}: they are not of one model")
 
@@ -154,7 +156,7 @@ def load_weights(module: Module, source: Pretrained) -> None:
         InputError: the file is damaged, or tensors are missing, unexpected or misshapen: one line lists them all.
     """
     path, architecture = source.weights_path, source.architecture
-    header = _read_header(path)
+    found = _read_header(path, architecture)
     parameters = dict(module.named_parameters())
     names = architecture.names(parameters)
     first = architecture.first_position(source.config.pad_id)
@@ -163,7 +165,6 @@ def load_weights(module: Module, source: Pretrained) -> None:
     shapes[position] = (shapes[position][0] + first, shapes[position][1])
     if source.token_types:
         shapes[TOKEN_TYPES] = (source.token_types, source.config.hidden_size)
-    found = _foreign_names(header, architecture)
     problems = [
         f"{name} has shape {found[name].shape}, {path.with_name('config.json').name} asks for {shape}"
         for name, shape in shapes.items()
@@ -200,8 +201,11 @@ class _Stored:
         return array.astype(np.float32, copy=False)
 
 
-def _read_header(path: Path) -> dict[str, _Stored]:
-    """What the file holds, by name; floating-point tensors only. The library checks that header and file agree."""
+def _read_header(path: Path, architecture: Architecture) -> dict[str, _Stored]:
+    """What the file holds, floating-point tensors only. The library checks that header and file agree.
+
+    By their names of today: no prefix, such as `bert.` of a model with a head; no gamma, no beta.
+    """
     if not path.exists():
         old = ": it has pytorch_model.bin, which can run code when read; save it anew from transformers" * (
             path.with_name("pytorch_model.bin").exists()
@@ -218,23 +222,13 @@ def _read_header(path: Path) -> dict[str, _Stored]:
     for name, kept in header.pop("__metadata__", {}).items():
         if kept in header:  # one of two tied tensors was stored, and the metadata says under which name
             header.setdefault(name, header[kept])
-    return {
-        name: _Stored(entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
-        for name, entry in header.items()
-        if entry["dtype"] in DTYPES
-    }
-
-
-def _foreign_names(header: Mapping[str, _Stored], architecture: Architecture) -> dict[str, _Stored]:
-    """The tensors by their names of today: no prefix, such as `bert.` of a model with a head; no gamma, no beta."""
-    prefix = architecture.model_type.replace("-", "_") + "."
-    found = {}
-    for name, stored in header.items():
-        if "LayerNorm" in name:
-            name = name.removesuffix("gamma") + "weight" * name.endswith("gamma")
-            name = name.removesuffix("beta") + "bias" * name.endswith("beta")
-        found[name.removeprefix(prefix)] = stored
-    return found
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] in DTYPES:
+            name = name.removeprefix(architecture.model_type.replace("-", "_") + ".")
+            name = re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda old: OLD_NAMES[old[1]], name)
+            tensors[name] = _Stored(entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
+    return tensors
 
 
 # -- writing -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ Four words, seen 5, 2, 6 and 3 times: the merges can be checked by hand ("es" is
   lo w est      merge 2: l + o = id 258
   low est       merge 3: lo + w = id 259
 
-One idea carries the speed of both halves. A word under work is a Python string in which **each token is one
+One idea makes both halves fast. While a word is being merged, it is a Python string in which **each token is one
 character**, `chr(id)`. A pair of tokens is then a string of two characters, finding it is `str.split`, merging it is
 `str.join`, and both run in C, scan from left to right and never overlap, which is exactly what a merge must do.
 
@@ -145,7 +145,7 @@ class BPETokenizer(Tokenizer):
 
         Args:
             texts: what to learn from; special tokens in them are ordinary text.
-            vocab_size: how many tokens to stop at. A small text may run out of pairs earlier: see `vocab_size` after.
+            vocab_size: the size to stop at; a small text may run out of pairs before, as `tokenizer.vocab_size` tells.
             min_frequency: pairs that occur less often are not joined.
             special_tokens: those of them that are called [CLS] and [SEP] (or <s> and </s>) go around every text.
 
@@ -203,8 +203,8 @@ class BPETokenizer(Tokenizer):
     def _merge(self, word: str, steps: list[tuple[int, str]] | None = None) -> str:
         """Replay the merges on one word: always the earliest-learnt that applies, wherever it applies.
 
-        The ranks that may apply wait in a heap, each once: a merge can only make pairs of its new token, which rank
-        later than itself, so none comes back. As in learning, a rank can be stale: its pair has lost a token to an
+        The ranks that may apply wait in a heap, each once: a merge can only make pairs that hold its new token, and
+        these rank after it, so none comes back. As in learning, a rank can be stale: its pair has lost a token to an
         earlier merge, and the split finds nothing. `steps`, if given, receives each rank and the word after it.
         """
         ranks = {self._ranks[pair] for pair in map(add, word, word[1:]) if pair in self._ranks}

@@ -14,7 +14,8 @@ from typing import Any
 
 from minitx.errors import InputError
 from minitx.system import Fields, read_fields, write_json
-from minitx.text.spec import SpecialToken, TokenizerSpec, check_merges, check_vocab
+from minitx.text.spec import TokenizerSpec, check_merges, check_vocab
+from minitx.text.specials import SpecialToken
 
 Json = dict[str, Any]
 PROCESSORS = (None, "TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel")
@@ -29,8 +30,8 @@ def read_tokenizer_json(path: str | PathLike[str]) -> TokenizerSpec:
     data = read_fields(path)
     model = data.within("model")
     # Files older than tokenizers 0.9 leave the type of the model out; only BPE has merges.
-    bpe_first = "merges" in model.data
-    kind = model.choose("type", *(("BPE", "WordPiece") if bpe_first else ("WordPiece", "BPE")))
+    kinds = ("BPE", "WordPiece") if "merges" in model.data else ("WordPiece", "BPE")
+    kind = model.choose("type", *kinds)
     vocab = model.get("vocab", dict)
     specials = [_read_added_token(entry, vocab) for entry in data.each("added_tokens", [])]
     spec = TokenizerSpec(kind, check_vocab(vocab, data.where), specials, source=data.where)

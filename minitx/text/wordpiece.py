@@ -1,4 +1,4 @@
-"""WordPiece: the tokens of BERT, DistilBERT, MiniLM and MPNet. It cuts text by a vocabulary; it learns none.
+"""WordPiece: the tokens of BERT, DistilBERT, MiniLM and MPNet, cut by a vocabulary that is given, not learned here.
 
 Where `bpe` replays merges, WordPiece looks for the longest token that begins the word, then the longest that goes on
 from there, and so on. A token within a word is spelt with "##" before it. When nothing fits, the word becomes [UNK].
@@ -39,7 +39,7 @@ CHINESE = re.compile(
     "([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b81f\U0002b920-\U0002ceaf"
     "\U0002f800-\U0002fa1f])"
 )
-GLUED = re.compile(r" (?=[.?!,]|n't|'m|'s|'ve|'re)")  # the tokens that decoding sets close to the one before
+GLUED = re.compile(r" (?=[.?!,]|n't|'m|'s|'ve|'re)")  # decoding puts no space before these
 
 
 class WordPieceTokenizer(Tokenizer):
@@ -50,7 +50,7 @@ class WordPieceTokenizer(Tokenizer):
     def __init__(self, spec: TokenizerSpec) -> None:
         super().__init__(spec)
         self._unknown = [spec.vocab[spec.unk_token]]
-        # Two dictionaries, so that matching within a word need not glue "##" to every candidate.
+        # Two dictionaries, so that matching within a word need not put "##" before every candidate.
         mark = spec.subword_prefix
         self._beginnings = spec.vocab
         self._continuations = {token[len(mark) :]: id for token, id in spec.vocab.items() if token.startswith(mark)}
