@@ -13,7 +13,6 @@ import numpy as np
 
 from minitx.data.batches import TokenisedRows
 from minitx.errors import InputError
-from minitx.evaluation.evaluate import predict
 from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.models.multitask import MultiTaskModel
 
@@ -49,10 +48,10 @@ def two_stage_reports(
     A class of `first` that is a class of the head as well settles it ("positive"); otherwise the answer is that of
     `then` ("technical"). `vectors` (N, D) are the encoder's of the rows. There is no loss.
     """
-    logits, reports = predict(model, rows.sequences, vectors) if pairs else {}, {}
+    probabilities, reports = model.probabilities(vectors), {}
     for head, (first, then) in pairs.items():
         kept, classes = rows.labels[head] >= 0, model.classes
-        one, two = (np.array(classes[name])[logits[name][kept].argmax(axis=1)] for name in (first, then))
+        one, two = (np.array(classes[name])[probabilities[name][kept].argmax(axis=1)] for name in (first, then))
         chosen = np.where(np.isin(one, classes[head]), one, two)
         predicted = np.array([classes[head].index(name) for name in chosen], np.int64)
         confusion = confusion_matrix(rows.labels[head][kept], predicted, len(classes[head]))

@@ -31,7 +31,7 @@ class Report:
 
     classes: tuple[str, ...]
     confusion: np.ndarray  # (C, C), row = true, column = predicted
-    loss: float  # mean over rows, not over batches; while training, of each batch's (class-weighted) loss
+    loss: float  # mean cross-entropy of the rows, each counting the same; NaN without rows
     bag_of_words: "Report | None" = None  # on the same rows: training.baseline, what a model must be read beside
 
     @property

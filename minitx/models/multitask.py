@@ -119,7 +119,10 @@ class MultiTaskModel(Module):
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
         if isinstance(texts, str):
             raise InputError("predict takes a list of texts, not one str")
-        vectors = self.encoder.encode(texts, batch_size)
+        return self.probabilities(self.encoder.encode(texts, batch_size))
+
+    def probabilities(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
+        """Class probabilities from sentence vectors (N, D): (N, C) for each head."""
         with inference():
             return {name: F.softmax(y).data for name, y in self.classify(Tensor(vectors)).items()}
 

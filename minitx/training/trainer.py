@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
+from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch, TokenisedRows, length_batches
-from minitx.evaluation.evaluate import evaluate, reports
-from minitx.evaluation.metrics import Report
+from minitx.evaluation.evaluate import evaluate
+from minitx.evaluation.metrics import Report, report_heads
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.training.average import WeightAverage
@@ -53,7 +54,7 @@ class TrainingSettings:
     # the whole batch's rows, so the numbers are the same.
     accumulate: int = 1
     max_grad_norm: float = 1.0  # gradients are scaled down to this joint length
-    class_weights: Mapping[str, np.ndarray] = field(default_factory=dict)  # head -> (C,), of the training loss only
+    class_weights: Mapping[str, np.ndarray] = field(default_factory=dict)  # head -> (C,); reports are unweighted
     label_smoothing: float = 0.0
     weight_average: float = 0.0  # decay of a `WeightAverage`, whose weights are then judged and kept; 0 for none
     threads: int | None = None  # how many share each batch, see `parallel.DataParallel`; by default one for each core
@@ -182,7 +183,8 @@ class _Training:
                 bar.update(len(batch))
                 speed = f", {tokens / (time.perf_counter() - start):,.0f} tokens/s" if tokens else ""
                 bar.set_postfix_str(f"loss {running:.3f}{speed}", refresh=False)
-        return reports(model, train.labels, seen, settings.class_weights, settings.label_smoothing), tokens
+        probabilities = {head: F.softmax(Tensor(logits)).data for head, logits in seen.items()}
+        return report_heads(train.labels, probabilities, model.classes), tokens
 
     def step(self, batch: Batch, loss: Loss, vectors: np.ndarray | None) -> tuple[Result, float]:
         """Move the weights once, if the loss is finite; `vectors` (B, D) if the encoder need not run."""
