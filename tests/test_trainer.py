@@ -24,7 +24,7 @@ from minitx.nn.layers import Dropout
 from minitx.training.optim import AdamW
 from minitx.training.parallel import DataParallel, Loss
 from minitx.training.schedules import with_warmup
-from minitx.training.trainer import Callback, TrainingSettings, _Tally, best_epoch, fit
+from minitx.training.trainer import Callback, TrainingSettings, best_epoch, fit
 
 V = 20
 
@@ -106,11 +106,6 @@ def test_averages_count_every_row_the_same(rng):
         np.testing.assert_array_equal(whole[head].confusion, sum(reports[head].confusion for reports in alone))
         assert whole[head].support.sum() == 25
         assert training[0][head].support.sum() == 90  # of which the last batch has 2
-    tally = _Tally({"high": ("no", "yes")})
-    for labels, loss in ([0, 1, 1], 2.0), ([1, -100], 6.0):
-        tally.add({"high": np.array(labels)}, {"high": np.eye(2)[[0] * len(labels)]}, {"high": loss})
-    assert tally.reports()["high"].loss == 3.0
-    np.testing.assert_array_equal(tally.reports()["high"].confusion, [[1, 0], [3, 0]])
 
 
 def test_rows_without_a_label_count_for_nothing(rng):

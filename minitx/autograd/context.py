@@ -9,11 +9,10 @@ A thread starts with the defaults, as with torch's `no_grad`. Work that is hande
 `inherit`, so that they run as the thread that asked for it.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -49,6 +48,7 @@ class Run:
     rng: np.random.Generator | None = None  # what dropout draws from; None: each layer from a generator of its own
     gradients: Any = None  # an `engine.Sums` in which backward() adds up the leaves' gradients; None: in their .grad
     watchers: tuple[Watcher, ...] = ()
+    changes: tuple[dict[str, Any], ...] = field(default=(), compare=False)  # of the blocks around, the outermost first
 
 
 _current: ContextVar[Run] = ContextVar("minitx run", default=Run())  # noqa: B039 - it is frozen
@@ -58,11 +58,16 @@ current = _current.get
 @contextmanager
 def running(**changes: Any) -> Iterator[None]:
     """Run with these fields of `Run` changed inside the block, in this thread."""
-    token = _current.set(dataclasses.replace(current(), **changes))
+    _set((*current().changes, changes))
     try:
         yield
-    finally:
-        _current.reset(token)
+    finally:  # take out our own changes: blocks in generators may end in another order than they began
+        _set(tuple(others for others in current().changes if others is not changes))
+
+
+def _set(changes: tuple[dict[str, Any], ...]) -> None:
+    together = {name: value for one in changes for name, value in one.items()}
+    _current.set(Run(**together, changes=changes))
 
 
 def no_grad() -> AbstractContextManager[None]:
