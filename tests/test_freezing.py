@@ -1,5 +1,7 @@
 """Parts by name, groups and rates, the plan: what trains when. Frozen bits do not change, in any scenario."""
 
+import pickle
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -241,6 +243,42 @@ def test_what_was_frozen_before_the_plan_goes_before_every_stage(how):
         plan.step()
     never = {p for name, p in model.named_parameters() if name in select(model, ["high", "embeddings"])}
     assert all(not plan.at(step)[1] & never for step in range(plan.total_steps))
+
+
+@pytest.mark.parametrize("at", [0, 3, 4, 5, 6, 9])
+def test_a_plan_goes_on_in_the_middle_of_a_stage(at):
+    """Rates, flags and what the optimizer knows, from a new model, optimizer and plan on; bit for bit."""
+
+    def steps(plan, number):
+        rng = np.random.default_rng(plan.last_step)
+        for _ in range(number):
+            seen.append((plan.get_last_lr(), [p.requires_grad for p in plan.own]))
+            for p in plan.own:
+                g = rng.normal(size=p.shape).astype(np.float32)
+                p.grad = g if p.requires_grad else None
+            plan.optimizer.step()
+            plan.step()
+            rng = np.random.default_rng(plan.last_step)
+        return plan
+
+    def made(lr=1e-3):
+        model = make()
+        freeze(model, "chance")
+        return plan_for(model, AdamW(groups_for(model, lr=lr, layer_decay=0.9)), GRADUAL)
+
+    seen = []
+    straight = steps(made(), 12)
+    expected, seen = seen, []
+    first = steps(made(), at)
+    states = pickle.loads(pickle.dumps((first.optimizer.state_dict(), first.state_dict())))
+    again = made(lr=0.5)
+    for p, old in zip(again.own, first.own, strict=True):
+        p.data[...] = old.data
+    again.optimizer.load_state_dict(states[0])
+    again.load_state_dict(states[1])
+    steps(again, 12 - at)
+    assert seen == expected
+    assert [p.data.tobytes() for p in again.own] == [p.data.tobytes() for p in straight.own]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Threads change how long a step takes and nothing else."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from reference import ragged_mask
 from torch.nn import functional as TF
 
+from minitx.autograd.context import Run, current
+from minitx.autograd.rows import RowGradient
 from minitx.data.batches import Batch
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
@@ -81,6 +85,62 @@ def test_what_came_before_does_not_matter(batch):
         parallel.backward(batch)
         for name, parameter in model.named_parameters():
             np.testing.assert_allclose(parameter.grad, expected[name], atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_a_batch_that_fails_leaves_nothing_behind(batch, threads, pieces):
+    """A label that is no class fails in the last share of a thread, when the others have their gradients already."""
+    expected = gradients_with(threads, batch)[2]
+    wrong = dataclasses.replace(batch, labels={**batch.labels, "mood": np.array([0, 2, 1, 1, 2, 2, 99])})
+    model = make(dtype=np.float64)
+    with DataParallel(model, threads) as parallel:
+        for _ in range(2):
+            with pytest.raises((IndexError, ValueError)):
+                parallel.backward(wrong, pieces=pieces)
+            assert all(p.grad is None for p in model.parameters())
+        parallel.backward(batch)
+    assert current() == Run()
+    for name, parameter in model.named_parameters():
+        assert np.asarray(parameter.grad).tobytes() == expected[name].tobytes(), name
+
+
+def test_gradients_are_handed_out_and_not_written(batch):
+    """And they are the caller's: writing into them, or into .grad, changes nothing else."""
+    model = make(dtype=np.float64)
+    with DataParallel(model, 2) as parallel:
+        result, sums = parallel.gradients(batch)
+        assert all(p.grad is None for p in model.parameters())
+        assert set(sums) == set(model.parameters())
+        parallel.backward(batch)
+        parallel.backward(batch)
+    for name, parameter in model.named_parameters():
+        np.testing.assert_allclose(
+            np.asarray(parameter.grad), 2 * np.asarray(sums[parameter]), atol=1e-14, err_msg=name
+        )
+    assert set(result.losses) == {"mood", "topic"}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_tables_gradient_stays_rows_over_threads_and_batches(batch, threads):
+    model = make()
+    with DataParallel(model, threads) as parallel:
+        parallel.backward(batch)
+        parallel.backward(batch)
+    gradient = model.encoder.embedding.weight.grad
+    assert isinstance(gradient, RowGradient)
+    assert set(gradient.rows) <= set(batch.ids.ravel())
+
+
+def test_dropout_of_the_same_seed_and_threads_is_the_same_and_another_threads_count_is_not(batch):
+    def losses(threads, seed):
+        model = make(dropout=0.5)
+        with DataParallel(model, threads, np.random.default_rng(seed)) as parallel:
+            return [parallel.backward(batch).losses for _ in range(2)]
+
+    assert losses(2, 0) == losses(2, 0)
+    assert losses(2, 0) != losses(2, 1)
+    assert losses(2, 0) != losses(3, 0)
 
 
 def test_threads_follow_freezing_and_mode(batch):

@@ -21,7 +21,7 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
-from minitx.training.optim import AdamW
+from minitx.training.optim import SGD, Adam, AdamW
 from minitx.training.parallel import DataParallel, Loss
 from minitx.training.schedules import with_warmup
 from minitx.training.trainer import Callback, TrainingSettings, best_epoch, fit
@@ -181,6 +181,83 @@ def test_class_weights_reach_the_loss():
     weights = {"high": np.array([1.0, 1.0]), "chance": np.array([1e-6, 1.0, 1e-6])}
     model, _, (_, validation) = train(epochs=4, class_weights=weights)
     assert (evaluate(model, validation)["chance"].confusion[:, [0, 2]] == 0).all()
+
+
+def tables(threads, sparse, kind, average=0.0, accumulate=1):
+    """The embedding table after four epochs of 33 rows in batches of 8: the last batch has one row, for one thread."""
+    rng = np.random.default_rng(1)
+    model, _ = make(dropout=0.0)
+    model.encoder.embedding.sparse = sparse
+    how = settings(4, threads=threads, accumulate=accumulate, weight_average=average)
+    fit(model, rows_of(rng, 33), rows_of(rng, 8), kind(model.parameters()), how, rng=rng)
+    return model.encoder.embedding.weight.data
+
+
+KINDS = {
+    "Adam": lambda p: Adam(p, lr=3e-3, eps=1e-3),
+    "Adam, decay": lambda p: Adam(p, lr=3e-3, eps=1e-3, weight_decay=0.1),
+    "AdamW, decay": lambda p: AdamW(p, lr=3e-3, eps=1e-3, weight_decay=0.1),
+    "SGD, momentum": lambda p: SGD(p, lr=0.1, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_row_gradients_train_as_full_ones_do_whatever_the_threads(kind, threads):
+    """A large eps, so that rounding noise makes no full-sized steps."""
+    options = {"average": 0.5, "accumulate": 2} if threads == 3 else {}
+    found, expected = (tables(threads, sparse, KINDS[kind], **options) for sparse in (True, False))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    start, _ = make(dropout=0.0)
+    assert np.abs(found - start.encoder.embedding.weight.data).max() > 1e-3
+
+
+def test_threads_change_no_loss_without_dropout():
+    """In float64, epoch after epoch, to the last digits; with dropout each number of threads draws its own."""
+
+    def losses(threads, dropout):
+        rng = np.random.default_rng(1)
+        model, _ = make(dropout=dropout)
+        model.to(np.float64)
+        optimizer = AdamW(model.parameters(), lr=3e-3, eps=1e-3)
+        how = settings(2, threads=threads)
+        epochs = fit(model, rows_of(rng, 33), rows_of(rng, 9), optimizer, how, rng=rng)
+        return [report.loss for epoch in epochs for part in (epoch.train, epoch.validation) for report in part.values()]
+
+    one = losses(1, 0.0)
+    for threads in (2, 3, 5):
+        np.testing.assert_allclose(losses(threads, 0.0), one, rtol=0, atol=1e-12)
+    assert losses(2, 0.5) == losses(2, 0.5) != losses(3, 0.5)
+
+
+def test_a_fit_that_fails_leaves_the_next_one_as_it_was(rng):
+    """A label that is no class; then the same model, put back, trains as if nothing had happened."""
+    rows, few = rows_of(rng, 24), rows_of(rng, 8)
+    wrong = TokenisedRows(
+        rows.sequences, {**rows.labels, "high": np.where(np.arange(24) == 20, 9, rows.labels["high"])}
+    )
+    results = []
+    for fails in (False, True):
+        model, _ = make(dropout=0.3)
+        start = {name: weights.copy() for name, weights in model.state_dict().items()}
+        if fails:
+            with pytest.raises((IndexError, ValueError)):
+                fit(model, wrong, few, AdamW(model.parameters()), settings(threads=2), rng=np.random.default_rng(0))
+            model.load_state_dict(start)
+        fit(model, rows, few, AdamW(model.parameters()), settings(2, threads=2), rng=np.random.default_rng(0))
+        results.append([weights.tobytes() for weights in model.state_dict().values()])
+    assert results[0] == results[1]
+
+
+def test_a_validation_head_without_any_label_is_refused_before_training(rng):
+    model, optimizer = make()
+    before = {name: weights.tobytes() for name, weights in model.state_dict().items()}
+    few = rows_of(rng, 8)
+    none = TokenisedRows(few.sequences, {**few.labels, "chance": np.full(8, -100)})
+    with pytest.raises(ValueError, match="no validation row has a label for chance"):
+        fit(model, rows_of(rng, 8), none, optimizer, settings(), rng=rng)
+    assert {name: weights.tobytes() for name, weights in model.state_dict().items()} == before
+    fit(model, none, few, optimizer, settings(), rng=rng)  # of the training rows it may be none
 
 
 def test_the_default_data_is_synthetic_and_says_so():
