@@ -1,5 +1,6 @@
 """Reading, labelling and splitting: every way a file can be bad, counts that add up, splits that do not leak."""
 
+import dataclasses
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_audit_prints_and_serialises(tmp_path: Path) -> None:
         "  1,200 dropped: content missing or blank",
         "  1 dropped: score missing or not an integer",
     ]
-    assert json.loads(json.dumps(audit.to_dict()))["dropped"]["content missing or blank"] == 1200
+    assert json.loads(json.dumps(dataclasses.asdict(audit)))["dropped"]["content missing or blank"] == 1200
 
 
 # --- rows that are kept ----------------------------------------------------------------------------------------------
