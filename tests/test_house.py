@@ -267,6 +267,7 @@ TESTED_BY = {
     "evaluation/metrics.py": "metrics",
     "evaluation/retrieval.py": "contrastive",
     "evaluation/statistics.py": "study",
+    "learn/cases.py": "ops ops_torch plain",
     "learn/gradcheck.py": "gradcheck",
     "learn/invariances.py": "invariances",
     "learn/numeric.py": "gradcheck ops",
