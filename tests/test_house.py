@@ -53,7 +53,6 @@ USED = {
     "text/spec.py": "what a tokenizer file says",
     "text/tokenizer_json.py": "other people's tokenizer files",
     "text/unicode_versions.py": "characters that are newer than a tokenizer",
-    "text/wordpiece.py": "BERT's tokenizer",
     "text/truncation.py": "texts that are too long",
     "training/average.py": "a mean of the last steps' weights",
     "training/blocks.py": "a step on several cores",
