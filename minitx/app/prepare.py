@@ -119,8 +119,7 @@ def make_plan(e: Experiment, model: MultiTaskModel, task_weights: TaskWeights, t
     )
     learned = list(task_weights.parameters())
     if learned:
-        name = "task weights"
-        groups.append({"name": name, "layer": name, "params": learned, "lr": e.head_lr, "weight_decay": 0.0})
+        groups.append({"name": "task weights", "params": learned, "lr": e.head_lr, "weight_decay": 0.0})
     steps_per_epoch = math.ceil(train_rows / e.batch_size)
     steps = e.epochs * steps_per_epoch
     return Plan(
@@ -142,9 +141,8 @@ def start_from_cooccurrence(encoder: SentenceEncoder, train: TokenisedRows) -> N
     table[known] = vectors[known] * np.linalg.norm(table, axis=1).mean()
 
 
-def pretrained_encoder(experiment: Experiment) -> SentenceEncoder:
+def pretrained_encoder(e: Experiment) -> SentenceEncoder:
     """The pretrained encoder of an experiment, with its dropout, pooling, normalisation and maximum length."""
-    e = experiment
     encoder = SentenceEncoder.from_pretrained(e.pretrained, rng=np.random.default_rng(e.seed))
     for module in encoder.modules():
         if isinstance(module, Dropout):

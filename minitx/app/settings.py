@@ -28,7 +28,6 @@ from minitx.training.plan import Stage, check_starts
 from minitx.training.schedules import SCHEDULES
 
 RECIPES = Path(__file__).parent / "recipes"
-BUILT_IN = (SYNTHETIC_NAME, SENTENCES_NAME)
 KINDS = {**system.KINDS, dict: "a table", tuple: "a list"}  # as TOML calls them
 
 
@@ -69,7 +68,7 @@ class Experiment:
     Tables and lists (labels, rules, words, rates, stages, ...) have no flag: a recipe or `--set` gives them.
     """
 
-    data: str | None = _setting(None, f"a CSV, or one of: {', '.join(BUILT_IN)} (which are built in)")
+    data: str | None = _setting(None, f"a CSV, or one of: {SYNTHETIC_NAME}, {SENTENCES_NAME} (which are built in)")
     text: str | None = _setting(None, "text column of a CSV that is not a review file")
     labels: Mapping[str, str] = _setting({}, "heads of such a CSV: name = column", values=str)
     rules: Mapping[str, Any] = _setting({}, "heads of a review file labelled by rule: see `data.rules.read_rules`")
