@@ -58,10 +58,8 @@ def prepare(experiment: Experiment, log: Log = print) -> Job:
     encoder = encoder or new_encoder(experiment, parts.train.texts, rng)
     rows, cut = _tokenise(encoder, parts)
     made = "of the pretrained encoder" if experiment.pretrained else "learned from the training texts"
-    log(
-        f"tokenizer: {encoder.config.vocab_size:,} tokens {made}; {sum(cut.values())} of "
-        f"{sum(map(len, parts)):,} texts are longer than {encoder.max_seq_length} tokens and were cut"
-    )
+    long = f"{sum(cut.values())} of {sum(map(len, parts)):,} texts are longer than {encoder.max_seq_length} tokens"
+    log(f"tokenizer: {encoder.config.vocab_size:,} tokens {made}; {long} and were cut")
     if not experiment.pretrained and experiment.embeddings == "cooccurrence":
         start_from_cooccurrence(encoder, rows["train"])
     model = MultiTaskModel(encoder, parts.train.classes, experiment.head_dropout, experiment.head_hidden, rng=rng)
