@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minitx import system
 from minitx.app.two_stage import check_pairs
 from minitx.autograd.functional import MAX_DROPOUT
 from minitx.data.rules import read_rules
@@ -23,12 +22,13 @@ from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.transformer import ACTIVATIONS
+from minitx.system import KINDS as JSON_KINDS
 from minitx.system import read_text
 from minitx.training.plan import Stage, check_starts
 from minitx.training.schedules import SCHEDULES
 
 RECIPES = Path(__file__).parent / "recipes"
-KINDS = {**system.KINDS, dict: "a table", tuple: "a list"}  # as TOML calls them
+KINDS = {**JSON_KINDS, dict: "a table", tuple: "a list"}  # as TOML calls them
 
 
 class Limit(NamedTuple):
