@@ -211,7 +211,10 @@ def test_settings_that_cannot_be_used(settings, message):
         (["--plan", "/proc/plan.png"], "cannot write to /proc: "),
         (["--recipe", "mpnet-llrd", "--set", "epochs=2"], "stage 3 begins at epoch 2: expected after 1 and before"),
         (["--plan", "plan.jpg"], "plan.jpg: what is written is a .png file"),
-        (["--data", "synthetic sentences", "--set", "labels.mood=mood"], "have no column mood"),
+        (
+            ["--data", "synthetic sentences", "--set", "labels.mood=mood"],
+            "synthetic sentences: no column mood; found topic, kind",
+        ),
         (["--pretrained", "nowhere"], "nowhere"),
     ],
 )

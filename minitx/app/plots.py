@@ -18,8 +18,7 @@ TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"
 
 def epoch_axis(axes: Axes, epochs: Sequence[Epoch]) -> None:
     """All epochs of a run below the picture, as whole numbers, even if only some are drawn or there is only one."""
-    axes.set_xlabel("epoch")
-    axes.set_xlim(0.7, len(epochs) + 0.3)
+    axes.set(xlabel="epoch", xlim=(0.7, len(epochs) + 0.3))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 

@@ -58,10 +58,8 @@ def prepare(experiment: Experiment, log: Log = print) -> Job:
     encoder = encoder or new_encoder(experiment, parts.train.texts, rng)
     rows, cut = _tokenise(encoder, parts)
     made = "of the pretrained encoder" if experiment.pretrained else "learned from the training texts"
-    log(
-        f"tokenizer: {encoder.config.vocab_size:,} tokens {made}; {sum(cut.values())} of "
-        f"{sum(map(len, parts)):,} texts are longer than {encoder.max_seq_length} tokens and were cut"
-    )
+    long = f"{sum(cut.values())} of {sum(map(len, parts)):,} texts are longer than {encoder.max_seq_length} tokens"
+    log(f"tokenizer: {encoder.config.vocab_size:,} tokens {made}; {long} and were cut")
     if not experiment.pretrained and experiment.embeddings == "cooccurrence":
         start_from_cooccurrence(encoder, rows["train"])
     model = MultiTaskModel(encoder, parts.train.classes, experiment.head_dropout, experiment.head_hidden, rng=rng)
@@ -119,8 +117,7 @@ def make_plan(e: Experiment, model: MultiTaskModel, task_weights: TaskWeights, t
     )
     learned = list(task_weights.parameters())
     if learned:
-        name = "task weights"
-        groups.append({"name": name, "layer": name, "params": learned, "lr": e.head_lr, "weight_decay": 0.0})
+        groups.append({"name": "task weights", "params": learned, "lr": e.head_lr, "weight_decay": 0.0})
     steps_per_epoch = math.ceil(train_rows / e.batch_size)
     steps = e.epochs * steps_per_epoch
     return Plan(
@@ -142,9 +139,8 @@ def start_from_cooccurrence(encoder: SentenceEncoder, train: TokenisedRows) -> N
     table[known] = vectors[known] * np.linalg.norm(table, axis=1).mean()
 
 
-def pretrained_encoder(experiment: Experiment) -> SentenceEncoder:
+def pretrained_encoder(e: Experiment) -> SentenceEncoder:
     """The pretrained encoder of an experiment, with its dropout, pooling, normalisation and maximum length."""
-    e = experiment
     encoder = SentenceEncoder.from_pretrained(e.pretrained, rng=np.random.default_rng(e.seed))
     for module in encoder.modules():
         if isinstance(module, Dropout):

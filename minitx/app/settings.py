@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minitx import system
 from minitx.app.two_stage import check_pairs
 from minitx.autograd.functional import MAX_DROPOUT
 from minitx.data.rules import read_rules
@@ -23,13 +22,13 @@ from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.transformer import ACTIVATIONS
+from minitx.system import KINDS as JSON_KINDS
 from minitx.system import read_text
 from minitx.training.plan import Stage, check_starts
 from minitx.training.schedules import SCHEDULES
 
 RECIPES = Path(__file__).parent / "recipes"
-BUILT_IN = (SYNTHETIC_NAME, SENTENCES_NAME)
-KINDS = {**system.KINDS, dict: "a table", tuple: "a list"}  # as TOML calls them
+KINDS = {**JSON_KINDS, dict: "a table", tuple: "a list"}  # as TOML calls them
 
 
 class Limit(NamedTuple):
@@ -69,7 +68,7 @@ class Experiment:
     Tables and lists (labels, rules, words, rates, stages, ...) have no flag: a recipe or `--set` gives them.
     """
 
-    data: str | None = _setting(None, f"a CSV, or one of: {', '.join(BUILT_IN)} (which are built in)")
+    data: str | None = _setting(None, f"a CSV, or one of: {SYNTHETIC_NAME}, {SENTENCES_NAME} (which are built in)")
     text: str | None = _setting(None, "text column of a CSV that is not a review file")
     labels: Mapping[str, str] = _setting({}, "heads of such a CSV: name = column", values=str)
     rules: Mapping[str, Any] = _setting({}, "heads of a review file labelled by rule: see `data.rules.read_rules`")

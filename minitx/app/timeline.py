@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from minitx.training.plan import Plan
 
@@ -37,10 +36,7 @@ def timeline(plan: Plan, path: Path) -> None:
         for first, last in pairwise(changes):
             start, width = epochs[first], epochs[last] - epochs[first]
             if layer_shares[first] == 0:
-                frozen = Rectangle(
-                    (start, row), width, 1, facecolor="#eee", edgecolor="#999", hatch="////", linewidth=0
-                )
-                axes.add_patch(frozen)
+                axes.barh(row, width, 1, start, align="edge", color="#eee", edgecolor="#999", hatch="////", linewidth=0)
             elif layer_shares[first] < 1:
                 note = f"{layer_shares[first]:.0%} of it trains"
                 axes.text(start + width / 2, row + 0.5, note, ha="center", va="center", fontsize=8, color="white")

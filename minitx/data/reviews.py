@@ -83,7 +83,7 @@ _INTEGER = re.compile(r"\s*([+-]?[0-9]{1,999})(?:\.0*)?\s*", re.ASCII)  # "5" an
 
 
 def _integers(frame: pd.DataFrame, rule: LabelRule | TextRule, keep: np.ndarray, audit: Audit) -> np.ndarray:
-    """The numbers (N,) int64 of the rule's column; rows without a usable one are dropped (and get any)."""
+    """The numbers (N,) int64 of a rule's column; rows without a usable one are dropped, their number means nothing."""
     column = np.array([str(cell) for cell in frame[rule.column]], dtype=object)
     codes, cells = pd.factorize(column)  # few distinct: parse each once
     matches = [_INTEGER.fullmatch(cell) for cell in cells]

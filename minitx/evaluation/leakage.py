@@ -37,11 +37,6 @@ class LeakageReport:
         """How many test rows are of this kind."""
         return len(self.pairs[kind])
 
-    @property
-    def clean(self) -> bool:
-        """No text and no reviewId is on both sides; near duplicates are another matter."""
-        return not self.rows("same_text") and not self.rows("same_id")
-
     def to_dict(self) -> dict[str, object]:
         """Counts as plain JSON types, without any text."""
         return {"train_rows": len(self.train), "test_rows": len(self.test), **{k: self.rows(k) for k in KINDS}}

@@ -5,7 +5,7 @@ All from one confusion matrix, so they cannot disagree. Figures equal scikit-lea
 has no precision, and to call it 0 in silence hides that the head does not know the class at all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -118,16 +118,18 @@ class Report:
                 found[name] = ", ".join(parts)
         return found
 
+    def _by_class(self) -> Iterator[tuple[str, float, float, float, int]]:
+        return zip(self.classes, self.precision, self.recall, self.f1, self.support, strict=True)
+
     def to_dict(self) -> dict[str, object]:
         """Everything, as plain numbers for JSON; undefined ones are null."""
-        columns = zip(self.classes, self.precision, self.recall, self.f1, self.support, strict=True)
         per_class = {
             name: {"precision": _number(p), "recall": _number(r), "f1": _number(f1), "support": int(support)}
-            for name, p, r, f1, support in columns
+            for name, p, r, f1, support in self._by_class()
         }
         return {
             "rows": self.rows,
-            "loss": _number(self.loss),
+            "loss": _number(self.loss) if self.rows else None,
             "accuracy": _number(self.accuracy),
             "balanced_accuracy": _number(self.balanced_accuracy),
             "macro_f1": _number(self.macro_f1),
@@ -150,9 +152,7 @@ class Report:
         """The table of classes and their averages."""
         width = max(len(name) for name in (*self.classes, "weighted average"))
         lines = [f"{'':{width}}  precision  recall      F1    rows"]
-        for name, *figures, support in zip(
-            self.classes, self.precision, self.recall, self.f1, self.support, strict=True
-        ):
+        for name, *figures, support in self._by_class():
             note = f"  {self.undefined[name]}; counts as 0" if self.rows and name in self.undefined else ""
             lines.append(f"{name:{width}}  {_row(figures, (9, 6, 6))}  {support:6,}{note}")
         for name, average in (("macro average", self.macro), ("weighted average", self.weighted)):

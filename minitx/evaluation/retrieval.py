@@ -40,9 +40,8 @@ class Retrieval:
 
     def __str__(self) -> str:
         lines = [f"{'k':>4}  accuracy@k  (by chance)  recall@k"]
-        lines += [
-            f"{k:4d}  {self.accuracy[k]:10.3f}  ({self.chance[k]:9.3f})  {self.recall[k]:8.3f}" for k in self.recall
-        ]
+        for k in self.recall:
+            lines.append(f"{k:4d}  {self.accuracy[k]:10.3f}  ({self.chance[k]:9.3f})  {self.recall[k]:8.3f}")
         return "\n".join([*lines, f"MRR@{max(self.recall)}  {self.mrr:.3f}"])
 
 

@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-CONFIDENCE = 0.95
-
 
 class Interval(NamedTuple):
     """A mean over n values, and the range that holds the true mean in 95 of 100 such samples."""
@@ -27,8 +25,8 @@ class Interval(NamedTuple):
         return "higher" if self.low > 0 else "lower" if self.high < 0 else "no verdict"
 
 
-def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = CONFIDENCE) -> Interval:
-    """mean ± t s / √n, with s the standard deviation (n - 1) and t the quantile of Student's distribution.
+def mean_interval(values: Sequence[float] | np.ndarray) -> Interval:
+    """95 %: mean ± t s / √n, with s the standard deviation (n - 1) and t the 0.975 quantile of Student's distribution.
 
     For a comparison, give the differences of pairs that share a seed: what the seed does to both arms cancels. Assumes
     that the values are about normal. "Student" 1908. `ValueError` for fewer than two values.
@@ -36,7 +34,7 @@ def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = CONF
     x = np.asarray(values, dtype=np.float64)
     if len(x) < 2:
         raise ValueError(f"an interval needs at least 2 values, not {len(x)}")
-    half = student_t_quantile((1 + confidence) / 2, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
+    half = student_t_quantile(0.975, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x))
 
 

@@ -110,10 +110,8 @@ class BagOfWords(Module):
 
     def forward(self, x: SparseRows) -> dict[str, Tensor]:
         """TF-IDF (N, V) -> logits (N, C) for each head."""
-        return {
-            name: sparse_linear(x, head.weight, head.bias)  # type: ignore[arg-type]  # a head's bias is not optional
-            for name, head in self.heads.items()
-        }
+        # These heads have a bias, which is optional elsewhere.
+        return {name: sparse_linear(x, h.weight, h.bias) for name, h in self.heads.items()}  # type: ignore[arg-type]
 
     @classmethod
     def fit(cls, train: LabelledTexts, *, progress: bool = False) -> "BagOfWords":

@@ -118,10 +118,8 @@ def fit_pairs(
             bar.set_description(f"epoch {number}/{epochs}")
             for batch in pair_batches(pairs, batch_size, rng):
                 optimizer.zero_grad()
-                anchors, positives = (
-                    encoder(*pad([ids[text] for text in side], encoder.config.pad_id))
-                    for side in zip(*batch, strict=True)
-                )
+                sides = ([ids[text] for text in side] for side in zip(*batch, strict=True))
+                anchors, positives = (encoder(*pad(side, encoder.config.pad_id)) for side in sides)
                 loss = multiple_negatives_ranking_loss(anchors, positives, scale)
                 if not math.isfinite(loss.item()):
                     raise FloatingPointError(f"the loss is {loss.item()} in epoch {number}: lower the learning rate")
