@@ -172,7 +172,7 @@ def load_weights(module: Module, source: Pretrained) -> None:
     missing = [name for name in shapes if name not in found]
     unexpected = [name for name in found if name not in shapes and not OTHER_USES.match(name)]
     lists = {"missing": missing, "unexpected": unexpected}
-    problems += [f"{what} {', '.join(names)}" for what, names in lists.items() if names]
+    problems += [f"{what} {', '.join(listed)}" for what, listed in lists.items() if listed]
     if problems:
         raise InputError(f"{path}: {'; '.join(problems)}")
     for name, parameter in parameters.items():
