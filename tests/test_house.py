@@ -257,7 +257,6 @@ TESTED_BY = {
     "data/reviews.py": "reviews",
     "data/rules.py": "rules",
     "data/samples.py": "samples",
-    "data/sentences.py": "rules",
     "data/split.py": "reviews",
     "data/texts.py": "reviews",
     "evaluation/attribution.py": "mistakes",

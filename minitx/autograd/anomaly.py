@@ -105,7 +105,5 @@ class _Calls(threading.local):
 def _what(data: np.ndarray) -> str:
     """`NaN in 2 of 12 elements, first at (0, 3)`."""
     first = tuple(map(int, np.argwhere(~np.isfinite(data))[0]))
-    same = np.isnan(data) if np.isnan(data[first]) else data == data[first]
-    return (
-        f"{'NaN' if np.isnan(data[first]) else data[first]} in {same.sum()} of {same.size} elements, first at {first}"
-    )
+    value, same = ("NaN", np.isnan(data)) if np.isnan(data[first]) else (data[first], data == data[first])
+    return f"{value} in {same.sum()} of {same.size} elements, first at {first}"

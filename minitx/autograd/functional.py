@@ -396,11 +396,8 @@ def cross_entropy(
 
     log_p = logits.data - logits.data.max(axis=1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-
-    def backward(dy: np.ndarray) -> Gradients:
-        return (dy * (np.exp(log_p) * a.sum(axis=1, keepdims=True) - a),)
-
-    return Tensor.from_op(-np.sum(a * log_p), (logits,), backward)
+    loss = -np.sum(a * log_p)
+    return Tensor.from_op(loss, (logits,), lambda dy: (dy * (np.exp(log_p) * a.sum(axis=1, keepdims=True) - a),))
 
 
 def target_weight(target: np.ndarray, weight: np.ndarray | None = None, ignore_index: int = -100) -> float:

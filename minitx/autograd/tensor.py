@@ -167,31 +167,22 @@ class Tensor(Node):
     def __mul__(self, other: Any) -> "Tensor":
         other = as_tensor(other, self)
         x, w = self.data, other.data
-
-        def backward(dy: np.ndarray) -> Gradients:  # d(x w) = w dx + x dw
-            return (lambda: dy * w), (lambda: dy * x)
-
-        return Tensor.from_op(x * w, (self, other), backward)
+        # d(x w) = w dx + x dw
+        return Tensor.from_op(x * w, (self, other), lambda dy: ((lambda: dy * w), (lambda: dy * x)))
 
     def __truediv__(self, other: Any) -> "Tensor":
         other = as_tensor(other, self)
-        x, w = self.data, other.data
-        y = x / w
-
-        def backward(dy: np.ndarray) -> Gradients:  # d(x / w) = dx / w - (x / w) dw / w
-            return (lambda: dy / w), (lambda: -dy * y / w)
-
-        return Tensor.from_op(y, (self, other), backward)
+        w = other.data
+        y = self.data / w
+        # d(x / w) = dx / w - (x / w) dw / w
+        return Tensor.from_op(y, (self, other), lambda dy: ((lambda: dy / w), (lambda: -dy * y / w)))
 
     def __pow__(self, exponent: Scalar) -> "Tensor":
         if not isinstance(exponent, int | float | np.number):
             raise TypeError(f"the exponent must be a number, not {type(exponent).__name__}: use (x.log() * p).exp()")
         x, n = self.data, exponent.item() if isinstance(exponent, np.number) else exponent
-
-        def backward(dy: np.ndarray) -> Gradients:  # d(x^n) = n x^(n-1) dx
-            return (dy * n * x ** (n - 1) if n != 0 else np.zeros_like(x),)
-
-        return Tensor.from_op(x**n, (self,), backward)
+        # d(x^n) = n x^(n-1) dx
+        return Tensor.from_op(x**n, (self,), lambda dy: (dy * n * x ** (n - 1) if n != 0 else np.zeros_like(x),))
 
     def __matmul__(self, other: Any) -> "Tensor":
         """Matrix product over the last two axes; the others broadcast. A vector counts as a row or column matrix."""

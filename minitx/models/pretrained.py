@@ -11,7 +11,6 @@ would change a vector is ignored: what is not implemented is refused by name.
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -53,7 +52,7 @@ class Pretrained:
     """What a model directory holds; of the weights, where they are."""
 
     weights_path: Path
-    stored: "dict[str, _Stored]"
+    stored: dict[str, np.ndarray]  # the tensors there, as `_read_header` gives them
     architecture: Architecture
     config: EncoderConfig
     token_types: int  # rows of the table of token types; 0 for none
@@ -86,7 +85,7 @@ def read_directory(path: Path) -> Pretrained:
     stored = _read_header(weights, architecture)
     block = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     asked = (config.vocab_size + config.max_length) * config.hidden_size + config.num_layers * block
-    found = sum(math.prod(tensor.shape) for tensor in stored.values())
+    found = sum(tensor.size for tensor in stored.values())
     if asked > 2 * found:
         raise InputError(f"{weights} has {found:,} weights, {CONFIG} asks for {asked:,}: they are not of one model")
     return Pretrained(
@@ -173,38 +172,29 @@ def load_weights(module: Module, source: Pretrained) -> None:
     missing = [name for name in shapes if name not in found]
     unexpected = [name for name in found if name not in shapes and not OTHER_USES.match(name)]
     lists = {"missing": missing, "unexpected": unexpected}
-    problems += [f"{what} {', '.join(names)}" for what, names in lists.items() if names]
+    problems += [f"{what} {', '.join(listed)}" for what, listed in lists.items() if listed]
     if problems:
         raise InputError(f"{path}: {'; '.join(problems)}")
     for name, parameter in parameters.items():
-        parameter.data = found[names[name]].read(path)
+        parameter.data = _float32(found[names[name]])
     table = parameters["position.weight"]
     table.data = table.data[first:].copy()
     if source.token_types:
-        table.data += found[TOKEN_TYPES].read(path)[0]
+        table.data += _float32(found[TOKEN_TYPES])[0]
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """One tensor of a safetensors file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int  # byte of the file
-
-    def read(self, path: Path) -> np.ndarray:
-        """As float32, in memory of its own."""
-        count = math.prod(self.shape)
-        array = np.fromfile(path, DTYPES[self.dtype], count, offset=self.start).reshape(self.shape)
-        if self.dtype == "BF16":
-            return (array.astype(np.uint32) << 16).view(np.float32)
-        return array.astype(np.float32, copy=False)
+def _float32(stored: np.ndarray) -> np.ndarray:
+    """A tensor of the file as float32, in memory of its own."""
+    if stored.dtype == DTYPES["BF16"]:
+        return (stored.astype(np.uint32) << 16).view(np.float32)
+    return np.array(stored, np.float32)
 
 
-def _read_header(path: Path, architecture: Architecture) -> dict[str, _Stored]:
+def _read_header(path: Path, architecture: Architecture) -> dict[str, np.ndarray]:
     """What the file holds, floating-point tensors only. The library checks that header and file agree.
 
-    By their names of today: no prefix, such as `bert.` of a model with a head; no gamma, no beta.
+    By their names of today: no prefix, such as `bert.` of a model with a head; no gamma, no beta. The arrays are views
+    of the file, read as they are used; BF16 comes as integers.
     """
     if not path.exists():
         old = ": it has pytorch_model.bin, which can run code when read; save it anew from transformers" * (
@@ -214,9 +204,9 @@ def _read_header(path: Path, architecture: Architecture) -> dict[str, _Stored]:
     try:
         with safetensors.safe_open(path, framework="numpy"):
             pass
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
+        file = np.asarray(np.memmap(path, np.uint8, "r"))
+        start = 8 + int.from_bytes(file[:8], "little")
+        header = json.loads(bytes(file[8:start]))
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is not a complete safetensors file: {error}") from error
     for name, kept in header.pop("__metadata__", {}).items():
@@ -227,7 +217,8 @@ def _read_header(path: Path, architecture: Architecture) -> dict[str, _Stored]:
         if entry["dtype"] in DTYPES:
             name = name.removeprefix(architecture.model_type.replace("-", "_") + ".")
             name = re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda old: OLD_NAMES[old[1]], name)
-            tensors[name] = _Stored(entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
+            begin, end = entry["data_offsets"]
+            tensors[name] = file[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return tensors
 
 

@@ -152,7 +152,7 @@ class Module:
             if state[name].shape != own[name].shape
         ]
         lists = {"missing": missing, "unexpected": unexpected} if strict else {}
-        problems += [f"{what} {', '.join(names)}" for what, names in lists.items() if names]
+        problems += [f"{what} {', '.join(listed)}" for what, listed in lists.items() if listed]
         if problems:
             raise ValueError(f"cannot load weights into {type(self).__name__}: {'; '.join(problems)}")
         for name in shared:

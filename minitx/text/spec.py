@@ -52,12 +52,10 @@ class TokenizerSpec:
         That is right if each token is made only once, and from bytes or from tokens made before. Learnt merges are so;
         a file is held to it.
         """
-        missing = [symbol for symbol in BYTE_SYMBOLS if symbol not in self.vocab]
-        if missing:
-            raise InputError(
-                f"{self.source}: the vocabulary lacks {missing[0]!r}; "
-                "byte-level BPE needs a token for each of the 256 bytes"
-            )
+        for symbol in BYTE_SYMBOLS:
+            if symbol not in self.vocab:
+                needs = "byte-level BPE needs a token for each of the 256 bytes"
+                raise InputError(f"{self.source}: the vocabulary lacks {symbol!r}; {needs}")
         specials, made = {special.content for special in self.special_tokens}, set(BYTE_SYMBOLS)
         for rank, (left, right) in enumerate(self.merges):
             where, new = f"{self.source}: merge {rank}, {left!r} + {right!r}", left + right

@@ -128,7 +128,6 @@ class WordPieceTokenizer(Tokenizer):
     def _join(self, ids: list[int]) -> str:
         words = []
         for i, id in enumerate(ids):
-            token = self._tokens[id]
-            inside = i > 0 and token.startswith(self.spec.subword_prefix)
-            words.append(token[len(self.spec.subword_prefix) :] if inside else " " * (i > 0) + token)
+            inside = i > 0 and self._tokens[id].startswith(self.spec.subword_prefix)
+            words.append(" " * (i > 0 and not inside) + self._spelling(id, not inside))
         return "".join(GLUED.sub("", word) if self.spec.cleanup else word for word in words)
