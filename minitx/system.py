@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -34,7 +35,7 @@ def one_blas_thread() -> Iterator[None]:
     global _blas_users, _blas_limits
     with _blas:
         if not _blas_users:
-            _blas_limits = threadpool_limits(1, user_api="blas")
+            _blas_limits = _alone(threadpool_limits, 1, "blas")
         _blas_users += 1
     try:
         yield
@@ -42,7 +43,13 @@ def one_blas_thread() -> Iterator[None]:
         with _blas:
             _blas_users -= 1
             if not _blas_users:
-                _blas_limits.restore_original_limits()
+                _alone(_blas_limits.restore_original_limits)
+
+
+def _alone(work: Callable[..., Any], *args: Any) -> Any:
+    """`work(*args)` in a thread that ends at once: threadpoolctl obeys one thread alone for as long as that lives."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work, *args).result()
 
 
 def usable_cores() -> int:

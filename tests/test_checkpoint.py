@@ -94,7 +94,7 @@ def edit(path, change):
         ("minitx", {"heads": {"sentiment": 1.5}}, "minitx.json does not describe a model: .*float"),
         ("minitx", {"dropout": "no"}, "minitx.json: dropout is 'no'; it must be a number"),
         ("minitx", {"head_hidden": -1}, "minitx.json: head_hidden is -1; it must be a whole number of at least 0"),
-        ("minitx", {"dropout": 2}, r"minitx.json does not describe a model: dropout .* not 2"),
+        ("minitx", {"dropout": 2}, r"minitx.json does not describe a model: the dropout .* not 2"),
         ("minitx", {"heads": {"sentiment": 3}}, "heads.safetensors: .*unexpected heads.engagement.bias"),
         ("minitx", {"heads": {"sentiment": 2, "engagement": 3}}, "heads.safetensors: .*size mismatch for heads.sent"),
         ("config", {"vocab_size": 9}, r"the tokenizer has \d+ tokens, config.json says vocab_size 9"),

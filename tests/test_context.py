@@ -122,9 +122,6 @@ def test_a_generator_that_is_run_to_its_end_inside_restores():
         assert current() == Run(inference=True)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG context.running: blocks left in another order than entered stay on for good"
-)
 def test_two_generators_that_end_in_the_order_they_began_leave_nothing_on():
     def paused():
         with no_grad():
@@ -140,7 +137,6 @@ def test_two_generators_that_end_in_the_order_they_began_leave_nothing_on():
     assert in_threads(body) == [Run()]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG context.running: ValueError, 'Token was created in a different Context'")
 def test_a_generator_may_be_closed_by_another_thread():
     """The garbage collector does so at any time, with whatever was never run to its end."""
 
@@ -239,7 +235,6 @@ def test_a_failing_backward_leaves_no_gradient():
     assert y.grad is None
 
 
-@pytest.mark.xfail(strict=True, reason="BUG engine.Sums.into_leaves: NumPy makes a number of two 0-d arrays")
 def test_the_gradient_of_a_number_stays_an_array():
     x = Tensor(np.array(2.0), requires_grad=True)
     for _ in range(2):
@@ -376,7 +371,6 @@ def test_a_look_in_between_changes_no_later_step(look):
     assert steps(True) == steps(False)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG attribution.token_contributions: needs recording=True of its own")
 def test_contributions_are_found_inside_no_grad_too():
     model, _ = make()
     expected = looks(model)["contributions"]()
@@ -580,17 +574,12 @@ def run_alone(code):
     return done.stdout.split("\n")[:-1]
 
 
-BLAS_BUG = "BUG system.one_blas_thread: threadpoolctl obeys one thread only until that one ends; the others do nothing"
-
-
-@pytest.mark.xfail(strict=True, reason=BLAS_BUG)
 def test_a_thread_limits_blas_though_the_main_thread_has_done_so_before():
     code = "with one_blas_thread():\n    pass\nentered.set(), done.set()\nthread = threading.Thread(target=last)\n"
     found = run_alone(f"{TWO_THREADS}{code}thread.start()\nthread.join()")
     assert found == ["inside 1", f"after {os.cpu_count()}"]
 
 
-@pytest.mark.xfail(strict=True, reason=BLAS_BUG)
 def test_the_last_to_leave_restores_blas_though_another_set_it():
     """As where a thread that lives on has encoded once while another trained."""
     code = "threading.Thread(target=first, daemon=True).start()\nlast()"

@@ -145,7 +145,7 @@ def test_what_an_encoder_refuses(batch):
     [
         ({"num_heads": 5}, "12 is not divisible by 5"),
         ({"hidden_size": 0}, "hidden_size must be at least 1, not 0"),
-        ({"dropout": 1.5}, r"dropout must be in \[0, 1\), not 1.5"),
+        ({"dropout": 1.5}, "dropout must be from 0 to 0.99998, not 1.5"),
         ({"positions": "rotary"}, "unknown positions 'rotary': choose from sinusoidal, learned"),
         ({"pooling": "sum"}, "unknown pooling 'sum'"),
         ({"activation": "swish"}, "unknown activation 'swish'"),

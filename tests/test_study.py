@@ -119,7 +119,7 @@ def test_experiments_are_arms(reviews_csv):
 def test_one_seed_is_one_split_and_one_order_whatever_the_model(monkeypatch, reviews_csv):
     seen = []
 
-    def stop(model, train, validation, optimizer, *, rng, **settings):
+    def stop(model, train, validation, optimizer, settings, *, rng, **others):
         seen.append((train.labels["sentiment"].tolist(), rng.permutation(len(train.sequences)).tolist()))
         raise FloatingPointError
 

@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as TF
 from tqdm import tqdm
 
+from minitx.app.experiment import history_row
 from minitx.app.prepare import class_weights, read_data
 from minitx.app.task_gradients import TaskGradients
 from minitx.autograd.tensor import Tensor
@@ -121,7 +122,7 @@ def test_rows_without_a_label_count_for_nothing(rng):
 
 def test_history_rows_are_flat_numbers():
     _, epochs, _ = train(epochs=2, callbacks=[task_gradients(3)])
-    row = epochs[1].to_row()
+    row = history_row(epochs[1])
     assert row["epoch"] == 2
     assert row["validation_high_macro_f1"] == epochs[1].validation["high"].macro_f1
     assert len(row) == 3 + 2 * 2 * 3 + 2 + 2  # and two gradient norms, a cosine, a share of conflict
@@ -147,7 +148,7 @@ def test_the_schedule_and_the_callback_are_called():
     epochs = fit(model, *parts, optimizer, settings(2), schedule=schedule, callbacks=[Listener()], rng=rng)
     assert seen == epochs
     assert [epoch.number for epoch in seen] == [1, 2]
-    assert [epoch.to_row()["seen"] for epoch in seen] == [3, 6]
+    assert [history_row(epoch)["seen"] for epoch in seen] == [3, 6]
     assert batches == [0, 1, 2, 0, 1, 2]
     assert schedule.get_last_lr() == [0.0]
 
@@ -398,7 +399,7 @@ def test_learned_task_weights_are_trained_and_logged(rng):
     groups = [{"params": model.parameters()}, {"params": weights.parameters(), "lr": 0.05, "weight_decay": 0.0}]
     data = rows_of(rng, 60), rows_of(rng, 20)
     epochs = fit(model, *data, AdamW(groups), settings(2), task_weights=weights, rng=rng)
-    assert epochs[-1].to_row()["task_weight_high"] == epochs[-1].task_weights["high"] != 1.0
+    assert history_row(epochs[-1])["task_weight_high"] == epochs[-1].task_weights["high"] != 1.0
     assert epochs[-1].task_weights["high"] > epochs[-1].task_weights["chance"]  # of which nothing can be learnt
     with pytest.raises(ValueError, match="log_variance"):
         fit(model, *data, AdamW(model.parameters()), settings(), task_weights=weights, rng=rng)
@@ -447,7 +448,7 @@ def test_a_frozen_encoder_runs_once_for_each_row_and_without_dropout(monkeypatch
 def test_no_speed_is_claimed_for_tokens_that_nobody_computed(monkeypatch):
     _, epochs, _, _ = probe(monkeypatch)
     assert [epoch.tokens_per_second for epoch in epochs] == [0, 0, 0]
-    assert epochs[0].to_row()["tokens_per_second"] == 0
+    assert history_row(epochs[0])["tokens_per_second"] == 0
     assert train(epochs=1)[1][0].tokens_per_second > 0
 
 

@@ -19,20 +19,17 @@ CLASSES = {
 PAIRS = {"topic": ["sentiment", "complaint"]}
 
 
-def test_two_stages_read_as_one(monkeypatch):
+def test_two_stages_read_as_one():
     """The first head's class settles it if it is a class of the head; else the second head is asked."""
     answers = {"sentiment": [1, 0, 0, 1], "complaint": [0, 0, 1, 1]}  # of the token that a row is made of
 
-    def predict(model, sequences, vectors):
-        assert vectors.tolist() == [[float(len(ids))] for ids in sequences]
-        return {
-            head: np.eye(2)[np.array(by_token)[[ids[0] for ids in sequences]]] for head, by_token in answers.items()
-        }
+    def probabilities(vectors):
+        return {head: np.eye(2)[np.array(by_token)[vectors[:, 0]]] for head, by_token in answers.items()}
 
-    monkeypatch.setattr("minitx.app.two_stage.predict", predict)
     rows = TokenisedRows([[3], [2, 2], [1], [0, 0], [0]], {"topic": np.array([1, 2, 1, 0, -100])})
-    vectors = np.array([[float(len(ids))] for ids in rows.sequences])
-    report = two_stage_reports(PAIRS, SimpleNamespace(classes=CLASSES), rows, vectors)["topic"]
+    vectors = np.array([[ids[0]] for ids in rows.sequences])
+    model = SimpleNamespace(classes=CLASSES, probabilities=probabilities)
+    report = two_stage_reports(PAIRS, model, rows, vectors)["topic"]
     np.testing.assert_array_equal(report.confusion, [[1, 0, 0], [1, 1, 0], [0, 0, 1]])
 
 

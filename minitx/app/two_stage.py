@@ -48,7 +48,7 @@ def two_stage_reports(
     A class of `first` that is a class of the head as well settles it ("positive"); otherwise the answer is that of
     `then` ("technical"). `vectors` (N, D) are the encoder's of the rows. There is no loss.
     """
-    probabilities, reports = model.probabilities(vectors), {}
+    probabilities, reports = model.probabilities(vectors) if pairs else {}, {}
     for head, (first, then) in pairs.items():
         kept, classes = rows.labels[head] >= 0, model.classes
         one, two = (np.array(classes[name])[probabilities[name][kept].argmax(axis=1)] for name in (first, then))

@@ -83,9 +83,11 @@ def inference() -> AbstractContextManager[None]:
     return running(recording=False, inference=True)
 
 
-def watching(watcher: Watcher) -> AbstractContextManager[None]:
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
     """Tell `watcher` too, inside."""
-    return running(watchers=(*current().watchers, watcher))
+    with running(watchers=(*current().watchers, watcher)):
+        yield
 
 
 def inherit(work: Callable[P, R]) -> Callable[P, R]:

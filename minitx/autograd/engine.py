@@ -102,8 +102,7 @@ class Sums(dict["Node", Any]):
         elif node in self.own:
             self[node] += dx
         else:
-            total = self[node] + dx
-            self[node] = total if total.shape else np.asarray(total)  # NumPy makes a number of two 0-d arrays
+            self[node] = _plus(self[node], dx)
             self.own.add(node)
 
     def into_leaves(self) -> None:
@@ -112,7 +111,12 @@ class Sums(dict["Node", Any]):
             if leaf.grad is None:
                 leaf.grad = dx if leaf in self.own else dx.copy()
             else:
-                leaf.grad = leaf.grad + dx
+                leaf.grad = _plus(leaf.grad, dx)
+
+
+def _plus(a: Any, b: Any) -> Any:
+    total = a + b
+    return total if total.shape else np.asarray(total)  # NumPy makes a number of two 0-d arrays
 
 
 def backward(root: Node, gradient: np.ndarray, *, retain_graph: bool = False) -> None:

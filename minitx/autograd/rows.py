@@ -55,5 +55,7 @@ class RowGradient(NDArrayOperatorsMixin):
         return self.to_dense().astype(dtype or self.dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if isinstance(options.get("out", (None,))[0], RowGradient):  # gradient *= 2: a new, full array in its place
+            del options["out"]
         arrays = [x.to_dense() if isinstance(x, RowGradient) else x for x in inputs]
         return getattr(ufunc, method)(*arrays, **options)

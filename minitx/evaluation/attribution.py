@@ -32,7 +32,7 @@ def token_contributions(
     contributions: list[np.ndarray] = [np.zeros(0)] * len(sequences)
     for batch in length_batches(sequences, {}, batch_size=batch_size, pad_id=encoder.config.pad_id):
         mask, gradients = batch.attention_mask, Sums()
-        with running(inference=True, gradients=gradients):
+        with running(recording=True, inference=True, gradients=gradients):
             e = Tensor(encoder.embedding(batch.ids).data, requires_grad=True)  # cut from what made it: a leaf
             logits = model.classify(encoder.pool(encoder.contextual(e, mask), mask))[head]  # (B, C)
             logits[np.arange(len(batch)), classes[batch.rows]].sum().backward()

@@ -12,7 +12,7 @@ import numpy as np
 from minitx.autograd.rows import RowGradient
 
 Update = Callable[..., None]  # (x, g, *buffers): see `Optimizer.update`
-Run = Callable[..., Iterable[Any]]  # `map`, or the map of a thread pool
+Map = Callable[..., Iterable[Any]]  # `map`, or the map of a thread pool
 
 # Elements that one pass of Adam works on: five arrays of 64k floats stay in or near a core's L2 cache, whereas whole
 # matrices would travel through memory once for each operation.
@@ -70,7 +70,7 @@ def _move_rows(
             table[rows] = moved
 
 
-def spread(run: Run, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+def spread(run: Map, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     """[work(item) for item in items], handed out by `run`, some at a time."""
     handfuls = [items[start : start + HANDFUL] for start in range(0, len(items), HANDFUL)]
     return [done for handful in run(lambda handful: [work(item) for item in handful], handfuls) for done in handful]

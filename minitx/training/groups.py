@@ -1,7 +1,6 @@
 """Optimizer: parameters in groups, and what is kept for each of them between steps."""
 
 import copy
-import difflib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -10,8 +9,9 @@ import numpy as np
 
 from minitx.autograd.context import region
 from minitx.autograd.rows import RowGradient
+from minitx.errors import suggestion
 from minitx.nn.module import Module, Parameter
-from minitx.training.blocks import Run, full_blocks, row_blocks, spread
+from minitx.training.blocks import Map, full_blocks, row_blocks, spread
 
 Group = dict[str, Any]
 LABELS = ("params", "name", "layer", "initial_lr")  # keys of a group that are no settings of the optimizer
@@ -61,25 +61,28 @@ class Optimizer:
     def add_param_group(self, group: Group) -> None:
         """Add one group; settings it does not mention take their defaults."""
         label = f"group {group.get('name', len(self.param_groups))}"
-        known = [*LABELS, *self.defaults]
-        for key in group:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1) or known
-                raise ValueError(f"{label}: unknown setting {key!r}; accepted: {', '.join(near)}")
         group = {**self.defaults, **group}
         group["params"] = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
+        self._check_settings(label, group)
         if not group["params"]:
             raise ValueError(f"{label} has no parameters: its settings would have no effect")
         taken = {p for g in self.param_groups for p in g["params"]}
         if len(set(group["params"])) < len(group["params"]) or taken.intersection(group["params"]):
             raise ValueError(f"{label}: some parameters appear in more than one parameter group")
-        for setting in ("lr", "weight_decay"):
-            if not group[setting] >= 0:
-                raise ValueError(f"{label}: {setting} must be at least 0, and is {group[setting]}")
         if group["frozen"]:
             for parameter in group["params"]:
                 parameter.requires_grad, parameter.grad = False, None
         self.param_groups.append(group)
+
+    def _check_settings(self, label: str, group: Group) -> None:
+        known = [*LABELS, *self.defaults]
+        for key, value in group.items():
+            if key not in known:
+                raise ValueError(f"{label}: unknown setting {key!r}; {suggestion(key, known)}")
+            if key in ("lr", "weight_decay", "eps", "momentum") and not value >= 0:
+                raise ValueError(f"{label}: {key} must be at least 0, and is {value}")
+            if key == "betas" and not all(0 <= beta < 1 for beta in value):
+                raise ValueError(f"{label}: betas must be in [0, 1), and are {value}")
 
     def check(self, *models: Module) -> None:
         """Make sure that this optimizer trains `models`, usually one, as a whole and nothing else.
@@ -115,7 +118,7 @@ class Optimizer:
 
     # -- a step ------------------------------------------------------------------------------------------------
 
-    def step(self, run: Run = map) -> None:
+    def step(self, run: Map = map) -> None:
         """Move every parameter that has a gradient and is not frozen.
 
         Every element moves by itself, so the work is cut into blocks: `run=pool.map` of a thread pool spreads them
@@ -181,7 +184,10 @@ class Optimizer:
         if sizes[0] != sizes[1]:
             raise ValueError(f"the optimizer has groups of {sizes[0]} parameters, the saved state of {sizes[1]}")
         kept, state = {int(i): kept for i, kept in state_dict["state"].items()}, {}
+        if strangers := kept.keys() - {i for group in state_dict["param_groups"] for i in group["params"]}:
+            raise ValueError(f"the saved state has parameters that are in none of its groups: {sorted(strangers)}")
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            self._check_settings("the saved state", saved)
             for i, parameter in zip(saved["params"], group["params"], strict=True):
                 if i in kept:
                     found = {name: np.shape(value) for name, value in kept[i].items()}

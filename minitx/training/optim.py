@@ -19,7 +19,7 @@ import numpy as np
 
 from minitx.autograd.rows import RowGradient
 from minitx.nn.module import Parameter
-from minitx.training.blocks import Run, spread
+from minitx.training.blocks import Map, spread
 from minitx.training.groups import Group, Optimizer
 
 
@@ -103,7 +103,7 @@ class AdamW(Adam):
     default_weight_decay, decoupled_weight_decay = 1e-2, True
 
 
-def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float, run: Run = map) -> float:
+def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float, run: Map = map) -> float:
     """Scale all gradients together so that their joint length is at most `max_norm`; returns it before scaling.
 
     Frozen parameters do not count; `run` as in `Optimizer.step`. Pascanu et al. 2013. Torch:

@@ -18,10 +18,12 @@ class LambdaLR:
 
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
         self.optimizer, self.factor = optimizer, factor
-        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
-        for group, base_lr in zip(optimizer.param_groups, self.base_lrs, strict=True):
+        self._start([group["lr"] for group in optimizer.param_groups], 0)
+
+    def _start(self, base_lrs: list[float], step: int) -> None:
+        self.base_lrs, self.last_step = base_lrs, step - 1
+        for group, base_lr in zip(self.optimizer.param_groups, base_lrs, strict=True):
             group["initial_lr"] = base_lr  # what torch calls it
-        self.last_step = -1
         self.step()
 
     def step(self) -> None:
@@ -32,14 +34,13 @@ class LambdaLR:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule is, and the rates that it multiplies."""
-        return {"base_lrs": self.base_lrs, "last_step": self.last_step}
+        return {"base_lrs": list(self.base_lrs), "last_step": self.last_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `state_dict()`; `ValueError` unless it has a rate for each group."""
         if len(state_dict["base_lrs"]) != len(self.base_lrs):
             raise ValueError(f"the schedule has {len(self.base_lrs)} rates, the state {len(state_dict['base_lrs'])}")
-        self.base_lrs, self.last_step = list(state_dict["base_lrs"]), state_dict["last_step"] - 1
-        self.step()
+        self._start(list(state_dict["base_lrs"]), state_dict["last_step"])
 
     def get_last_lr(self) -> list[float]:
         """The rate of each group now."""

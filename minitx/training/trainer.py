@@ -175,6 +175,7 @@ class _Training:
                 vectors = None if self.known is None else self.known[batch.rows]
                 result, total = self.step(batch, loss, vectors)
                 if not math.isfinite(total):
+                    self.optimizer.zero_grad()
                     raise FloatingPointError(f"the loss became {total} in epoch {number}: lower the learning rate")
                 for head, logits in result.logits.items():
                     seen[head][batch.rows] = logits
