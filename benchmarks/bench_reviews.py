@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from minitx.app.experiment import Experiment, run
 from minitx.data.reviews import read_reviews
-from minitx.data.split import LabelledTexts, split
+from minitx.data.split import LabelledTexts, normalise, split
 from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.training.baseline import BagOfWords
 
@@ -59,7 +59,8 @@ def main() -> None:
     scores: Scores = {}
     for seed in tqdm(arguments.seeds, unit=" seeds"):
         parts = split(data, seed=seed)
-        known = data.subset(np.flatnonzero(~np.isin(data.groups, parts.test.groups)))
+        tested = {normalise(text) for text in parts.test.texts}
+        known = data.subset(np.array([row for row, text in enumerate(data.texts) if normalise(text) not in tested]))
         assert len(known) == len(parts.train) + len(parts.validation)
         constant = {
             head: report(target, np.full_like(target, known.class_counts(head).argmax()), data.classes[head])

@@ -67,7 +67,7 @@ def test_the_probabilities_are_scikit_learns(parts, model, head):
 def test_two_classes_are_scikit_learns_with_half_the_penalty(parts):
     binary = {name: part.labels["sentiment"] // 2 for name, part in parts._asdict().items()}
     changed = [
-        LabelledTexts(part.texts, {"good": binary[name]}, {"good": ("no", "yes")}, part.groups)
+        LabelledTexts(part.texts, {"good": binary[name]}, {"good": ("no", "yes")}, part.ids)
         for name, part in parts._asdict().items()
     ]
     two = type(parts)(*changed)
@@ -82,12 +82,13 @@ def test_the_same_rows_give_the_same_bits(parts, model):
 
 
 def test_rows_without_a_label_teach_nothing(parts):
-    some = parts.train.subset(np.arange(400))
     hidden = np.where(np.arange(len(parts.train)) < 400, parts.train.labels["sentiment"], -100)
     labels = {**parts.train.labels, "sentiment": hidden}
-    partly = BagOfWords.fit(LabelledTexts(parts.train.texts, labels, parts.train.classes, parts.train.groups))
+    partly = BagOfWords.fit(LabelledTexts(parts.train.texts, labels, parts.train.classes, parts.train.ids))
     wrong = np.where(hidden < 0, 0, hidden)
-    misled = BagOfWords.fit(LabelledTexts(parts.train.texts, {"sentiment": wrong}, {"sentiment": "abc"}, some.groups))
+    misled = BagOfWords.fit(
+        LabelledTexts(parts.train.texts, {"sentiment": wrong}, {"sentiment": "abc"}, parts.train.ids)
+    )
     ours, theirs = (m.evaluate(parts.test)["sentiment"].accuracy for m in (partly, misled))
     assert ours > theirs + 0.1
 
@@ -127,7 +128,7 @@ def test_what_cannot_be_used(tmp_path, trained):
             BagOfWords.load(tmp_path / name)
     with pytest.raises(InputError, match="is not a bag of words"):
         BagOfWords.load(trained / "model.safetensors")
-    apart = LabelledTexts(["one", "two"], {"head": np.array([0, 1])}, {"head": ("a", "b")}, np.arange(2))
+    apart = LabelledTexts(["one", "two"], {"head": np.array([0, 1])}, {"head": ("a", "b")}, [None, None])
     assert BagOfWords.fit(apart).predict_proba(["two"])["head"].argmax() == 1  # with no word twice, all are kept
     with pytest.raises(InputError, match="not one word in 2 training texts"):
         BagOfWords.fit(dataclasses.replace(apart, texts=["", " "]))

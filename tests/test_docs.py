@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import minitx
-from minitx.learn.selfcheck import LAYERS, OPS
+from minitx.learn.cases import LAYERS, OPS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(minitx.__file__).parent

@@ -108,6 +108,7 @@ def test_texts_are_cut_where_they_are_cut_there(directory, reference):
         ({"output_value": "tokens"}, "unknown output_value 'tokens': choose from sentence_embedding, token_embeddings"),
         ({"truncate_dim": 22}, "truncate_dim from 1 to 21, not 32 and 22"),
         ({"truncate_dim": -1}, "truncate_dim"),
+        ({"truncate_dim": 0}, "truncate_dim from 1 to 21, not 32 and 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ],
 )

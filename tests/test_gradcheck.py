@@ -14,7 +14,7 @@ from minitx.autograd import functional as F
 from minitx.autograd.context import no_grad
 from minitx.autograd.tensor import Tensor, where
 from minitx.errors import InputError
-from minitx.learn import selfcheck
+from minitx.learn import cases, selfcheck
 from minitx.learn.gradcheck import gradcheck
 from minitx.learn.numeric import GradcheckError, compare
 from minitx.nn.layers import Linear
@@ -472,8 +472,8 @@ def test_the_table_passes_and_prints(monkeypatch, capsys):
 
 def test_the_table_shows_what_fails(monkeypatch):
     wrong = op(np.exp, lambda dy, x: dy * np.exp(x) * 1.00001)
-    random = selfcheck.Case("random", "B T", lambda x: F.dropout(x, 0.5, RNG))
-    monkeypatch.setattr(selfcheck, "OPS", [selfcheck.Case("wrong", "B T", wrong), random, selfcheck.OPS[0]])
+    random = cases.Case("random", "B T", lambda x: F.dropout(x, 0.5, RNG))
+    monkeypatch.setattr(selfcheck, "OPS", [cases.Case("wrong", "B T", wrong), random, cases.OPS[0]])
     monkeypatch.setattr(selfcheck, "LAYERS", [])
     rows = selfcheck.check_all()
     assert [row.passed for row in rows] == [False, False, True]
@@ -560,7 +560,7 @@ def test_gradcheck_of_where_with_a_mask_argument():
 
 
 def test_gradcheck_runs_without_torch():
-    code = "import sys; sys.modules['torch'] = None; from minitx.learn import selfcheck; selfcheck.OPS[0].build()"
+    code = "import sys; sys.modules['torch'] = None; from minitx.learn import cases; cases.OPS[0].build()"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -590,7 +590,7 @@ def test_the_template_passes_its_own_test_and_the_command(guide, tmp_path, monke
 
 
 def test_the_template_is_a_row_of_the_table(guide):
-    case = eval(re.search(r'`(Case\("scaled_swish".*?\))`', GUIDE).group(1), {**guide, "Case": selfcheck.Case})
+    case = eval(re.search(r'`(Case\("scaled_swish".*?\))`', GUIDE).group(1), {**guide, "Case": cases.Case})
     assert compare(*case.build(), eps=1e-5).worst < selfcheck.TOLERANCE
 
 

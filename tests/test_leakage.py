@@ -15,7 +15,7 @@ from minitx.evaluation.leakage import KINDS, SIMILARITY, leakage_report
 
 def rows(texts, ids=None):
     labels = np.zeros(len(texts), dtype=np.int64)
-    return LabelledTexts(list(texts), {"head": labels}, {"head": ("a", "b")}, np.arange(len(texts)), ids or [])
+    return LabelledTexts(list(texts), {"head": labels}, {"head": ("a", "b")}, ids or [None] * len(texts))
 
 
 TRAIN = rows(

@@ -54,7 +54,7 @@ def model(rng):
 def data():
     labels = {"mood": np.array([2, 0, 1, 0, -100, 1, 2, 0]), "urgent": np.array([0, 1, 0, 1, 0, 1, 0, 1])}
     classes = {"mood": ("bad", "so<so", "good"), "urgent": ("0", "1")}
-    return LabelledTexts(TEXTS, labels, classes, np.arange(len(TEXTS)))
+    return LabelledTexts(TEXTS, labels, classes, [None] * len(TEXTS))
 
 
 class BagEncoder(Module):
@@ -177,7 +177,7 @@ def test_word_pieces_leave_the_spaces_between_them_unmarked(rng):
     tokenizer = WordPieceTokenizer(TokenizerSpec("WordPiece", vocab, specials, ["[CLS]"], ["[SEP]"]))
     config = EncoderConfig(len(vocab), tokenizer.pad_id, 8, 1, 2, 8, max_length=7)
     model = MultiTaskModel(SentenceEncoder(config, tokenizer, rng=rng), {"mood": 2}, rng=rng)
-    data = LabelledTexts(["It  crashes é bad !"], {"mood": np.array([0])}, model.classes, np.zeros(1, int))
+    data = LabelledTexts(["It  crashes é bad !"], {"mood": np.array([0])}, model.classes, [None])
     with pytest.warns(TruncationWarning):
         probabilities = model.predict_proba(data.texts)
     probabilities["mood"][0] = [0, 1]
@@ -190,7 +190,7 @@ def test_word_pieces_leave_the_spaces_between_them_unmarked(rng):
 def test_slices_by_length_share_out_the_rows(data, rng):
     texts = ["word " * n for n in rng.integers(1, 40, size=200)]
     labels = {"mood": rng.integers(0, 3, size=200)}
-    many = LabelledTexts(texts, labels, {"mood": ("a", "b", "c")}, np.arange(200))
+    many = LabelledTexts(texts, labels, {"mood": ("a", "b", "c")}, [None] * 200)
     probabilities = rng.dirichlet(np.ones(3), size=200)
     table = length_table(many, "mood", probabilities, probabilities[:, ::-1])
     bounds = [tuple(map(int, label.split(" to "))) for label in table.index]

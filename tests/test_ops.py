@@ -1,6 +1,6 @@
 """Every op and layer: numeric gradients, wrong on purpose, the completeness of the table, and what it cannot say.
 
-The rows are `minitx.learn.selfcheck.OPS` and `LAYERS`. `test_plain.py` holds the fused ops to their plain twins, and
+The rows are `minitx.learn.cases.OPS` and `LAYERS`. `test_plain.py` holds the fused ops to their plain twins, and
 `test_ops_torch.py` holds all ops to torch's; nothing here needs torch.
 """
 
@@ -18,9 +18,10 @@ from minitx.autograd import functional, tensor
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.learn import numeric
+from minitx.learn.cases import LAYERS, OPS, ragged_mask
 from minitx.learn.gradcheck import gradcheck
 from minitx.learn.numeric import GradcheckError, compare
-from minitx.learn.selfcheck import LAYERS, OPS, TOLERANCE, ragged_mask
+from minitx.learn.selfcheck import TOLERANCE
 from minitx.nn.module import Module
 from minitx.training import baseline
 
@@ -160,7 +161,7 @@ def test_the_table_has_every_op_and_layer(cases, public):
     public = public()
     code = {name: getattr(thing, "forward", thing).__code__ for name, thing in public.items()}
     covered = {case.name.split()[0] for case in cases if code.get(case.name.split()[0]) in code_run_by(case)}
-    assert set(public) - covered == set(), "add a row to minitx.learn.selfcheck"
+    assert set(public) - covered == set(), "add a row to minitx.learn.cases"
     assert {case.name.split()[0] for case in cases} <= set(public), "a row names what does not exist"
     assert len(public) > 10
 

@@ -1,6 +1,6 @@
 """Every op beside its torch twin: value, dtype and gradients; any layout, axes of size 1, no elements; the edges.
 
-The rows are `minitx.learn.selfcheck.OPS`; here is the torch twin of each op. Cotangents are random and masks ragged
+The rows are `minitx.learn.cases.OPS`; here is the torch twin of each op. Cotangents are random and masks ragged
 throughout.
 """
 
@@ -13,7 +13,7 @@ from torch.nn import functional as TF
 
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
-from minitx.learn.selfcheck import OPS, SIZES
+from minitx.learn.cases import OPS, SIZES
 
 # -- twins ----------------------------------------------------------------------------------------------------
 

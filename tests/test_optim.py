@@ -17,7 +17,7 @@ from minitx.training import blocks
 from minitx.training.average import WeightAverage
 from minitx.training.groups import Optimizer
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
-from minitx.training.schedules import SCHEDULES, LambdaLR, constant, cosine, linear, with_warmup
+from minitx.training.schedules import SCHEDULES, LambdaLR, factor, with_warmup
 
 SHAPES = {"embedding": (7, 5), "weight": (5, 4), "bias": (4,), "head": (3, 4), "scale": ()}
 GROUPS = [("embedding", "weight"), ("bias", "scale"), ("head",)]
@@ -412,20 +412,20 @@ HALF_WAVE = [1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2, 0]
     ("schedule", "warmup", "expected"),
     [
         # transformers' get_{constant,linear,cosine}_schedule_with_warmup(optimizer, warmup, 6), steps 0 to 7
-        (constant, 2, [0, 0.5, 1, 1, 1, 1, 1, 1]),
-        (constant, 0, [1, 1, 1, 1, 1, 1, 1, 1]),
-        (constant, 1, [0, 1, 1, 1, 1, 1, 1, 1]),
-        (linear, 5, [0, 0.2, 0.4, 0.6, 0.8, 1, 0, 0]),
-        (cosine, 5, [0, 0.2, 0.4, 0.6, 0.8, 1, 0, 1]),  # past its end the wave goes up again, there as here
-        (linear, 2, [0, 0.5, 1, 0.75, 0.5, 0.25, 0, 0]),
-        (linear, 0, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]),
-        (linear, 6, [0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 0, 0]),
-        (cosine, 2, [0, 0.5, *HALF_WAVE, HALF_WAVE[3]]),
-        (cosine, 0, [(1 + math.cos(math.pi * step / 6)) / 2 for step in range(8)]),
+        ("constant", 2, [0, 0.5, 1, 1, 1, 1, 1, 1]),
+        ("constant", 0, [1, 1, 1, 1, 1, 1, 1, 1]),
+        ("constant", 1, [0, 1, 1, 1, 1, 1, 1, 1]),
+        ("linear", 5, [0, 0.2, 0.4, 0.6, 0.8, 1, 0, 0]),
+        ("cosine", 5, [0, 0.2, 0.4, 0.6, 0.8, 1, 0, 1]),  # past its end the wave goes up again, there as here
+        ("linear", 2, [0, 0.5, 1, 0.75, 0.5, 0.25, 0, 0]),
+        ("linear", 0, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]),
+        ("linear", 6, [0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 0, 0]),
+        ("cosine", 2, [0, 0.5, *HALF_WAVE, HALF_WAVE[3]]),
+        ("cosine", 0, [(1 + math.cos(math.pi * step / 6)) / 2 for step in range(8)]),
     ],
 )
 def test_factors(schedule, warmup, expected):
-    assert [schedule(step, warmup, 6) for step in range(8)] == pytest.approx(expected, abs=1e-15)
+    assert [factor(schedule, warmup, 6)(step) for step in range(8)] == pytest.approx(expected, abs=1e-15)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -440,7 +440,7 @@ def test_groups_keep_their_proportions(name):
         a.grad = np.ones(2)
         optimizer.step()
         schedule.step()
-    expected = [SCHEDULES[name](step, 3, 10) for step in range(10)]
+    expected = [factor(name, 3, 10)(step) for step in range(10)]
     np.testing.assert_allclose(seen, np.outer(expected, [0.1, 0.001]), rtol=1e-12)
     assert a.data[0] == pytest.approx(1 - 0.1 * sum(expected))
 

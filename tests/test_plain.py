@@ -12,7 +12,7 @@ from minitx.autograd import functional
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.learn import plain
-from minitx.learn.selfcheck import LAYERS, OPS, SIZES
+from minitx.learn.cases import LAYERS, OPS, SIZES
 from minitx.nn.module import Parameter
 from minitx.nn.position import sinusoidal_table
 from minitx.nn.relative import relative_buckets
@@ -59,7 +59,7 @@ def with_everything(q, k, v, bias, attention_mask):
     return plain.attention(q, k, v, 2, attention_mask, bias, weights_mask(q, 2, 0.3, 7))
 
 
-# One for each fused row of `selfcheck.OPS`, called with the same inputs.
+# One for each fused row of `cases.OPS`, called with the same inputs.
 PLAIN_OPS = {
     "linear": plain.linear,
     "linear without bias": plain.linear,
@@ -85,7 +85,7 @@ PLAIN_OPS = {
     "cross_entropy weights, smoothing": lambda x, target, w: plain.cross_entropy(x, target, w, label_smoothing=0.1),
 }
 
-# One for each row of `selfcheck.LAYERS` that is a layer of `nn`: the parameters by name, then the inputs.
+# One for each row of `cases.LAYERS` that is a layer of `nn`: the parameters by name, then the inputs.
 PLAIN_LAYERS = {
     "Linear": lambda w, x: plain.linear(x, w["weight"], w["bias"]),
     "Embedding": lambda w, ids: plain.embedding(ids, w["weight"]),

@@ -1,11 +1,11 @@
 """The whole path in one function: a CSV in, a result directory out. `minitx train` is this and nothing else."""
 
-import csv
 import dataclasses
 import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from minitx.app.plots import confusion_picture, training_curves
 from minitx.app.prepare import Job, Log, class_weights, prepare
@@ -38,7 +38,7 @@ def run(
         log(f"from the first step {before.summary()}; the plan is in timeline.png, each parameter in trainable.txt")
 
         epochs = train(job, progress, log)
-        bag_of_words = BagOfWords.fit(job.material.parts.train, progress=progress)
+        bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
         test, stages = judge(job, bag_of_words, progress)
 
         best = best_epoch(epochs)
@@ -59,26 +59,19 @@ def run(
             "test_two_stage": {head: report.to_dict() for head, report in stages.items()},
         }
         write_json(directory / "metrics.json", metrics)
-        write_history(epochs, directory / "history.csv")
-        draw(epochs, test, directory, job.material.audit.source)
+        history = pd.DataFrame([history_row(epoch) for epoch in epochs])
+        history.to_csv(directory / "history.csv", index=False, na_rep="nan", lineterminator="\n")
+        draw(epochs, test, directory, job.audit.source)
     return test
 
 
 def train(job: Job, progress: bool, log: Log) -> list[Epoch]:
     """`fit` with the settings of the job's experiment, and a line to `log` for each epoch."""
-    e, parts = job.experiment, job.material.parts
+    e, counts = job.experiment, job.parts.train.class_counts
     gradients = TaskGradients(tuple(job.model.heads), e.task_gradients, job.plan.steps_per_epoch)
-    settings = TrainingSettings(
-        epochs=e.epochs,
-        batch_size=e.batch_size,
-        accumulate=e.accumulate,
-        max_grad_norm=e.max_grad_norm,
-        class_weights={h: class_weights(parts.train.class_counts(h), e.class_weighting) for h in job.model.heads},
-        label_smoothing=e.label_smoothing,
-        weight_average=e.weight_average,
-        threads=e.threads or None,
-        progress=progress,
-    )
+    weights = {head: class_weights(counts(head), e.class_weighting) for head in job.model.heads}
+    own = {"class_weights": weights, "threads": e.threads or None, "progress": progress}
+    settings = TrainingSettings(**(e.of_fields(TrainingSettings) | own))
     return fit(
         job.model,
         job.rows["train"],
@@ -96,33 +89,24 @@ def judge(job: Job, bag_of_words: BagOfWords, progress: bool) -> tuple[dict[str,
     """The only look at the test rows: a report for each head, and for each question that two heads answer together."""
     rows = job.rows["test"]
     vectors = job.model.encoder.encode_ids(rows.sequences, show_progress_bar=progress)
-    test = bag_of_words.beside(evaluate(job.model, rows, vectors), job.material.parts.test)
+    test = bag_of_words.beside(evaluate(job.model, rows, vectors), job.parts.test)
     return test, two_stage_reports(job.experiment.two_stage, job.model, rows, vectors)
 
 
 def metrics_of(job: Job, best: Epoch) -> dict[str, object]:
     """What metrics.json says of the run itself."""
-    e, material = job.experiment, job.material
     return {
-        "experiment": dataclasses.asdict(e),
-        "data": material.audit.to_dict(),
-        "rows": {name: len(part) for name, part in material.parts._asdict().items()},
-        "leakage": material.leakage.to_dict(),
+        "experiment": dataclasses.asdict(job.experiment),
+        "data": dataclasses.asdict(job.audit),
+        "rows": {name: len(part) for name, part in job.parts._asdict().items()},
+        "leakage": job.leakage.to_dict(),
         "texts_cut": job.texts_cut,
         "weights": job.model.num_parameters(),
-        "threads": e.threads or usable_cores(),  # the last bits depend on it
+        "threads": job.experiment.threads or usable_cores(),  # the last bits depend on it
         "best_epoch": best.number,
         "task_weights": job.task_weights.current(),
         "validation": {head: report.to_dict() for head, report in best.validation.items()},
     }
-
-
-def write_history(epochs: list[Epoch], path: Path) -> None:
-    """A row for each epoch."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, history_row(epochs[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history_row(epoch) for epoch in epochs)
 
 
 def history_row(epoch: Epoch) -> dict[str, float]:

@@ -11,8 +11,9 @@ import numpy as np
 from minitx.app.settings import Experiment
 from minitx.app.two_stage import check_two_stage
 from minitx.data.batches import TokenisedRows, length_batches, padding_waste
+from minitx.data.csv_files import Audit, find_columns
 from minitx.data.labelled import label_frame, read_labelled
-from minitx.data.reviews import REVIEW_RULES, Audit, label_reviews, read_reviews
+from minitx.data.reviews import REVIEW_RULES, label_reviews, read_reviews
 from minitx.data.rules import TextRule, read_rules
 from minitx.data.samples import COLUMNS, SENTENCES_NAME, SYNTHETIC_NAME, synthetic_reviews, synthetic_sentences
 from minitx.data.split import LabelledTexts, Split, split
@@ -35,20 +36,13 @@ Log = Callable[[str], None]
 
 
 @dataclass
-class Material:
-    """The rows of a run."""
-
-    parts: Split
-    audit: Audit
-    leakage: LeakageReport
-
-
-@dataclass
 class Job:
     """A run before its first step: what would be trained, on what, and by which plan."""
 
     experiment: Experiment
-    material: Material
+    parts: Split
+    audit: Audit  # of the file they come from
+    leakage: LeakageReport  # from the training rows to the test rows
     model: MultiTaskModel
     rows: dict[str, TokenisedRows]  # "train", "validation", "test"
     texts_cut: dict[str, int]  # likewise
@@ -59,31 +53,29 @@ class Job:
 def prepare(experiment: Experiment, log: Log = print) -> Job:
     """The stations up to the first step, with a line to `log` for each thing that was decided on the way."""
     encoder = pretrained_encoder(experiment) if experiment.pretrained else None  # a wrong name is told before the wait
-    material = read_material(experiment, log)
+    parts, audit, leakage = read_parts(experiment, log)
     rng = np.random.default_rng(experiment.seed)
-    encoder = encoder or new_encoder(experiment, material.parts.train.texts, rng)
-    rows, cut = _tokenise(encoder, material.parts)
+    encoder = encoder or new_encoder(experiment, parts.train.texts, rng)
+    rows, cut = _tokenise(encoder, parts)
     made = "of the pretrained encoder" if experiment.pretrained else "learned from the training texts"
     log(
         f"tokenizer: {encoder.config.vocab_size:,} tokens {made}; {sum(cut.values())} of "
-        f"{sum(map(len, material.parts)):,} texts are longer than {encoder.max_seq_length} tokens and were cut"
+        f"{sum(map(len, parts)):,} texts are longer than {encoder.max_seq_length} tokens and were cut"
     )
     if not experiment.pretrained and experiment.embeddings == "cooccurrence":
         start_from_cooccurrence(encoder, rows["train"])
-    model = MultiTaskModel(
-        encoder, material.parts.train.classes, experiment.head_dropout, experiment.head_hidden, rng=rng
-    )
+    model = MultiTaskModel(encoder, parts.train.classes, experiment.head_dropout, experiment.head_hidden, rng=rng)
     size = experiment.batch_size
     batches = length_batches(*rows["train"], batch_size=size, pad_id=0, rng=np.random.default_rng(0))
     log(f"batches of {size} texts of similar length: {padding_waste(batches):.1%} of their tokens are padding")
     chance = sum(math.log(len(classes)) for classes in model.classes.values())
     log(f"model: {model.num_parameters():,} weights; chance is a loss of {chance:.2f}, the sum of ln(classes)")
     task_weights = TaskWeights(model.heads, experiment.task_weights, experiment.task_weighting == "uncertainty")
-    plan = make_plan(experiment, model, task_weights, len(material.parts.train))
-    return Job(experiment, material, model, rows, cut, plan, task_weights)
+    plan = make_plan(experiment, model, task_weights, len(parts.train))
+    return Job(experiment, parts, audit, leakage, model, rows, cut, plan, task_weights)
 
 
-def read_material(e: Experiment, log: Log) -> Material:
+def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport]:
     """Read, label and split; `InputError` for data that cannot be used."""
     data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words))
     log(str(audit))
@@ -104,7 +96,7 @@ def read_material(e: Experiment, log: Log) -> Material:
         for head in data.classes:
             if not part.class_counts(head).any():
                 raise InputError(f"{audit.source}: no {name} row has a label for {head}; more labelled rows are needed")
-    return Material(parts, audit, leakage)
+    return parts, audit, leakage
 
 
 def new_encoder(e: Experiment, texts: Sequence[str], rng: np.random.Generator) -> SentenceEncoder:
@@ -179,9 +171,7 @@ def read_data(
         return label_reviews(frame, rules or REVIEW_RULES, Audit(SYNTHETIC_NAME, read=len(frame)))
     if data == SENTENCES_NAME:
         frame = synthetic_sentences()
-        unknown = [column for column in labels.values() if column not in COLUMNS]
-        if unknown:
-            raise InputError(f"the {SENTENCES_NAME} have no column {', '.join(unknown)}: there is {', '.join(COLUMNS)}")
+        find_columns(SENTENCES_NAME, COLUMNS, list(labels.values()))
         columns = dict(labels) or {column: column for column in COLUMNS}
         return label_frame(frame, "text", columns, Audit(SENTENCES_NAME, read=len(frame)), classes=classes)
     if text is None:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minitx import system
 from minitx.app.two_stage import check_pairs
+from minitx.autograd.functional import MAX_DROPOUT
 from minitx.data.rules import read_rules
 from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError, suggestion
@@ -21,20 +23,13 @@ from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.transformer import ACTIVATIONS
-from minitx.system import open_text
+from minitx.system import read_text
 from minitx.training.plan import Stage, check_starts
 from minitx.training.schedules import SCHEDULES
 
 RECIPES = Path(__file__).parent / "recipes"
 BUILT_IN = (SYNTHETIC_NAME, SENTENCES_NAME)
-KINDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    dict: "a table",
-    tuple: "a list",
-}
+KINDS = {**system.KINDS, dict: "a table", tuple: "a list"}  # as TOML calls them
 
 
 class Limit(NamedTuple):
@@ -52,6 +47,7 @@ def at_least(least: int) -> Limit:
 NOT_NEGATIVE = Limit("at least 0 and finite", lambda number: 0 <= number < math.inf)
 SHARE = Limit("between 0 and 1", lambda number: 0 <= number <= 1)
 BELOW_1 = Limit("in [0, 1)", lambda number: 0 <= number < 1)
+DROPOUT = Limit(f"from 0 to {MAX_DROPOUT:.5f}", lambda number: 0 <= number <= MAX_DROPOUT)
 DECAY = Limit("above 0 and at most 1", lambda number: 0 < number <= 1)
 VOCABULARY = Limit("at least 261, the bytes and the special tokens", lambda number: number >= 261)
 NORM = Limit("greater than 0 (inf for no clipping)", lambda number: number > 0)
@@ -83,7 +79,7 @@ class Experiment:
     seed: int = _setting(0, "seed of the split, the weights, the dropout and the order of rows", at_least(0))
 
     pretrained: str = _setting("", "name or directory of a pretrained encoder; if none, the sizes make one")
-    vocab_size: int = _setting(4000, "size of the vocabulary to learn")
+    vocab_size: int = _setting(4000, "size of the vocabulary to learn", VOCABULARY)
     hidden_size: int = _setting(128, "width of the encoder")
     num_layers: int = _setting(2, "transformer blocks")
     num_heads: int = _setting(4, "attention heads of each block; divides hidden_size")
@@ -97,7 +93,7 @@ class Experiment:
     dropout: float = _setting(0.4, "dropout in the encoder while it trains")
     pooling: str = _setting("mean", "how token vectors become one", choices=POOLING_MODES)
     normalize: bool = _setting(False, "scale sentence vectors to length 1")
-    head_dropout: float = _setting(0.4, "dropout of sentence vectors on their way into the heads", BELOW_1)
+    head_dropout: float = _setting(0.4, "dropout of sentence vectors on their way into the heads", DROPOUT)
     head_hidden: int = _setting(0, "width of a hidden layer in each head; 0: heads are linear", at_least(0))
 
     epochs: int = _setting(8, "times through the training rows", at_least(1))
@@ -133,8 +129,6 @@ class Experiment:
         self._check_data()
         check_pairs(self.two_stage)
         self.parsed_stages()
-        if not self.pretrained:
-            _check("vocab_size", self.vocab_size, int, VOCABULARY)
         self.encoder_config(self.vocab_size, pad_id=0)  # a shape that cannot work is refused before any work is done
 
     def _check_setting(self, setting: "dataclasses.Field[Any]") -> None:
@@ -182,11 +176,13 @@ class Experiment:
         check_starts([stage.epoch for stage in stages], self.epochs)
         return tuple(stages) or (Stage(),)
 
+    def of_fields(self, other: type) -> dict[str, Any]:
+        """The settings that have the name of a field of the dataclass `other`."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(other) if f.name in DEFAULTS}
+
     def encoder_config(self, vocab_size: int, pad_id: int) -> EncoderConfig:
         """The part of the settings that an encoder from scratch is made of, and what its tokenizer turned out to be."""
-        shared = {f.name for f in dataclasses.fields(EncoderConfig)} & set(DEFAULTS)
-        settings = {name: getattr(self, name) for name in shared}
-        return EncoderConfig(**{**settings, "vocab_size": vocab_size, "pad_id": pad_id})
+        return EncoderConfig(**(self.of_fields(EncoderConfig) | {"vocab_size": vocab_size, "pad_id": pad_id}))
 
 
 def _check(name: str, value: Any, kind: type, limit: Limit | None = None) -> None:
@@ -230,10 +226,8 @@ def read_recipe(name: str | os.PathLike[str]) -> dict[str, Any]:
         path = RECIPES / f"{name}.toml"
     elif path.suffix != ".toml":
         raise InputError(f"no recipe {name}: {suggestion(str(name), recipe_names())} (or give a .toml file)")
-    with open_text(path) as file:
-        text = file.read()
     try:
-        settings = tomllib.loads(text)
+        settings = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}") from error
     _check_keys(settings, [*DEFAULTS, *ABOUT], f"{path}: ")
@@ -242,10 +236,8 @@ def read_recipe(name: str | os.PathLike[str]) -> dict[str, Any]:
 
 def experiment_of(*settings: Mapping[str, Any]) -> Experiment:
     """An experiment of settings by name, later ones before earlier ones, defaults for the rest."""
-    together: dict[str, Any] = {}
-    for part in settings:
-        _check_keys(part, [*DEFAULTS, *ABOUT])
-        together.update(part)
+    together = {key: value for part in settings for key, value in part.items()}
+    _check_keys(together, [*DEFAULTS, *ABOUT])
     return Experiment(**{key: value for key, value in together.items() if key not in ABOUT})
 
 

@@ -56,8 +56,7 @@ class TaskGradients(Callback):
         `gradient_norm_A`, the length of A's gradient; for each pair `gradient_cosine_A_B`, and `gradient_conflict_A_B`,
         the share of steps in which it was negative. Batches in which a task has no label say nothing of it.
         """
-        shape = (-1, len(self.tasks), len(self.tasks))
-        grams = np.array(self.grams, np.float64).reshape(shape)
+        grams = np.array(self.grams, np.float64).reshape(-1, len(self.tasks), len(self.tasks))
         norms = np.sqrt(np.maximum(np.diagonal(grams, axis1=1, axis2=2), 0))  # (steps, tasks)
         means = {f"gradient_norm_{task}": _mean(norms[norms[:, i] > 0, i]) for i, task in enumerate(self.tasks)}
         for (i, a), (j, b) in combinations(enumerate(self.tasks), 2):
@@ -85,13 +84,10 @@ def task_gradients_picture(epochs: Sequence[Epoch], path: Path, title: str) -> N
     for axes in (left, right):
         epoch_axis(axes, epochs)  # those in which the encoder was frozen too
         axes.grid(alpha=0.25)
+        axes.legend(fontsize=8)
     left.set_title("length of each task's gradient by the encoder's weights", fontsize=10)
     left.set_ylim(bottom=0)
-    left.legend(fontsize=8)
-    right.set_title("cosine between the tasks' gradients: mean over steps", fontsize=10)
+    right.set_title("cosine of the tasks' gradients, mean over steps: 1 pull together, -1 fight", fontsize=10)
     right.axhline(0, color="black", linewidth=0.8)
     right.set_ylim(-1, 1)
-    right.text(0.01, 0.97, "pull together", transform=right.transAxes, va="top", fontsize=8, color="#555555")
-    right.text(0.01, 0.03, "fight", transform=right.transAxes, va="bottom", fontsize=8, color="#555555")
-    right.legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=120)

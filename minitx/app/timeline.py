@@ -30,20 +30,16 @@ def timeline(plan: Plan, path: Path) -> None:
     # The ends of warmup and decay are 0, for which a logarithmic scale has no colour: they get its lowest.
     peak = max(rates.max(), 1e-12)
     low = min(rates.max(axis=1, where=rates > 0, initial=0)[rates.any(axis=1)], default=peak) / 30
-    colours = axes.pcolormesh(
-        epochs,
-        np.arange(len(rows) + 1),
-        np.ma.masked_where(shares == 0, np.maximum(rates, low)),
-        norm=LogNorm(low, peak * 1.001),
-        cmap="viridis",
-    )
+    shown = np.ma.masked_where(shares == 0, np.maximum(rates, low))
+    colours = axes.pcolormesh(epochs, np.arange(len(rows) + 1), shown, norm=LogNorm(low, peak * 1.001))
     for row, layer_shares in enumerate(shares):
         changes = np.flatnonzero(np.diff(layer_shares, prepend=np.nan, append=np.nan) != 0)
         for first, last in pairwise(changes):
             start, width = epochs[first], epochs[last] - epochs[first]
             if layer_shares[first] == 0:
-                frozen = Rectangle((start, row), width, 1, facecolor="#eee", edgecolor="#999", hatch="////")
-                frozen.set_linewidth(0)
+                frozen = Rectangle(
+                    (start, row), width, 1, facecolor="#eee", edgecolor="#999", hatch="////", linewidth=0
+                )
                 axes.add_patch(frozen)
             elif layer_shares[first] < 1:
                 note = f"{layer_shares[first]:.0%} of it trains"
@@ -54,9 +50,7 @@ def timeline(plan: Plan, path: Path) -> None:
     for start in plan.starts[1:]:
         axes.axvline(start / plan.steps_per_epoch, color="black", linewidth=0.8, linestyle=":")
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
-    axes.set_xlim(0, epochs[-1])
-    axes.set_ylim(0, len(rows))
-    axes.set_xlabel(f"epoch ({plan.steps_per_epoch:,} steps each)")
+    axes.set(xlim=(0, epochs[-1]), ylim=(0, len(rows)), xlabel=f"epoch ({plan.steps_per_epoch:,} steps each)")
     axes.set_title("the plan: learning rate of each layer; hatched where it is frozen; right: its highest", fontsize=10)
     if rates.any():
         figure.colorbar(colours, ax=axes, label="learning rate")
@@ -74,11 +68,9 @@ def by_layer(plan: Plan, steps: Sequence[int]) -> tuple[list[str], np.ndarray, n
     own, rates, shares = set(plan.own), np.zeros((len(layers), len(steps))), np.zeros((len(layers), len(steps)))
     for column, step in enumerate(steps):
         at, trains = plan.at(step)
-        sizes = dict.fromkeys(layers, 0)
         for group, layer, rate in zip(groups, label, at, strict=True):
             row, training = layers.index(layer), [p.size for p in group["params"] if p in trains or p not in own]
-            sizes[layer] += sum(p.size for p in group["params"])
             shares[row, column] += sum(training)
             rates[row, column] = max(rates[row, column], rate if training else 0.0)
-        shares[:, column] /= list(sizes.values())
-    return layers, rates, shares
+    sizes = np.bincount([layers.index(layer) for layer in label], [sum(p.size for p in g["params"]) for g in groups])
+    return layers, rates, shares / sizes[:, None]

@@ -391,9 +391,8 @@ def cross_entropy(
     a = np.zeros_like(logits.data)
     a[rows] = label_smoothing / C * w
     a[rows, classes] += (1 - label_smoothing) * w[classes]
-    a /= w.dtype.type(
-        max(target_weight(target, w, ignore_index) if divisor is None else divisor, np.finfo(w.dtype).tiny)
-    )
+    total = target_weight(target, w, ignore_index) if divisor is None else divisor
+    a /= w.dtype.type(max(total, np.finfo(w.dtype).tiny))
 
     log_p = logits.data - logits.data.max(axis=1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))

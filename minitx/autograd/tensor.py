@@ -196,29 +196,19 @@ class Tensor(Node):
     def __matmul__(self, other: Any) -> "Tensor":
         """Matrix product over the last two axes; the others broadcast. A vector counts as a row or column matrix."""
         other = as_tensor(other, self)
+        if other.ndim == 1:
+            return (self @ other.unsqueeze(1)).squeeze(-1)
+        if self.ndim == 1:
+            return (self.unsqueeze(0) @ other).squeeze(-2)
         x, w = self.data, other.data
 
         def backward(dy: np.ndarray) -> Gradients:  # d(x w) = dx w + x dw, so dx = dy wᵀ and dw = xᵀ dy
-            rows = x[None, :] if x.ndim == 1 else x
-            columns = w[:, None] if w.ndim == 1 else w
-            if x.ndim == 1:
-                dy = np.expand_dims(dy, -1 if w.ndim == 1 else -2)
-            if w.ndim == 1:
-                dy = np.expand_dims(dy, -1)
-
-            def dx() -> np.ndarray:
-                product: np.ndarray = dy @ columns.swapaxes(-1, -2)
-                return product[..., 0, :] if x.ndim == 1 else product
-
             def dw() -> np.ndarray:
-                product: np.ndarray
-                if columns.ndim == 2:  # one matrix for the whole batch: one product, in place of one per item and a sum
-                    product = rows.reshape(-1, rows.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
-                else:
-                    product = rows.swapaxes(-1, -2) @ dy
-                return product[..., 0] if w.ndim == 1 else product
+                if w.ndim == 2:  # one matrix for the whole batch: one product, in place of one per item and a sum
+                    return x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+                return x.swapaxes(-1, -2) @ dy
 
-            return dx, dw
+            return (lambda: dy @ w.swapaxes(-1, -2)), dw
 
         return Tensor.from_op(x @ w, (self, other), backward)
 
@@ -271,12 +261,8 @@ class Tensor(Node):
 
     def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """Sum over `dim` (all axes by default). dx = dy, broadcast back over the summed axes."""
-        shape = self.shape
-
-        def backward(dy: np.ndarray) -> Gradients:
-            return (np.broadcast_to(_restore_dims(dy, dim, keepdim), shape),)
-
-        return Tensor.from_op(self.data.sum(axis=dim, keepdims=keepdim), (self,), backward)
+        y, shape = self.data.sum(axis=dim, keepdims=keepdim), self.shape
+        return Tensor.from_op(y, (self,), lambda dy: (np.broadcast_to(_restore_dims(dy, dim, keepdim), shape),))
 
     def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """Mean over `dim` (all axes by default). The mean of no elements is NaN, as in torch."""
@@ -373,11 +359,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along an existing axis. dx = the slice of dy that came from x."""
     ends = np.cumsum([t.shape[dim] for t in tensors])[:-1]
     data = np.concatenate([t.data for t in tensors], axis=dim)
-
-    def backward(dy: np.ndarray) -> Gradients:
-        return np.split(dy, ends, axis=dim)
-
-    return Tensor.from_op(data, tuple(tensors), backward)
+    return Tensor.from_op(data, tuple(tensors), lambda dy: np.split(dy, ends, axis=dim))
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -387,11 +369,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def where(condition: ArrayLike, x: Tensor, y: Tensor) -> Tensor:
     """`x` where the boolean array `condition` is True, `y` elsewhere; each gets dy where it was taken."""
-
-    def backward(dy: np.ndarray) -> Gradients:
-        return np.where(condition, dy, 0), np.where(condition, 0, dy)
-
-    return Tensor.from_op(np.where(condition, x.data, y.data), (x, y), backward)
+    taken = np.where(condition, x.data, y.data)
+    return Tensor.from_op(taken, (x, y), lambda dy: (np.where(condition, dy, 0), np.where(condition, 0, dy)))
 
 
 def _restore_dims(dy: np.ndarray, dim: int | tuple[int, ...] | None, keepdim: bool) -> np.ndarray:

@@ -72,9 +72,7 @@ def length_batches(
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     order = np.arange(len(sequences)) if rng is None else rng.permutation(len(sequences))
     window = max(1, len(order)) if rng is None else WINDOW * batch_size
-    for start in range(0, len(order), window):
-        part = order[start : start + window]
-        order[start : start + window] = part[np.argsort(lengths[part], kind="stable")]
+    order = order[np.lexsort((lengths[order], np.arange(len(order)) // window))]  # by window, in it by length; stable
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     if rng is not None:
         rng.shuffle(batches)
@@ -87,9 +85,7 @@ def length_batches(
 
 
 def padding_waste(batches: Iterable[Batch]) -> float:
-    """The share of positions that hold padding, from 0 to 1 (0 without any position)."""
-    real = positions = 0
-    for batch in batches:
-        real += int(np.count_nonzero(batch.attention_mask))
-        positions += batch.attention_mask.size
-    return 1 - real / positions if positions else 0.0
+    """The share of positions that hold padding, from 0 to 1 (0 without any batch)."""
+    masks = (batch.attention_mask for batch in batches)
+    real, positions = np.sum([(0, 0), *((mask.sum(), mask.size) for mask in masks)], axis=0)
+    return float((positions - real) / max(1, positions))

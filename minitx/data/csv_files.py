@@ -8,7 +8,7 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TextIO
 
 import numpy as np
@@ -34,10 +34,6 @@ class Audit:
         keep &= ~bad
         if count:
             self.dropped[reason] = self.dropped.get(reason, 0) + count
-
-    def to_dict(self) -> dict[str, object]:
-        """The same as plain JSON types."""
-        return asdict(self)
 
     def __str__(self) -> str:
         lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from minitx.data.csv_files import Audit, read_table
-from minitx.data.reviews import drop_blank, finish
+from minitx.data.reviews import drop_blank, finish, review_ids
 from minitx.data.rules import NO_LABEL
-from minitx.data.split import LabelledTexts, check_classes
+from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.system import PathLike
 
@@ -41,8 +41,7 @@ def label_frame(
 
     A blank label is none (-100): the row teaches and tests the other heads only, and is dropped if it has no label at
     all. Class names are the distinct strings of the column, sorted. To evaluate a trained model give its `classes`
-    instead: rows of any other class are then dropped and counted. Raises InputError as `read_reviews` does, and for a
-    head with one class only (unless `classes` are given).
+    instead: rows of any other class are then dropped and counted. Raises InputError as `read_reviews` does.
     """
     keep = np.ones(len(frame), dtype=bool)
     drop_blank(frame[text_column], keep, audit, f"{text_column} missing or blank")
@@ -54,7 +53,4 @@ def label_frame(
         codes = pd.Index(names[head]).get_indexer(pd.Index(values)).astype(np.int64)
         audit.drop(keep, (codes < 0) & ~blank, f"{column} not a class of {head}")
         labels[head] = np.where(codes < 0, NO_LABEL, codes)
-    data, audit = finish(frame, text_column, labels, names, keep, audit)
-    if classes is None:
-        check_classes(data, audit.source)
-    return data, audit
+    return finish(LabelledTexts(frame[text_column].tolist(), labels, names, review_ids(frame)), keep, audit)

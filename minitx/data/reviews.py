@@ -1,7 +1,7 @@
 """Where do texts and labels come from? Read a CSV, clean it with an audit, label it by declared rules."""
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 
 from minitx.data.csv_files import Audit, read_table
 from minitx.data.rules import NO_LABEL, TextRule
-from minitx.data.split import LabelledTexts, group_rows, normalise
+from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.system import PathLike
 
@@ -64,12 +64,10 @@ def label_reviews(
     audit = audit or Audit("frame", read=len(frame))
     keep = np.ones(len(frame), dtype=bool)
     drop_blank(frame["content"], keep, audit, "content missing or blank")
-    texts, labels = [str(text) for text in frame["content"]], {}
-    for rule in rules:
-        values = _integers(frame[rule.column], rule.column, rule.allowed, keep, audit)
-        labels[rule.name] = rule.label(texts, values)
+    texts = [str(text) for text in frame["content"]]
+    labels = {rule.name: rule.label(texts, _integers(frame, rule, keep, audit)) for rule in rules}
     classes = {rule.name: rule.classes for rule in rules}
-    return finish(frame, "content", labels, classes, keep, audit)
+    return finish(LabelledTexts(texts, labels, classes, review_ids(frame)), keep, audit)
 
 
 # --- cleaning and labelling ------------------------------------------------------------------------------------------
@@ -84,45 +82,36 @@ def drop_blank(column: pd.Series, keep: np.ndarray, audit: Audit, reason: str) -
 _INTEGER = re.compile(r"\s*([+-]?[0-9]{1,999})(?:\.0*)?\s*", re.ASCII)  # "5" and what pandas makes of it, "5.0"
 
 
-def _integers(column: pd.Series, name: str, allowed: range, keep: np.ndarray, audit: Audit) -> np.ndarray:
-    """A column's numbers (N,) int64; rows without a usable one are dropped (and get a meaningless number)."""
-    codes, cells = pd.factorize(np.array([str(cell) for cell in column], dtype=object))  # few distinct: parse each once
+def _integers(frame: pd.DataFrame, rule: LabelRule | TextRule, keep: np.ndarray, audit: Audit) -> np.ndarray:
+    """The numbers (N,) int64 of the rule's column; rows without a usable one are dropped (and get any)."""
+    column = np.array([str(cell) for cell in frame[rule.column]], dtype=object)
+    codes, cells = pd.factorize(column)  # few distinct: parse each once
     matches = [_INTEGER.fullmatch(cell) for cell in cells]
     numbers = [int(match[1]) if match else None for match in matches]  # a Python int cannot overflow
-    first, last = allowed[0], allowed[-1]
+    first, last = rule.allowed[0], rule.allowed[-1]
     for reason, bad in {
         "missing or not an integer": [number is None for number in numbers],
         f"below {first}": [number is not None and number < first for number in numbers],
         f"above {last}": [number is not None and number > last for number in numbers],
     }.items():
-        audit.drop(keep, np.array(bad, dtype=bool)[codes], f"{name} {reason}")
+        audit.drop(keep, np.array(bad, dtype=bool)[codes], f"{rule.column} {reason}")
     usable = [min(max(number, first), last) if number is not None else first for number in numbers]
     return np.array(usable, dtype=np.int64)[codes]
 
 
-def finish(
-    frame: pd.DataFrame,
-    text_column: str,
-    labels: dict[str, np.ndarray],
-    classes: dict[str, tuple[str, ...]],
-    keep: np.ndarray,
-    audit: Audit,
-) -> tuple[LabelledTexts, Audit]:
-    """Keep the rows marked in `keep` that have a label, and find their groups."""
-    if labels:
-        unlabelled = np.stack([values == NO_LABEL for values in labels.values()])
-        audit.drop(keep, np.asarray(unlabelled.all(axis=0)), f"no label for {' or '.join(labels)}")
-        counts = {head: int(none[keep].sum()) for head, none in zip(labels, unlabelled, strict=True)}
-        audit.unlabelled = {head: count for head, count in counts.items() if count}
+def review_ids(frame: pd.DataFrame) -> list[str | None]:
+    """The reviewId of each row; None where it is blank, or where there is no such column."""
+    cells = frame["reviewId"] if "reviewId" in frame else [None] * len(frame)
+    return [cell.strip() or None if isinstance(cell, str) else None for cell in cells]
+
+
+def finish(data: LabelledTexts, keep: np.ndarray, audit: Audit) -> tuple[LabelledTexts, Audit]:
+    """The rows marked in `keep` (N,) that have a label, and an audit that says so."""
+    missing = {head: labels == NO_LABEL for head, labels in data.labels.items()}
+    audit.drop(keep, np.all(list(missing.values()), axis=0), f"no label for {' or '.join(missing)}")
+    audit.unlabelled = {head: int(none[keep].sum()) for head, none in missing.items() if none[keep].any()}
     audit.kept = int(np.count_nonzero(keep))
     if not audit.kept:
         reasons = ", ".join(f"{count:,} dropped: {reason}" for reason, count in audit.dropped.items())
         raise InputError(f"{audit.source}: no usable row among {audit.read:,} ({reasons or 'none read'})")
-    texts = frame[text_column][keep].tolist()
-    keys: list[list[Hashable]] = [[normalise(text) for text in texts]]
-    ids = []
-    if "reviewId" in frame:
-        ids = [cell.strip() or None if isinstance(cell, str) else None for cell in frame["reviewId"][keep]]
-        keys.append([*ids])
-    kept = {head: y[keep] for head, y in labels.items()}
-    return LabelledTexts(texts, kept, classes, group_rows(*keys), ids), audit
+    return data.subset(np.flatnonzero(keep)), audit

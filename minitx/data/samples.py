@@ -36,15 +36,15 @@ def word_lists(name: str) -> dict[str, Any]:
 
 
 class _Writer:
-    """Writes one review after another from one generator."""
+    """Writes one text after another from one generator; `words` is the name of a word list."""
 
-    def __init__(self, rng: np.random.Generator):
-        self.rng, self.words = rng, word_lists("reviews")
+    def __init__(self, rng: np.random.Generator, words: str):
+        self.rng, self.words = rng, word_lists(words)
 
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
 
-    def pick(self, options: Sequence[str]) -> str:
+    def pick(self, options: Sequence[Any]) -> Any:
         return options[int(self.rng.integers(len(options)))]
 
     def word(self, kind: str, tone: str = "") -> str:
@@ -121,7 +121,7 @@ def synthetic_reviews(n: int = 4000, seed: int = 0) -> pd.DataFrame:
     if n < 1:
         raise InputError(f"{n} synthetic reviews: expected at least 1")
     rng = np.random.default_rng(seed)
-    writer = _Writer(rng)
+    writer = _Writer(rng, "reviews")
     stars = rng.choice(list(STARS), size=n, p=list(STARS.values()))
     written = [writer.review(count) for count in stars.tolist()]
     interest = np.array([expected for _, expected in written])
@@ -174,11 +174,10 @@ def synthetic_sentences(n: int = 3000, seed: int = 0) -> pd.DataFrame:
     """
     if n < 1:
         raise InputError(f"{n} synthetic sentences: expected at least 1")
-    rng, words = np.random.default_rng(seed), word_lists("sentences")
+    rng = np.random.default_rng(seed)
+    writer = _Writer(rng, "sentences")
+    words, pick = writer.words, writer.pick
     templates = [(kind, mood, texts) for kind, moods in words["templates"].items() for mood, texts in moods.items()]
-
-    def pick(options: Sequence[Any]) -> Any:
-        return options[int(rng.integers(len(options)))]
 
     rows = []
     for _ in range(n):

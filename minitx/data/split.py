@@ -8,8 +8,8 @@ import string
 import unicodedata
 from bisect import bisect
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -20,13 +20,12 @@ from minitx.errors import InputError
 
 @dataclass
 class LabelledTexts:
-    """N texts, a class number for each of them per head, and the groups a split must not tear apart."""
+    """N texts, a class number for each of them per head, and the reviewIds, which texts may share."""
 
     texts: list[str]
     labels: dict[str, np.ndarray]  # head -> (N,) int64, an index into classes[head], or -100 for none
     classes: dict[str, tuple[str, ...]]
-    groups: np.ndarray  # (N,) int64; rows with one number share a text or a reviewId
-    ids: list[str | None] = field(default_factory=list)  # N reviewIds, None where there is none; empty without any
+    ids: list[str | None]  # N reviewIds, None where there is none
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -34,8 +33,8 @@ class LabelledTexts:
     def subset(self, indices: np.ndarray) -> "LabelledTexts":
         """The rows at `indices` (integers), in that order; class numbers keep their meaning."""
         labels = {head: values[indices] for head, values in self.labels.items()}
-        ids = [self.ids[i] for i in indices] if self.ids else []
-        return LabelledTexts([self.texts[i] for i in indices], labels, self.classes, self.groups[indices], ids)
+        texts, ids = ([column[i] for i in indices] for column in (self.texts, self.ids))
+        return LabelledTexts(texts, labels, self.classes, ids)
 
     def class_counts(self, head: str) -> np.ndarray:
         """Rows per class of `head`, (C,) int64, classes without a row included."""
@@ -63,13 +62,12 @@ def normalise(text: str) -> str:
     return " ".join(folded.translate(_PUNCTUATION).split()) or " ".join(folded.split())
 
 
-def group_rows(*keys: Iterable[Hashable]) -> np.ndarray:
+def group_rows(*keys: Sequence[Hashable]) -> np.ndarray:
     """Number the rows (N,) int64 so that rows sharing a key, directly or through other rows, get one number.
 
     Each argument holds one key per row; None shares nothing. This is union-find with path halving.
     """
-    columns = [list(column) for column in keys]
-    parent = list(range(len(columns[0])))
+    parent = list(range(len(keys[0])))
 
     def root(row: int) -> int:
         while parent[row] != row:
@@ -77,7 +75,7 @@ def group_rows(*keys: Iterable[Hashable]) -> np.ndarray:
             row = parent[row]
         return row
 
-    for column in columns:
+    for column in keys:
         first: dict[Hashable, int] = {}
         for row, key in enumerate(column):
             if key is not None:
@@ -87,6 +85,8 @@ def group_rows(*keys: Iterable[Hashable]) -> np.ndarray:
 
 def split(data: LabelledTexts, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 0) -> Split:
     """Split into train, validation and test so that no group has rows on two sides; the same seed gives the same split.
+
+    A group is what shares a text, up to `normalise`, or a reviewId: see `group_rows`.
 
     Stratified over the combinations of all labels as far as the groups allow: each side starts out needing its fraction
     of every combination. Groups are dealt out from the largest to the smallest (ties in random order), each to a side
@@ -99,10 +99,14 @@ def split(data: LabelledTexts, fractions: tuple[float, float, float] = (0.7, 0.1
     """
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(f"fractions {fractions}: expected three positive numbers that add up to 1")
-    check_classes(data, "split")
-    combinations = np.stack(list(data.labels.values()), axis=1)
-    strata = np.unique(combinations, axis=0, return_inverse=True)[1].reshape(-1)
-    groups = np.unique(data.groups, return_inverse=True)[1]  # without gaps, which a subset may have
+    for head, names in data.classes.items():
+        present = np.count_nonzero(data.class_counts(head))
+        if present < 2 or len(data) < len(names):
+            found = f"{len(data):,} rows with {present} of the {len(names)} classes of {head}"
+            raise InputError(f"split: {found}; at least 2 classes, and no fewer rows than classes, are needed")
+    # A number for each combination of labels, and for each group.
+    strata = np.unique(np.stack(list(data.labels.values())), axis=1, return_inverse=True)[1].reshape(-1)
+    groups = group_rows([normalise(text) for text in data.texts], data.ids)
     sides = _deal(groups, strata, fractions, np.random.default_rng(seed))[groups]
     parts = Split(*(data.subset(np.flatnonzero(sides == side)) for side in range(3)))
     for name, part in zip(Split._fields, parts, strict=True):
@@ -115,35 +119,26 @@ def split(data: LabelledTexts, fractions: tuple[float, float, float] = (0.7, 0.1
 def _deal(groups: np.ndarray, strata: np.ndarray, fractions: Sequence[float], rng: np.random.Generator) -> np.ndarray:
     """The side (G,) of each group; `groups` and `strata` (N,) number the groups and label combinations from 0."""
     sides = range(len(fractions))
-    members: list[list[int]] = [[] for _ in range(groups.max() + 1)]
+    members: list[Counter[int]] = [Counter() for _ in range(groups.max() + 1)]  # rows by stratum
     for group, stratum in zip(groups.tolist(), strata.tolist(), strict=True):
-        members[group].append(stratum)
+        members[group][stratum] += 1
     need = [(fraction * np.bincount(strata)).tolist() for fraction in fractions]  # [side][stratum], rows still wanted
     total = [fraction * len(groups) for fraction in fractions]
     limit = [fraction * len(groups) / 20 if fraction < max(fractions) else len(groups) for fraction in fractions]
-    order = sorted(rng.permutation(len(members)).tolist(), key=lambda group: -len(members[group]))
+    order = sorted(rng.permutation(len(members)).tolist(), key=lambda group: -members[group].total())
     side_of_group = np.empty(len(members), dtype=np.int64)
     for group, draw in zip(order, rng.random(len(members)).tolist(), strict=True):
-        counts = Counter(members[group])
+        counts, size = members[group], members[group].total()
         wants = [max(0.0, min(need[side][s] for s in counts)) if total[side] > 1e-9 else 0.0 for side in sides]
         room = [wants[side] * all(need[side][s] > n - 1e-9 for s, n in counts.items()) for side in sides]
-        gentle = [room[side] * (len(members[group]) <= limit[side]) for side in sides]
+        gentle = [room[side] * (size <= limit[side]) for side in sides]
         # Without room, the best by combination, else by size alone: rounding leaves some side with a positive total.
         choices = (gentle, room, wants, [max(0.0, rows) for rows in total])
         weights = next(weights for weights in choices if any(weights))
         cumulative = list(accumulate(weights))
         side = bisect(cumulative, draw * cumulative[-1], hi=len(sides) - 1)
         side_of_group[group] = side
-        total[side] -= len(members[group])
+        total[side] -= size
         for stratum, count in counts.items():
             need[side][stratum] -= count
     return side_of_group
-
-
-def check_classes(data: LabelledTexts, where: str) -> None:
-    """`InputError` if a head has fewer than two classes in the data, or more classes than there are rows."""
-    for head, names in data.classes.items():
-        present = np.count_nonzero(data.class_counts(head))
-        if present < 2 or len(data) < len(names):
-            found = f"{len(data):,} rows with {present} of the {len(names)} classes of {head}"
-            raise InputError(f"{where}: {found}; at least 2 classes, and no fewer rows than classes, are needed")

@@ -85,7 +85,8 @@ def leakage_report(train: LabelledTexts, test: LabelledTexts) -> LeakageReport:
         if text not in first_text:
             words = frozenset(text.split())
             candidates = sorted({number for word in _prefix(words, rarity) for number in holders.get(word, ())})
-            found = next((n for n in candidates if _jaccard(words, word_sets[n]) >= SIMILARITY), None)
+            similar = (n for n in candidates if len(words & word_sets[n]) / len(words | word_sets[n]) >= SIMILARITY)
+            found = next(similar, None)
             if found is not None:
                 near.append((row, train_rows[found]))
     return LeakageReport(train, test, {"same_text": same_text, "same_id": same_id, "near": near})
@@ -101,10 +102,6 @@ def _prefix(words: frozenset[str], rarity: Counter[str]) -> list[str]:
     """The rarest words of a set, as many as it cannot lack all of and still be similar enough to another set."""
     ordered = sorted(words, key=lambda word: (rarity[word], word))
     return ordered[: len(words) - math.ceil(SIMILARITY * len(words) - 1e-9) + 1]
-
-
-def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    return len(a & b) / len(a | b)
 
 
 def _first_rows(keys: Iterable[str | None]) -> dict[str, int]:

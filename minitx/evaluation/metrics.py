@@ -120,14 +120,14 @@ class Report:
 
     def to_dict(self) -> dict[str, object]:
         """Everything, as plain numbers for JSON; undefined ones are null."""
-        columns = zip(self.precision, self.recall, self.f1, self.support, strict=True)
+        columns = zip(self.classes, self.precision, self.recall, self.f1, self.support, strict=True)
         per_class = {
             name: {"precision": _number(p), "recall": _number(r), "f1": _number(f1), "support": int(support)}
-            for name, (p, r, f1, support) in zip(self.classes, columns, strict=True)
+            for name, p, r, f1, support in columns
         }
         return {
             "rows": self.rows,
-            "loss": _number(self.loss) if self.rows else None,
+            "loss": _number(self.loss),
             "accuracy": _number(self.accuracy),
             "balanced_accuracy": _number(self.balanced_accuracy),
             "macro_f1": _number(self.macro_f1),
@@ -169,24 +169,19 @@ class Report:
     def contenders(self) -> Mapping[str, Mapping[str, float]]:
         """Accuracy, balanced accuracy and macro-F1 of the model, of the bag of words if known, of a constant."""
         names = ("accuracy", "balanced accuracy", "macro-F1")
-        majority = (self.majority, self.majority_balanced_accuracy, self.majority_macro_f1)
-        reports = {"this model": self, **({"bag of words": self.bag_of_words} if self.bag_of_words else {})}
-        rows = {name: (r.accuracy, r.balanced_accuracy, r.macro_f1) for name, r in reports.items()}
-        return {
-            name: dict(zip(names, row, strict=True))
-            for name, row in {**rows, "always the largest class": majority}.items()
-        }
+        reports = {"this model": self, "bag of words": self.bag_of_words}
+        rows = {name: (r.accuracy, r.balanced_accuracy, r.macro_f1) for name, r in reports.items() if r}
+        rows["always the largest class"] = (self.majority, self.majority_balanced_accuracy, self.majority_macro_f1)
+        return {name: dict(zip(names, row, strict=True)) for name, row in rows.items()}
 
 
-def report_probabilities(
-    target: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], bag_of_words: Report | None = None
-) -> Report:
+def report_probabilities(target: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> Report:
     """The report of class probabilities (N, C) for targets (N,); rows with a negative target have no label."""
     kept = target >= 0
     target, probabilities = target[kept], probabilities[kept]
     confidence = np.maximum(probabilities[np.arange(len(target)), target], np.finfo(probabilities.dtype).tiny)
     loss = float(-np.log(confidence).mean()) if len(target) else np.nan
-    return Report(classes, confusion_matrix(target, probabilities.argmax(axis=1), len(classes)), loss, bag_of_words)
+    return Report(classes, confusion_matrix(target, probabilities.argmax(axis=1), len(classes)), loss)
 
 
 def report_heads(

@@ -4,32 +4,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from minitx.errors import InputError
 from minitx.models.search import cos_sim, semantic_search
 
 
-def ranks(x: np.ndarray) -> np.ndarray:
-    """(N,) -> ranks from 1 to N; equal values share the mean of their ranks. scipy: `stats.rankdata`.
-
-    >>> ranks(np.array([3, 1, 3, 2])).tolist()
-    [3.5, 1.0, 3.5, 2.0]
-    """
-    _, group, counts = np.unique(x, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[group]
-
-
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Correlation of the ranks of x (N,) and y (N,), from -1 to 1: does one rise whenever the other does?
 
-    NaN where all values of one are equal. scipy: `stats.spearmanr`.
+    Equal values share the mean of their ranks. NaN where all values of one are equal. scipy: `stats.spearmanr`.
     """
     if len(x) != len(y) or len(x) < 2:
         raise InputError(f"a correlation needs two values at least on both sides, not {len(x)} and {len(y)}")
-    a, b = (ranks(np.asarray(values)) - (len(values) + 1) / 2 for values in (x, y))
-    length = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / length) if length else float("nan")
+    return float(pd.Series(x).rank().corr(pd.Series(y).rank()))
 
 
 def similarity_correlation(a: np.ndarray, b: np.ndarray, scores: np.ndarray) -> float:

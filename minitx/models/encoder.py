@@ -12,7 +12,7 @@ from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
 from minitx.models.hub import find_directory
-from minitx.models.pretrained import Unwritten, check_size, load_weights, read_directory, write_directory
+from minitx.models.pretrained import Unwritten, load_weights, read_directory, write_directory
 from minitx.models.search import SIMILARITIES, normalized
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
 from minitx.nn.module import Module
@@ -21,9 +21,7 @@ from minitx.nn.position import LearnedPosition, SinusoidalPosition
 from minitx.nn.relative import RelativePositionBias
 from minitx.nn.transformer import TransformerBlock, TransformerEncoder
 from minitx.system import new_directory
-from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import Tokenizer
-from minitx.text.wordpiece import WordPieceTokenizer
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
 
@@ -45,22 +43,17 @@ class SentenceEncoder(Module):
         self.config, self.tokenizer = config, tokenizer
         self.max_seq_length = c.max_length  # tokens a text is cut to; may be set to less
         self.similarity_fn_name = "cosine"
-        self.position: SinusoidalPosition | LearnedPosition
-        if c.positions == "sinusoidal":
-            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=c.hidden_size**-0.5, sparse=True, rng=rng)
-            self.position = SinusoidalPosition(c.max_length, c.hidden_size)
-        else:
-            self.embedding = Embedding(c.vocab_size, c.hidden_size, std=0.02, sparse=True, rng=rng)  # as BERT does
-            self.position = LearnedPosition(c.max_length, c.hidden_size, rng=rng)
+        learned, shape = c.positions == "learned", (c.max_length, c.hidden_size)
+        std = 0.02 if learned else c.hidden_size**-0.5  # 0.02 as in BERT
+        self.embedding = Embedding(c.vocab_size, c.hidden_size, std, sparse=True, rng=rng)
+        self.position: Module = LearnedPosition(*shape, rng=rng) if learned else SinusoidalPosition(*shape)
         self.relative_position = RelativePositionBias(c.relative_buckets, c.num_heads) if c.relative_buckets else None
         self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps)
         self.dropout = Dropout(c.dropout, rng=rng)
-        shape = (c.hidden_size, c.num_heads, c.intermediate_size, c.activation)
         last = LayerNorm(c.hidden_size, c.layer_norm_eps) if c.norm_first else None
-        self.transformer = TransformerEncoder(
-            [TransformerBlock(*shape, c.dropout, c.norm_first, c.layer_norm_eps, rng=rng) for _ in range(c.num_layers)],
-            last,
-        )
+        sizes = (c.hidden_size, c.num_heads, c.intermediate_size, c.activation, c.dropout, c.norm_first)
+        blocks = [TransformerBlock(*sizes, c.layer_norm_eps, rng=rng) for _ in range(c.num_layers)]
+        self.transformer = TransformerEncoder(blocks, last)
         self.pooling = Pooling(c.pooling)
         self.normalize = Normalize() if c.normalize else None
 
@@ -82,7 +75,6 @@ class SentenceEncoder(Module):
         sentence-transformers: `SentenceTransformer(path)`.
         """
         source = read_directory(find_directory(path))
-        check_size(source)
         encoder = cls(source.config, source.tokenizer, rng=Unwritten((rng or np.random.default_rng(0)).bit_generator))
         load_weights(encoder, source)
         encoder.max_seq_length, encoder.similarity_fn_name = source.max_seq_length, source.similarity
@@ -153,7 +145,8 @@ class SentenceEncoder(Module):
         """
         if output_value not in OUTPUT_VALUES:
             raise InputError(f"unknown output_value {output_value!r}: choose from {', '.join(OUTPUT_VALUES)}")
-        if batch_size < 1 or not 1 <= (truncate_dim or 1) <= self.config.hidden_size:
+        width = self.config.hidden_size if truncate_dim is None else truncate_dim
+        if batch_size < 1 or not 1 <= width <= self.config.hidden_size:
             raise InputError(
                 f"batch_size must be at least 1 and truncate_dim from 1 to {self.config.hidden_size}, "
                 f"not {batch_size} and {truncate_dim}"
@@ -161,7 +154,7 @@ class SentenceEncoder(Module):
         if isinstance(sentences, str):
             options = (batch_size, show_progress_bar, output_value, normalize_embeddings, truncate_dim)
             return self.encode([sentences], *options)[0]
-        sequences, width = self.tokenize(sentences), truncate_dim or self.config.hidden_size
+        sequences = self.tokenize(sentences)
         if output_value == "sentence_embedding":
             vectors = self.encode_ids(sequences, batch_size, show_progress_bar)[:, :width]
             return normalized(vectors) if normalize_embeddings else vectors
@@ -211,6 +204,6 @@ class SentenceEncoder(Module):
 
     def write_files(self, directory: Path) -> None:
         """The files of `save_pretrained`, into a directory that exists."""
-        if not isinstance(self.tokenizer, BPETokenizer | WordPieceTokenizer):
+        if not isinstance(self.tokenizer, Tokenizer):
             raise InputError("an encoder is saved with its tokenizer, a BPETokenizer or a WordPieceTokenizer")
         write_directory(directory, self, self.config, self.tokenizer, self.max_seq_length, self.similarity_fn_name)

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -86,9 +87,7 @@ class MultiTaskModel(Module):
 
     def classify(self, vectors: Tensor) -> dict[str, Tensor]:
         """Sentence vectors (B, D) of the encoder -> logits (B, C) for each head."""
-        shared = self.dropout(vectors)
-        if self.scale != 1:
-            shared = shared * self.scale
+        shared = self.dropout(vectors) * self.scale
         return {name: head(shared) for name, head in self.heads.items()}
 
     def losses(
@@ -104,15 +103,9 @@ class MultiTaskModel(Module):
         For a share of a batch, `divisors` holds the whole batch's `functional.target_weight` for each head.
         """
         weights, divisors = class_weights or {}, divisors or {}
+        loss = partial(F.cross_entropy, label_smoothing=label_smoothing)
         return {
-            name: F.cross_entropy(
-                logits[name],
-                labels[name],
-                weights.get(name),
-                label_smoothing=label_smoothing,
-                divisor=divisors.get(name),
-            )
-            for name in self.heads
+            name: loss(logits[name], labels[name], weights.get(name), divisor=divisors.get(name)) for name in self.heads
         }
 
     def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> dict[str, np.ndarray]:

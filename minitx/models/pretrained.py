@@ -30,9 +30,8 @@ from minitx.nn.module import Module
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.position import SinusoidalPosition
 from minitx.system import CONFIG, MODULES, WEIGHTS, Fields, read_fields, read_json, write_json
-from minitx.text.bpe import BPETokenizer
 from minitx.text.load import load_tokenizer
-from minitx.text.wordpiece import WordPieceTokenizer
+from minitx.text.tokenizer import Tokenizer
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy has no BF16: the upper half of an F32
 OLD_NAMES = {"gamma": "weight", "beta": "bias"}  # of LayerNorm
@@ -51,19 +50,23 @@ class Unwritten(np.random.Generator):
 
 @dataclass
 class Pretrained:
-    """What a model directory holds, except for the weights."""
+    """What a model directory holds; of the weights, where they are."""
 
     weights_path: Path
+    stored: "dict[str, _Stored]"
     architecture: Architecture
     config: EncoderConfig
     token_types: int  # rows of the table of token types; 0 for none
-    tokenizer: BPETokenizer | WordPieceTokenizer
+    tokenizer: Tokenizer
     max_seq_length: int
     similarity: str  # of `search.SIMILARITIES`
 
 
 def read_directory(path: Path) -> Pretrained:
-    """Read and check everything except the weights; `InputError` names the file, the key, and what is accepted."""
+    """Read and check everything except the weights; `InputError` names the file, the key, and what is accepted.
+
+    A config.json that asks for far more weights than the file has is refused before memory is asked for them.
+    """
     folders = _read_modules(path / MODULES)
     root = path / folders["Transformer"]
     raw = read_fields(root / CONFIG)
@@ -79,8 +82,16 @@ def read_directory(path: Path) -> Pretrained:
         )
     extra = read_fields(path / "config_sentence_transformers.json", optional=True)
     extra.choose("default_prompt_name", None)
+    weights = root / WEIGHTS
+    stored = _read_header(weights, architecture)
+    block = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
+    asked = (config.vocab_size + config.max_length) * config.hidden_size + config.num_layers * block
+    found = sum(math.prod(tensor.shape) for tensor in stored.values())
+    if asked > 2 * found:
+        raise InputError(f"{weights} has {found:,} weights, {CONFIG} asks for {asked:,}: they are not of one model")
     return Pretrained(
-        root / WEIGHTS,
+        weights,
+        stored,
         architecture,
         config,
         raw.get("type_vocab_size", int, 2, least=1) if architecture.token_types else 0,
@@ -136,16 +147,6 @@ def _read_max_seq_length(root: Path, lowercase: bool, positions: int) -> int:
     return min(ours.get("max_seq_length", int, int(min(said, positions)), least=1), positions)
 
 
-def check_size(source: Pretrained) -> None:
-    """`InputError` if config.json asks for far more weights than the file has, before memory is asked for them."""
-    c, path = source.config, source.weights_path
-    block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
-    asked = (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block
-    found = sum(math.prod(stored.shape) for stored in _read_header(path, source.architecture).values())
-    if asked > 2 * found:
-        raise InputError(f"{path} has {found:,} weights, {CONFIG} asks for {asked:,}: they are not of one model")
-
-
 # -- weights -----------------------------------------------------------------------------------------------------
 
 
@@ -155,8 +156,7 @@ def load_weights(module: Module, source: Pretrained) -> None:
     Raises:
         InputError: the file is damaged, or tensors are missing, unexpected or misshapen: one line lists them all.
     """
-    path, architecture = source.weights_path, source.architecture
-    found = _read_header(path, architecture)
+    path, found, architecture = source.weights_path, source.stored, source.architecture
     parameters = dict(module.named_parameters())
     names = architecture.names(parameters)
     first = architecture.first_position(source.config.pad_id)
@@ -166,14 +166,14 @@ def load_weights(module: Module, source: Pretrained) -> None:
     if source.token_types:
         shapes[TOKEN_TYPES] = (source.token_types, source.config.hidden_size)
     problems = [
-        f"{name} has shape {found[name].shape}, {path.with_name('config.json').name} asks for {shape}"
+        f"{name} has shape {found[name].shape}, {CONFIG} asks for {shape}"
         for name, shape in shapes.items()
         if name in found and found[name].shape != shape
     ]
     missing = [name for name in shapes if name not in found]
     unexpected = [name for name in found if name not in shapes and not OTHER_USES.match(name)]
-    problems += [f"missing {', '.join(missing)}"] * bool(missing)
-    problems += [f"unexpected {', '.join(unexpected)}"] * bool(unexpected)
+    lists = {"missing": missing, "unexpected": unexpected}
+    problems += [f"{what} {', '.join(names)}" for what, names in lists.items() if names]
     if problems:
         raise InputError(f"{path}: {'; '.join(problems)}")
     for name, parameter in parameters.items():
@@ -238,7 +238,7 @@ def write_directory(
     directory: Path,
     module: Module,
     config: EncoderConfig,
-    tokenizer: BPETokenizer | WordPieceTokenizer,
+    tokenizer: Tokenizer,
     max_seq_length: int,
     similarity: str,
 ) -> None:
@@ -279,7 +279,7 @@ def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     path.write_bytes(safetensors.numpy.save(contiguous, {"format": "pt"}))
 
 
-def _tokenizer_config(tokenizer: BPETokenizer | WordPieceTokenizer, max_seq_length: int) -> dict[str, Any]:
+def _tokenizer_config(tokenizer: Tokenizer, max_seq_length: int) -> dict[str, Any]:
     roles = {"pad_token": tokenizer.pad_id, "cls_token": tokenizer.cls_id, "sep_token": tokenizer.sep_id}
     tokens = {role: tokenizer.id_to_token(id) for role, id in roles.items()}
     if tokenizer.model == "WordPiece":

@@ -145,19 +145,18 @@ class Module:
         own = dict(self.named_parameters())
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
+        shared = [name for name in own if name in state]
         problems = [
-            f"size mismatch for {name}: {state[name].shape} where the model has {parameter.shape}"
-            for name, parameter in own.items()
-            if name in state and state[name].shape != parameter.shape
+            f"size mismatch for {name}: {state[name].shape} where the model has {own[name].shape}"
+            for name in shared
+            if state[name].shape != own[name].shape
         ]
-        if strict:
-            problems += [f"missing {', '.join(missing)}"] * bool(missing)
-            problems += [f"unexpected {', '.join(unexpected)}"] * bool(unexpected)
+        lists = {"missing": missing, "unexpected": unexpected} if strict else {}
+        problems += [f"{what} {', '.join(names)}" for what, names in lists.items() if names]
         if problems:
             raise ValueError(f"cannot load weights into {type(self).__name__}: {'; '.join(problems)}")
-        for name, parameter in own.items():
-            if name in state:
-                parameter.data[...] = state[name]
+        for name in shared:
+            own[name].data[...] = state[name]
         return missing, unexpected
 
 

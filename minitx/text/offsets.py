@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from minitx.text.words import utf8
@@ -34,11 +35,8 @@ def byte_spans(text: str, start: int, space: int, ids: Sequence[int], lengths: S
     [Span(id=110, start=0, end=1), Span(id=195, start=1, end=2), Span(id=169, start=1, end=2)]
     """
     characters = [start] * space + [i for i, char in enumerate(text, start) for _ in utf8(char)]  # of each byte
-    spans, done = [], 0
-    for id, length in zip(ids, lengths, strict=True):
-        spans.append(Span(id, characters[done], characters[done + length - 1] + 1))
-        done += length
-    return spans
+    places = zip(ids, lengths, accumulate(lengths), strict=True)
+    return [Span(id, characters[end - length], characters[end - 1] + 1) for id, length, end in places]
 
 
 def trim(span: Span, spelling: str, keep_first_space: bool) -> Span:

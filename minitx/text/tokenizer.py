@@ -46,7 +46,6 @@ class Tokenizer:
     def __init__(self, spec: TokenizerSpec) -> None:
         spec.check()
         self.spec = spec
-        self._ids = spec.vocab
         self._tokens = {id: token for token, id in spec.vocab.items()}
         self._specials = SpecialTokens(spec.special_tokens)
         self._special_ids = {special.id for special in spec.special_tokens}
@@ -104,13 +103,13 @@ class Tokenizer:
 
     def _role(self, role: str, names: Sequence[str]) -> int:
         for name in names:
-            if name in self._ids:
-                return self._ids[name]
+            if name in self.spec.vocab:
+                return self.spec.vocab[name]
         raise InputError(f"this vocabulary has no {role} token; looked for {' and '.join(names)}")
 
     def token_to_id(self, token: str) -> int | None:
         """Id of a token as the vocabulary spells it, or None."""
-        return self._ids.get(token)
+        return self.spec.vocab.get(token)
 
     def id_to_token(self, id: int) -> str | None:
         """Spelling of an id, or None."""
@@ -118,7 +117,7 @@ class Tokenizer:
 
     def get_vocab(self) -> dict[str, int]:
         """A copy of token -> id."""
-        return dict(self._ids)
+        return dict(self.spec.vocab)
 
     # Text to ids.
 

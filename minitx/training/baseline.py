@@ -61,18 +61,13 @@ def sparse_linear(x: SparseRows, w: Tensor, b: Tensor) -> Tensor:
     """
     # y[n, c] = sum_t x[n, t] w[c, t] + b[c] ;  dw[c, t] = sum_n dy[n, c] x[n, t] ;  db = 1ᵀ dy
     N, V = x.shape
-    y = np.empty((N, len(w)), w.dtype)
-    for c, weights in enumerate(w.data):
-        y[:, c] = np.bincount(x.rows, x.values * weights[x.columns], minlength=N)
-    y += b.data
+    y = np.stack([np.bincount(x.rows, x.values * weights[x.columns], minlength=N) for weights in w.data], axis=1)
 
     def backward(dy: np.ndarray) -> Gradients:
-        dw = np.empty_like(w.data)
-        for c, column in enumerate(dy.T):
-            dw[c] = np.bincount(x.columns, x.values * column[x.rows], minlength=V)
-        return dw, dy.sum(axis=0)
+        dw = np.stack([np.bincount(x.columns, x.values * column[x.rows], minlength=V) for column in dy.T])
+        return dw.astype(w.dtype), dy.sum(axis=0)
 
-    return Tensor.from_op(y, (w, b), backward)
+    return Tensor.from_op(y.astype(w.dtype) + b.data, (w, b), backward)
 
 
 def terms_of(text: str) -> set[str]:

@@ -9,13 +9,12 @@ or by a pattern of parameter names, `encoder.transformer.blocks.*.norm1.*`. A pa
 freeze that freezes nothing, or a rate that goes nowhere, would otherwise go unnoticed.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from minitx.errors import InputError
+from minitx.errors import InputError, suggestion
 from minitx.models.multitask import MultiTaskModel
 
 
@@ -58,9 +57,8 @@ def select(model: MultiTaskModel, parts: str | Iterable[str]) -> set[str]:
             name for name in names if fnmatchcase(name, part)
         ]
         if not hits:
-            near = difflib.get_close_matches(part, [*named, *names], n=3, cutoff=0.5)
-            meant = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(named)}"
-            raise InputError(f"no parameter of this model is {part!r}: {meant}")
+            near = suggestion(part, [*named, *names], f"choose from {', '.join(named)}")
+            raise InputError(f"no parameter of this model is {part!r}: {near}")
         chosen.update(hits)
     return chosen
 

@@ -155,4 +155,5 @@ class DataParallel:
 
 def _count_shares(batch: Batch, rows: np.ndarray, pieces: int) -> int:
     """How many shares a thread computes its rows in."""
-    return min(len(rows), max(pieces, math.ceil(len(rows) * batch.ids.shape[1] / TOKENS_PER_SHARE)))
+    tokens = len(rows) * int(batch.ids.shape[1])
+    return min(len(rows), max(pieces, math.ceil(tokens / TOKENS_PER_SHARE)))

@@ -47,33 +47,24 @@ class LambdaLR:
         return [group["lr"] for group in self.optimizer.param_groups]
 
 
-def constant(step: int, warmup_steps: int, total_steps: int) -> float:
-    """A straight line from 0 to 1 over the warmup, then 1. transformers: `get_constant_schedule_with_warmup`."""
-    return min(1.0, step / max(1, warmup_steps)) if warmup_steps else 1.0
-
-
-def linear(step: int, warmup_steps: int, total_steps: int) -> float:
-    """Warmup, then a straight line to 0. transformers: `get_linear_schedule_with_warmup`."""
-    if step < warmup_steps:
-        return step / warmup_steps
-    return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
-
-
-def cosine(step: int, warmup_steps: int, total_steps: int) -> float:
-    """Warmup, then half a cosine wave to 0. transformers: `get_cosine_schedule_with_warmup`."""
-    if step < warmup_steps:
-        return step / warmup_steps
-    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    return max(0.0, 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-SCHEDULES = {"constant": constant, "linear": linear, "cosine": cosine}
+# How high the rate is after the warmup, by the share of the steps after it that are done, from 0 to 1. In transformers:
+# get_constant_schedule_with_warmup, get_linear_schedule_with_warmup, get_cosine_schedule_with_warmup.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "linear": lambda done: max(0.0, 1 - done),  # a straight line to 0
+    "cosine": lambda done: max(0.0, 0.5 * (1 + math.cos(math.pi * done))),  # half a wave to 0
+}
 
 
 def factor(schedule: str, warmup_steps: int, total_steps: int) -> Callable[[int], float]:
-    """The named schedule for a run of `total_steps`, the first `warmup_steps` of them warming up."""
-    shape = SCHEDULES[schedule]
-    return lambda step: shape(step, warmup_steps, total_steps)
+    """A straight line from 0 to 1 over the first `warmup_steps` steps of `total_steps`, then the named schedule."""
+
+    def at(step: int) -> float:
+        if step < warmup_steps:
+            return step / warmup_steps
+        return SCHEDULES[schedule](1 - (total_steps - step) / max(1, total_steps - warmup_steps))
+
+    return at
 
 
 def with_warmup(optimizer: Optimizer, schedule: str, warmup_steps: int, total_steps: int) -> LambdaLR:

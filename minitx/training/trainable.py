@@ -36,10 +36,10 @@ class TrainableReport:
         columns = max(len(row.group) for row in self.rows)
         lines = [f"{'parameter':{width}}  {'shape':>13}  {'group':{columns}}  {'rate':>8}  {'decay':>6}"]
         for row in self.rows:
-            shape, rate = " x ".join(map(str, row.shape)), "frozen" if row.frozen else f"{row.rate:.2e}"
-            decay = "" if row.frozen else f"{row.decay:g}"
+            shape = " x ".join(map(str, row.shape))
+            rate, decay = ("frozen", "") if row.frozen else (f"{row.rate:.2e}", f"{row.decay:g}")
             lines.append(f"{row.name:{width}}  {shape:>13}  {row.group:{columns}}  {rate:>8}  {decay:>6}".rstrip())
-        return "\n".join([*lines, f"{self.summary()}"])
+        return "\n".join([*lines, self.summary()])
 
     def summary(self) -> str:
         """One line: how many weights train."""
@@ -51,16 +51,12 @@ def trainable_report(model: Module, optimizer: Optimizer) -> TrainableReport:
 
     Rates are those that a schedule starts from: at the first step of a warmup all others are 0.
     """
-    group_of = {p: group for group in optimizer.param_groups for p in group["params"]}
-    position = {id(group): str(i) for i, group in enumerate(optimizer.param_groups)}
+    groups = [{"name": str(number), **group} for number, group in enumerate(optimizer.param_groups)]
+    group_of = {p: group for group in groups for p in group["params"]}
+    none = {"name": "-", "lr": 0.0, "weight_decay": 0.0, "frozen": False}
     rows = []
     for name, parameter in model.named_parameters():
-        group = group_of.get(parameter)
-        if group is None:
-            rows.append(ReportRow(name, parameter.shape, "-", 0.0, 0.0, not parameter.requires_grad))
-        else:
-            label = str(group.get("name", position[id(group)]))
-            rate = group["initial_lr"] if "initial_lr" in group else group["lr"]
-            frozen = not parameter.requires_grad or group["frozen"]
-            rows.append(ReportRow(name, parameter.shape, label, rate, group["weight_decay"], frozen))
+        group = group_of.get(parameter, none)
+        rate, frozen = group.get("initial_lr", group["lr"]), group["frozen"] or not parameter.requires_grad
+        rows.append(ReportRow(name, parameter.shape, group["name"], rate, group["weight_decay"], frozen))
     return TrainableReport(rows, model.num_parameters(trainable=True), model.num_parameters())

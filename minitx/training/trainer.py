@@ -58,7 +58,7 @@ class TrainingSettings:
     label_smoothing: float = 0.0
     weight_average: float = 0.0  # decay of a `WeightAverage`, whose weights are then judged and kept; 0 for none
     threads: int | None = None  # how many share each batch, see `parallel.DataParallel`; by default one for each core
-    progress: bool = True  # show bars: of a frozen encoder's pass, and of each epoch with loss and tokens per second
+    progress: bool = True  # show bars: of a frozen encoder's pass, and of each epoch with the loss
 
 
 class Callback:
@@ -161,7 +161,7 @@ class _Training:
         model, settings = self.model, self.settings
         model.train()
         seen = {h: np.zeros((len(train.sequences), len(c))) for h, c in model.classes.items()}
-        tokens, running, start = 0, 0.0, time.perf_counter()
+        tokens, running = 0, 0.0
         batches = length_batches(*train, batch_size=settings.batch_size, pad_id=model.encoder.config.pad_id, rng=rng)
         with tqdm(total=len(train.sequences), unit=" rows", disable=not settings.progress, leave=False) as bar:
             bar.set_description(f"epoch {number}/{settings.epochs}")
@@ -182,8 +182,7 @@ class _Training:
                 tokens += 0 if vectors is not None else int(batch.attention_mask.sum())
                 running = 0.9 * running + 0.1 * total if running else total
                 bar.update(len(batch))
-                speed = f", {tokens / (time.perf_counter() - start):,.0f} tokens/s" if tokens else ""
-                bar.set_postfix_str(f"loss {running:.3f}{speed}", refresh=False)
+                bar.set_postfix_str(f"loss {running:.3f}", refresh=False)
         probabilities = {head: F.softmax(Tensor(logits)).data for head, logits in seen.items()}
         return report_heads(train.labels, probabilities, model.classes), tokens
 
