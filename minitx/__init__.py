@@ -8,16 +8,21 @@ Letters, the same in every file:
     dy comes into a backward function, dx dw db go out; (B, T, D) is a shape, in this order of axes.
     attention_mask is 1 or True for a real token, and means nothing else anywhere.
 
-Reading order, each file resting on those before it:
+Reading order; in each line, a file rests on those before it:
 
-    autograd/engine.py  tensor.py  functional.py      what is a derivative?
+    autograd/context.py  engine.py  rows.py  tensor.py  functional.py      what is a derivative?
     nn/module.py  layers.py  position.py  attention.py  transformer.py  pooling.py      what is a layer?
-    text/tokenizer.py  bpe.py       how does a string become ids?
-    data/reviews.py  split.py  batches.py     where do batches come from?
-    models/encoder.py  multitask.py       the whole path
-    models/architectures.py  pretrained.py      where do trained weights come from, and where can they go?
-    training/optim.py  trainer.py  freezing.py  ../settings.py  ../experiment.py      how does it learn?
-    training/metrics.py  baseline.py  ../study.py  mistakes.py      how good is it, and where is it not?
+    text/words.py  tokenizer.py  bpe.py      how does a string become ids?
+    data/reviews.py  split.py  batches.py      where do batches come from?
+    models/config.py  encoder.py  multitask.py      what is the whole model?
+    training/optim.py  groups.py  schedules.py  freezing.py  trainer.py      how does it learn?
+
+That is the reading path, one batch's way from a CSV to new weights. Beside it, when the question comes up:
+
+    learn/plain.py  gradcheck.py      what is the obvious form of an op, and is my own right?
+    evaluation/evaluate.py  metrics.py  attribution.py      how good is it, and which tokens decided?
+    models/pretrained.py  architectures.py      where do trained weights come from, and where can they go?
+    app/prepare.py  experiment.py      what does `minitx train` do, from top to bottom?
 """
 
 from minitx.autograd.anomaly import detect_anomaly

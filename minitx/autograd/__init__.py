@@ -1,1 +1,1 @@
-"""What is a derivative? engine (order and bookkeeping), tensor (primitive ops), functional (fused ops)."""
+"""What is a derivative? engine (order and sums), tensor (primitive ops), functional (fused), context (of a thread)."""

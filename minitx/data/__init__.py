@@ -1,1 +1,1 @@
-"""Where do batches come from? Reviews (read, clean, label, split), samples (synthetic reviews), batches (pad, mask)."""
+"""Where do batches come from? reviews (read, clean, label), split (without leaks), batches (pad, mask); and sources."""

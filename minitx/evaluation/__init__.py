@@ -1,1 +1,1 @@
-"""How good is it? Figures of a model and of its vectors, how sure they are, and what decided an answer."""
+"""How good is it? Figures for a model and its vectors, how sure they are, and which tokens decided an answer."""

@@ -1,1 +1,1 @@
-"""The whole path: encoder (ids to one vector per sentence), multitask (that and named heads)."""
+"""What is the whole model? encoder (ids to one vector per sentence), multitask (that, and named heads)."""

@@ -1,1 +1,1 @@
-"""How does a string become ids? Read `words`, `tokenizer`, `bpe`, then `wordpiece`; the rest is formats and details."""
+"""How does a string become ids? Read `words`, `tokenizer` and `bpe`; the rest is WordPiece, formats and details."""

@@ -1,1 +1,1 @@
-"""How does it learn? optim (one step), trainer (the loop), metrics, checkpoint (what is kept)."""
+"""How does it learn? optim (one step), freezing (what trains), trainer (the loop), checkpoint (what is kept)."""
