@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from benchmarks.torch_twin import TorchMultiTask
-from minitx.data.batches import Batch, TokenisedRows, length_batches, pad, padding_waste
+from minitx.app.prepare import padding_waste
+from minitx.data.batches import Batch, TokenisedRows, length_batches, pad
 from minitx.data.reviews import read_reviews
 from minitx.data.split import split
 from minitx.models.config import EncoderConfig

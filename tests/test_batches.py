@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitx.data.batches import Batch, length_batches, pad, padding_waste
+from minitx.app.prepare import padding_waste
+from minitx.data.batches import Batch, length_batches, pad
 from minitx.errors import InputError
 
 PAD = 7  # also an ordinary id below: a mask made from the ids would be wrong

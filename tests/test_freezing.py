@@ -156,7 +156,7 @@ def test_report_says_what_the_optimizer_does():
     assert rows["heads.high.bias"][2:] == ("high, no decay", 1e-2, 0.0, False)  # though the warmup's first rate is 0
     assert rows["encoder.embedding.weight"].frozen
     assert report.trainable == 2 * 16 + 2 + 3 * 16 + 3
-    assert report.share == report.trainable / sum(p.size for p in model.parameters())
+    assert report.total == sum(p.size for p in model.parameters())
     assert f"{report.trainable} of {report.total:,} weights train" in str(report)
     assert [line.split()[0] for line in str(report).splitlines()[1:-1]] == list(rows)
 

@@ -8,7 +8,6 @@ map would need a count of its own, and a full disk would kill the process where 
 import io
 import json
 import os
-import warnings
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +19,6 @@ from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.system import check_new_file
-from minitx.text.tokenizer import TruncationWarning
 
 TEXTS_AT_ONCE = 4096  # enough for batches of one length each
 
@@ -75,11 +73,9 @@ def embed_file(
         texts = islice(stream_texts(source, text_column), before, None)
         with tqdm(total=total, initial=before, unit=" texts", disable=not progress) as bar:
             while part := list(islice(texts, TEXTS_AT_ONCE)):
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always", TruncationWarning)
-                    vectors = encoder.encode(part, show_progress_bar=False)
-                cut += sum(w.message.count for w in caught if isinstance(w.message, TruncationWarning))
-                file.write(vectors.astype("<f4").tobytes())
+                sequences, too_long = encoder.tokenize_and_cut(part)
+                cut += too_long
+                file.write(encoder.encode_ids(sequences, show_progress_bar=False).astype("<f4").tobytes())
                 file.flush()
                 done += len(part)
                 bar.update(len(part))

@@ -1,6 +1,5 @@
 """Where does a model go wrong, and what misled it? Its most confident mistakes, and how it does on texts by length."""
 
-import warnings
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,7 +11,7 @@ from minitx.evaluation.attribution import token_contributions
 from minitx.evaluation.metrics import report_probabilities
 from minitx.evaluation.statistics import wilson_interval
 from minitx.models.multitask import MultiTaskModel
-from minitx.text.tokenizer import Tokenizer, TruncationWarning
+from minitx.text.tokenizer import Tokenizer
 
 SHOWN = 20  # mistakes for each head
 
@@ -54,10 +53,8 @@ def worst_mistakes(
     groups = list(alike.values())[:limit]
     rows = np.array([group[0] for group in groups], dtype=np.int64)
     texts = [data.texts[row] for row in rows]
-    with warnings.catch_warnings():  # whoever computed the probabilities has said how many were cut
-        warnings.simplefilter("ignore", TruncationWarning)
-        sequences = model.encoder.tokenize(texts)
-    tokenizer = cast(Tokenizer, model.encoder.tokenizer)  # tokenize() refuses an encoder without one
+    sequences, _ = model.encoder.tokenize_and_cut(texts)  # whoever computed the probabilities has said how many
+    tokenizer = cast(Tokenizer, model.encoder.tokenizer)  # tokenizing refuses an encoder without one
     contributions = token_contributions(model, sequences, head, predicted[rows])
     mistakes = []
     for group, text, values in zip(groups, texts, contributions, strict=True):

@@ -2,15 +2,14 @@
 
 import dataclasses
 import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from minitx.app.settings import Experiment
 from minitx.app.two_stage import check_two_stage
-from minitx.data.batches import TokenisedRows, length_batches, padding_waste
+from minitx.data.batches import Batch, TokenisedRows, length_batches
 from minitx.data.csv_files import Audit, find_columns
 from minitx.data.labelled import label_frame, read_labelled
 from minitx.data.reviews import REVIEW_RULES, label_reviews, read_reviews
@@ -26,7 +25,6 @@ from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.text.bpe import BPETokenizer
-from minitx.text.tokenizer import TruncationWarning
 from minitx.training.freezing import freeze, parameter_groups
 from minitx.training.optim import AdamW
 from minitx.training.plan import Plan
@@ -56,7 +54,10 @@ def prepare(experiment: Experiment, log: Log = print) -> Job:
     parts, audit, leakage = read_parts(experiment, log)
     rng = np.random.default_rng(experiment.seed)
     encoder = encoder or new_encoder(experiment, parts.train.texts, rng)
-    rows, cut = _tokenise(encoder, parts)
+    rows, cut = {}, {}  # how many texts are too long is a figure to report, not a warning
+    for name, part in parts._asdict().items():
+        sequences, cut[name] = encoder.tokenize_and_cut(part.texts)
+        rows[name] = TokenisedRows(sequences, part.labels)
     made = "of the pretrained encoder" if experiment.pretrained else "learned from the training texts"
     long = f"{sum(cut.values())} of {sum(map(len, parts)):,} texts are longer than {encoder.max_seq_length} tokens"
     log(f"tokenizer: {encoder.config.vocab_size:,} tokens {made}; {long} and were cut")
@@ -175,17 +176,6 @@ def read_data(
     return read_labelled(data, text, dict(labels), classes=classes)
 
 
-def _tokenise(encoder: SentenceEncoder, parts: Split) -> tuple[dict[str, TokenisedRows], dict[str, int]]:
-    """Each part's rows, and how many of its texts had to be cut: a figure to report, not a warning."""
-    rows, cut = {}, {}
-    for name, part in parts._asdict().items():
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", TruncationWarning)
-            rows[name] = TokenisedRows(encoder.tokenize(part.texts), part.labels)
-        cut[name] = sum(w.message.count for w in caught if isinstance(w.message, TruncationWarning))
-    return rows, cut
-
-
 def class_weights(counts: np.ndarray, power: float) -> np.ndarray:
     """Loss weights (C,) from rows per class (C,): (N / (C n))^power, scaled to a mean of 1 over the rows.
 
@@ -193,3 +183,10 @@ def class_weights(counts: np.ndarray, power: float) -> np.ndarray:
     """
     weights = (counts.sum() / (len(counts) * np.maximum(counts, 1))) ** power
     return weights * counts.sum() / (weights * counts).sum()
+
+
+def padding_waste(batches: Iterable[Batch]) -> float:
+    """The share of positions that hold padding, from 0 to 1 (0 without any batch)."""
+    masks = (batch.attention_mask for batch in batches)
+    real, positions = np.sum([(0, 0), *((mask.sum(), mask.size) for mask in masks)], axis=0)
+    return float((positions - real) / max(1, positions))

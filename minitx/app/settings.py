@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minitx.app.two_stage import check_pairs
-from minitx.autograd.functional import MAX_DROPOUT
+from minitx.autograd.functional import ACTIVATIONS, MAX_DROPOUT
 from minitx.data.rules import read_rules
 from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError, suggestion
 from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
-from minitx.nn.transformer import ACTIVATIONS
 from minitx.system import KINDS as JSON_KINDS
 from minitx.system import read_text
 from minitx.training.plan import Stage, check_starts
@@ -83,7 +82,7 @@ class Experiment:
     num_layers: int = _setting(2, "transformer blocks")
     num_heads: int = _setting(4, "attention heads of each block; divides hidden_size")
     intermediate_size: int = _setting(512, "width inside the feed-forward networks")
-    activation: str = _setting("gelu", "activation of the feed-forward networks", choices=ACTIVATIONS)
+    activation: str = _setting("gelu", "activation of the feed-forward networks", choices=tuple(ACTIVATIONS))
     positions: str = _setting("sinusoidal", "how the encoder knows the order of tokens", choices=POSITIONS)
     embeddings: str = _setting("cooccurrence", "how token embeddings start", choices=("cooccurrence", "random"))
     relative_buckets: int = _setting(0, "rows of a relative position bias as MPNet has (32 there); 0: none")

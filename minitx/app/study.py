@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from minitx.app.experiment import Experiment, run
+from minitx.app.experiment import run
 from minitx.app.plots import interval_picture
+from minitx.app.settings import Experiment
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import Interval, mean_interval

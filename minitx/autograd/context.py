@@ -13,12 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Watcher:
@@ -90,7 +87,7 @@ def watching(watcher: Watcher) -> Iterator[None]:
         yield
 
 
-def inherit(work: Callable[P, R]) -> Callable[P, R]:
+def inherit(work: Callable[..., Any]) -> Callable[..., Any]:
     """`work` for other threads: each call runs as the thread that asked for it does now."""
     asked = copy_context()
     return lambda *args, **kwargs: asked.copy().run(work, *args, **kwargs)

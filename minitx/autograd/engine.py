@@ -85,8 +85,7 @@ def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if added < 0 or any(have != want and want != 1 for have, want in pairs):
         raise ValueError(f"a gradient of shape {gradient.shape} cannot belong to an input of shape {shape}")
     stretched = (added + i for i, size in enumerate(shape) if size == 1)
-    total: np.ndarray = gradient.sum(axis=(*range(added), *stretched))
-    return total.reshape(shape)
+    return gradient.sum(axis=(*range(added), *stretched)).reshape(shape)
 
 
 class Sums(dict["Node", Any]):

@@ -11,6 +11,7 @@ Letters: B batch, T tokens, D model width, H heads, K = D // H, V vocabulary, C 
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -166,7 +167,7 @@ def add_layer_norm(
     return Tensor.from_op(y, (x, r, w, b), backward)
 
 
-def _layer_norm(x: np.ndarray, w: Tensor, b: Tensor, eps: float) -> tuple[np.ndarray, Callable]:
+def _layer_norm(x: np.ndarray, w: Tensor, b: Tensor, eps: float) -> tuple[np.ndarray, Callable[..., Any]]:
     """y (the memory of x is used up) and the function that gives, from dy, those that give dx, dw and db."""
     # with n = (x - mean) / √(var + eps) and g = w dy:
     # dx = (g - mean(g) - n mean(g n)) / √(var + eps) ;  dw = sum(dy n) ;  db = sum(dy)

@@ -21,8 +21,7 @@ class RowGradient(NDArrayOperatorsMixin):
 
     def __add__(self, other: "RowGradient | np.ndarray") -> "RowGradient | np.ndarray":
         if not isinstance(other, RowGradient):
-            total: np.ndarray = self.to_dense() + other
-            return total
+            return self.to_dense() + other
         rows, values = np.concatenate([self.rows, other.rows]), np.concatenate([self.values, other.values])
         return RowGradient(rows, values, self.shape)
 

@@ -4,7 +4,7 @@ Half of all reviews have fewer than ten words and a few have a hundred, so paddi
 fifths of the work. Batches of similar lengths waste a few per cent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -82,10 +82,3 @@ def length_batches(
         return Batch(ids, attention_mask, {head: values[rows] for head, values in labels.items()}, rows)
 
     return map(batch, batches)
-
-
-def padding_waste(batches: Iterable[Batch]) -> float:
-    """The share of positions that hold padding, from 0 to 1 (0 without any batch)."""
-    masks = (batch.attention_mask for batch in batches)
-    real, positions = np.sum([(0, 0), *((mask.sum(), mask.size) for mask in masks)], axis=0)
-    return float((positions - real) / max(1, positions))

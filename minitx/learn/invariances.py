@@ -2,7 +2,6 @@
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -12,9 +11,9 @@ from minitx.autograd import functional as F
 from minitx.autograd.context import no_grad
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import pad
-from minitx.models.encoder import SentenceEncoder, Tokenizer
+from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
-from minitx.text.tokenizer import TruncationWarning
+from minitx.text.tokenizer import Tokenizer
 from minitx.training.groups import Optimizer
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
 
@@ -85,9 +84,7 @@ def check_invariances(
         raise ValueError(f"a batch needs at least two texts, not {len(texts)}")
     rng = np.random.default_rng(seed)
     encoder = model.encoder if isinstance(model, MultiTaskModel) else model
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TruncationWarning)
-        sequences = tokenizer.encode_batch(texts, max_length=encoder.config.max_length)
+    sequences, _ = tokenizer.encode_and_cut(texts, encoder.config.max_length)
     ids, mask = pad(sequences, encoder.config.pad_id)
     trial = copy.deepcopy(model)  # before eval(): training modes differ between parts, and dropout has its own state
     with no_grad():

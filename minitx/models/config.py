@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from minitx.autograd.functional import MAX_DROPOUT
+from minitx.autograd.functional import ACTIVATIONS, MAX_DROPOUT
 from minitx.errors import InputError
 from minitx.nn.pooling import POOLING_MODES
-from minitx.nn.transformer import ACTIVATIONS
 
 POSITIONS = ("sinusoidal", "learned")
 

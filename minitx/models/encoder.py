@@ -22,6 +22,7 @@ from minitx.nn.relative import RelativePositionBias
 from minitx.nn.transformer import TransformerBlock, TransformerEncoder
 from minitx.system import new_directory
 from minitx.text.tokenizer import Tokenizer
+from minitx.text.truncation import warn_of_cut
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
 
@@ -111,9 +112,15 @@ class SentenceEncoder(Module):
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, cut to `max_seq_length` with one warning; `InputError` without a tokenizer."""
+        sequences, cut = self.tokenize_and_cut(texts)
+        warn_of_cut(cut, len(sequences), self.max_seq_length)
+        return sequences
+
+    def tokenize_and_cut(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
+        """`tokenize`, and how many texts were cut in place of a warning."""
         if self.tokenizer is None:
             raise InputError("this encoder has no tokenizer: give it one, SentenceEncoder(config, tokenizer=...)")
-        return self.tokenizer.encode_batch(texts, max_length=self.max_seq_length)
+        return self.tokenizer.encode_and_cut(texts, self.max_seq_length)
 
     def encode(
         self,

@@ -11,8 +11,6 @@ from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, LayerNorm, Linear
 from minitx.nn.module import Module
 
-ACTIVATIONS = tuple(F.ACTIVATIONS)
-
 
 class FeedForward(Module):
     """Two layers applied to each token alone: y = W2 act(W1 x + b1) + b2, wide in the middle.
@@ -22,8 +20,8 @@ class FeedForward(Module):
     """
 
     def __init__(self, dim: int, hidden: int, activation: str = "gelu", *, rng: np.random.Generator) -> None:
-        if activation not in ACTIVATIONS:
-            raise InputError(f"unknown activation {activation!r}: choose from {', '.join(ACTIVATIONS)}")
+        if activation not in F.ACTIVATIONS:
+            raise InputError(f"unknown activation {activation!r}: choose from {', '.join(F.ACTIVATIONS)}")
         self.linear1 = Linear(dim, hidden, rng=rng)
         self.linear2 = Linear(hidden, dim, rng=rng)
         self.activation = activation

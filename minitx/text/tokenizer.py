@@ -4,16 +4,18 @@ How a word becomes tokens is the subject of `bpe` and `wordpiece`: they subclass
 raise NotImplementedError here. Ids are plain lists of integers, texts are plain strings.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import ClassVar, Self
 
 from minitx.errors import InputError
 from minitx.text.offsets import Encoding, Span, trim
+from minitx.text.spec import TokenizerSpec
 from minitx.text.specials import CLS_NAMES, PAD_NAMES, SEP_NAMES, SpecialToken, SpecialTokens
-from minitx.text.tokenizer_json import TokenizerSpec, read_tokenizer_json, write_tokenizer_json
+from minitx.text.tokenizer_json import read_tokenizer_json, write_tokenizer_json
 from minitx.text.truncation import TruncationWarning as TruncationWarning  # users import it from here
-from minitx.text.truncation import truncate_batch
+from minitx.text.truncation import truncate, warn_of_cut
 
 MEMO_ENTRIES, MEMO_KEY = 1 << 16, 128  # how many strings a Memo keeps, and the longest
 
@@ -146,13 +148,24 @@ class Tokenizer:
 
         One TruncationWarning says how many texts were cut; `truncate` describes the three ways of doing it.
         """
+        most = sys.maxsize if max_length is None else max_length
+        rows, cut = self.encode_and_cut(texts, most, truncation, add_special_tokens)
+        warn_of_cut(cut, len(rows), most, truncation)
+        return rows
+
+    def encode_and_cut(
+        self, texts: Iterable[str], max_length: int, truncation: str = "head", add_special_tokens: bool = True
+    ) -> tuple[list[list[int]], int]:
+        """`encode_batch`, and how many texts were cut in place of a warning."""
         if isinstance(texts, str):
             raise InputError("encode_batch got one str; it takes a list of texts")
         prefix, suffix = (self._prefix_ids, self._suffix_ids) if add_special_tokens else ([], [])
+        room = max_length - len(prefix) - len(suffix)
+        if room < 1:
+            raise InputError(f"max_length {max_length} leaves no room for text beside the special tokens")
         rows = [self._encode_plain(checked(text)) for text in texts]
-        if max_length is not None:
-            rows = truncate_batch(rows, max_length, len(prefix) + len(suffix), truncation)
-        return [[*prefix, *ids, *suffix] for ids in rows]
+        cut = sum(len(ids) > room for ids in rows)
+        return [[*prefix, *truncate(ids, room, truncation), *suffix] for ids in rows], cut
 
     def encode_with_offsets(
         self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False

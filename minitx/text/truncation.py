@@ -30,17 +30,9 @@ def truncate(ids: list[int], max_length: int, truncation: str = "head") -> list[
     return ids[:head] + ids[len(ids) - (max_length - head) :]
 
 
-def truncate_batch(rows: list[list[int]], max_length: int, reserved: int, truncation: str) -> list[list[int]]:
-    """Cut each row to `max_length - reserved` ids; one TruncationWarning, to the caller's caller, counts the cut rows.
-
-    `InputError` if nothing would be left.
-    """
-    room = max_length - reserved
-    if room < 1:
-        raise InputError(f"max_length {max_length} leaves no room for text beside the special tokens")
-    too_long = sum(len(ids) > room for ids in rows)
-    if too_long:
+def warn_of_cut(count: int, of: int, max_length: int, truncation: str = "head") -> None:
+    """One TruncationWarning, to the caller's caller, if `count` of so many texts were cut."""
+    if count:
         kept = truncation.replace("_", " and ")
-        message = f"{too_long} of {len(rows)} texts longer than {max_length} tokens were cut, keeping the {kept}"
-        warnings.warn(TruncationWarning(message, too_long), stacklevel=3)
-    return [truncate(ids, room, truncation) for ids in rows]
+        message = f"{count} of {of} texts longer than {max_length} tokens were cut, keeping the {kept}"
+        warnings.warn(TruncationWarning(message, count), stacklevel=3)

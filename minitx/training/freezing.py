@@ -1,4 +1,4 @@
-"""What trains, when, and how fast: parts of a model by name, groups with rates, and the plan of a run.
+"""What trains, and how fast: parts of a model by name, and groups with rates; see `plan` for when.
 
 A part is named in words:
 

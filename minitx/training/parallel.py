@@ -95,50 +95,47 @@ class DataParallel:
             pieces: pieces that a share is computed in, one after the other: gradients add up to the same numbers, in
                 a fraction of the memory.
         """
-        loss = loss or Loss()
+        loss, model = loss or Loss(), self.model
+        logits = {head: np.empty((len(batch), len(names))) for head, names in model.classes.items()}
+        divisors = {head: F.target_weight(batch.labels[head], loss.class_weights.get(head)) for head in logits}
+
+        def work(i: int, shares: list[np.ndarray]) -> tuple[dict[str, float], Sums]:
+            """What thread i does: its shares, one after the other. Losses and gradients, summed."""
+            found, sums = dict.fromkeys(logits, 0.0), Sums()
+            with running(gradients=sums, rng=self.rngs[i]):
+                for rows in shares:
+                    if vectors is None:
+                        mask = batch.attention_mask[rows]
+                        width = int(mask.any(axis=0).nonzero()[0].max(initial=0)) + 1  # maybe less than T
+                        outputs = model(batch.ids[rows, :width], mask[:, :width])
+                    else:
+                        outputs = model.classify(Tensor(vectors[rows]))
+                    labels = {head: target[rows] for head, target in batch.labels.items()}
+                    losses = model.losses(outputs, labels, loss.class_weights, loss.label_smoothing, divisors)
+                    total = sum((y * loss.factors.get(head, 1) for head, y in losses.items()), start=Tensor(0.0))
+                    if total.requires_grad:  # not if everything is frozen
+                        total.backward()
+                    for head, y in outputs.items():
+                        logits[head][rows] = y.data
+                        found[head] += losses[head].item()
+            return found, sums
+
         if vectors is not None:
-            results, sums = self._work(0, batch, [np.arange(len(batch))], loss, vectors)
+            done = [work(0, [np.arange(len(batch))])]
         else:
             # The rows of a batch are sorted by length: dealt out in turn, every thread gets as many tokens.
             parts = [np.arange(i, len(batch), self.threads) for i in range(min(self.threads, len(batch)))]
-            shares = [np.array_split(rows, _count_shares(batch, rows, pieces)) for rows in parts]
-            work = inherit(lambda i, shares: self._work(i, batch, shares, loss, None))
-            done = list(self.pool.map(work, range(len(parts)), shares))
-            results = [result for results, _ in done for result in results]
-            with region("sum of the threads' gradients"):
-                sums = self._sum([sums for _, sums in done])
-        order = np.argsort(np.concatenate([rows for rows, *_ in results]))
-        logits = {head: np.concatenate([y[head] for _, y, _ in results])[order] for head in self.model.heads}
-        return Result(logits, {head: sum(losses[head] for *_, losses in results) for head in logits}), sums
-
-    def _work(
-        self, i: int, batch: Batch, shares: list[np.ndarray], loss: Loss, vectors: np.ndarray | None
-    ) -> tuple[list[tuple[np.ndarray, dict[str, np.ndarray], dict[str, float]]], Sums]:
-        """What thread i does: its shares, one after the other. Rows, logits and losses of each; sums of gradients."""
-        model, results, sums = self.model, [], Sums()
-        divisors = {head: F.target_weight(batch.labels[head], loss.class_weights.get(head)) for head in model.heads}
-        with running(gradients=sums, rng=self.rngs[i]):
-            for rows in shares:
-                labels = {head: target[rows] for head, target in batch.labels.items()}
-                if vectors is None:
-                    mask = batch.attention_mask[rows]
-                    width = int(mask.any(axis=0).nonzero()[0].max(initial=0)) + 1  # maybe less than T
-                    encoded = model.encoder(batch.ids[rows, :width], mask[:, :width])
-                else:
-                    encoded = Tensor(vectors[rows])
-                logits = model.classify(encoded)
-                losses = model.losses(logits, labels, loss.class_weights, loss.label_smoothing, divisors)
-                factors = {head: loss.factors.get(head, 1) for head in losses}
-                total = sum((y if factors[h] == 1 else y * factors[h] for h, y in losses.items()), start=Tensor(0.0))
-                if total.requires_grad:  # not if everything is frozen
-                    total.backward()
-                results.append((rows, {h: y.data for h, y in logits.items()}, {h: y.item() for h, y in losses.items()}))
-        return results, sums
+            most = max(pieces, math.ceil(len(parts[0]) * batch.ids.shape[1] / TOKENS_PER_SHARE))
+            shares = [np.array_split(rows, min(most, len(rows))) for rows in parts]
+            done = list(self.pool.map(inherit(work), range(len(parts)), shares))
+        with region("sum of the threads' gradients"):
+            sums = self._sum([sums for _, sums in done])
+        return Result(logits, {head: sum(losses[head] for losses, _ in done) for head in logits}), sums
 
     def _sum(self, sums: list[Sums]) -> Sums:
         """The threads' sums in one, each thread adding up some of the parameters."""
         first, *others = sums
-        own = list(first)
+        leaves = list(dict.fromkeys(leaf for one in sums for leaf in one))
 
         def add(part: list[Node]) -> None:
             for other in others:
@@ -146,14 +143,6 @@ class DataParallel:
                     if leaf in other:
                         first.add(leaf, other[leaf])
 
-        list(self.pool.map(add, (own[i :: self.threads] for i in range(self.threads))))
-        for other in others:
-            for leaf in other.keys() - first.keys():
-                first.add(leaf, other[leaf])
+        if others:
+            list(self.pool.map(add, (leaves[i :: self.threads] for i in range(self.threads))))
         return first
-
-
-def _count_shares(batch: Batch, rows: np.ndarray, pieces: int) -> int:
-    """How many shares a thread computes its rows in."""
-    tokens = len(rows) * int(batch.ids.shape[1])
-    return min(len(rows), max(pieces, math.ceil(tokens / TOKENS_PER_SHARE)))

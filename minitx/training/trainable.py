@@ -20,16 +20,11 @@ class ReportRow(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainableReport:
-    """Every parameter of a model; `str()` is a table with the share that trains, which is also `share`."""
+    """Every parameter of a model; `str()` is a table with the share of them that trains."""
 
     rows: list[ReportRow]
     trainable: int  # weights, not arrays
     total: int
-
-    @property
-    def share(self) -> float:
-        """The share of the weights that train now, from 0 to 1."""
-        return self.trainable / self.total
 
     def __str__(self) -> str:
         width = max(len(row.name) for row in self.rows)
@@ -43,7 +38,7 @@ class TrainableReport:
 
     def summary(self) -> str:
         """One line: how many weights train."""
-        return f"{self.trainable:,} of {self.total:,} weights train ({self.share:.2%})"
+        return f"{self.trainable:,} of {self.total:,} weights train ({self.trainable / self.total:.2%})"
 
 
 def trainable_report(model: Module, optimizer: Optimizer) -> TrainableReport:

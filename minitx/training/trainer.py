@@ -93,7 +93,7 @@ def fit(
         model, train, validation: what to train, on what, and by what to judge it.
         optimizer: its groups must cover the model, and `task_weights` if they are learned (`Optimizer.check`).
         settings: epochs, batch size and the rest.
-        schedule: stepped after every optimizer step; a `freezing.Plan` freezes and thaws as well.
+        schedule: stepped after every optimizer step; a `plan.Plan` freezes and thaws as well.
         task_weights: how much each head counts in the loss; all the same if left out.
         callbacks: told of every batch and epoch.
         rng: shuffles the rows; dropout's generators are spawned from it.
@@ -146,8 +146,7 @@ class _Training:
     known: np.ndarray | None = None  # (N, D) vectors of the training rows, until the encoder first trains
 
     def __post_init__(self) -> None:
-        decay = self.settings.weight_average
-        self.average = WeightAverage(self.model, decay) if decay else None
+        self.average = WeightAverage(self.model, decay) if (decay := self.settings.weight_average) else None
         self.parameters = [*self.model.parameters(), *self.task_weights.parameters()]
         self.encoder = list(self.model.encoder.parameters())
 
@@ -173,10 +172,7 @@ class _Training:
                 for callback in callbacks:
                     callback.on_batch(i, batch, self.parallel, loss)
                 vectors = None if self.known is None else self.known[batch.rows]
-                result, total = self.step(batch, loss, vectors)
-                if not math.isfinite(total):
-                    self.optimizer.zero_grad()
-                    raise FloatingPointError(f"the loss became {total} in epoch {number}: lower the learning rate")
+                result, total = self.step(number, batch, loss, vectors)
                 for head, logits in result.logits.items():
                     seen[head][batch.rows] = logits
                 tokens += 0 if vectors is not None else int(batch.attention_mask.sum())
@@ -186,13 +182,14 @@ class _Training:
         probabilities = {head: F.softmax(Tensor(logits)).data for head, logits in seen.items()}
         return report_heads(train.labels, probabilities, model.classes), tokens
 
-    def step(self, batch: Batch, loss: Loss, vectors: np.ndarray | None) -> tuple[Result, float]:
-        """Move the weights once, if the loss is finite; `vectors` (B, D) if the encoder need not run."""
+    def step(self, epoch: int, batch: Batch, loss: Loss, vectors: np.ndarray | None) -> tuple[Result, float]:
+        """Move the weights once; `vectors` (B, D) if the encoder need not run."""
         self.optimizer.zero_grad()
         result = self.parallel.backward(batch, loss, vectors=vectors, pieces=self.settings.accumulate)
         total = self.task_weights(Tensor(list(result.losses.values())))
         if not math.isfinite(total.item()):
-            return result, total.item()
+            self.optimizer.zero_grad()
+            raise FloatingPointError(f"the loss became {total.item()} in epoch {epoch}: lower the learning rate")
         if total.requires_grad:
             total.backward()  # the task weights', if they are learned; the model has its gradients
         run = self.parallel.pool.map if vectors is None else map  # heads alone are not worth a thread
