@@ -39,10 +39,10 @@ from tokenizers import Tokenizer
 from benchmarks.bench_training import sgemm_peak
 from minitx.data.texts import read_texts
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.encoding import equal_length_batches
+from minitx.models.encoding import batches_by_length
 from minitx.models.hub import find_directory
 from minitx.system import usable_cores
-from minitx.text.tokenizer import TruncationWarning
+from minitx.text.truncation import TruncationWarning
 
 BATCH_SIZES = (8, 16, 32, 64, 128)
 Encode = Callable[[list[str]], np.ndarray]
@@ -124,7 +124,7 @@ class Onnx:
         order = np.argsort(-lengths, kind="stable")
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size or 1)]
         if not batch_size:
-            batches = [rows for piece in equal_length_batches(lengths, 32) for rows in piece]
+            batches = batches_by_length(lengths, 32)
         vectors: np.ndarray = np.empty((len(texts), 0), np.float32)
         for rows in batches:
             ids = np.zeros((len(rows), lengths[rows].max()), np.int64)

@@ -22,8 +22,8 @@ from minitx.nn.layers import Embedding
 from minitx.nn.module import Module
 from minitx.nn.pooling import Pooling
 from minitx.text.bpe import BPETokenizer
-from minitx.text.tokenizer import TruncationWarning
 from minitx.text.tokenizer_json import SpecialToken, TokenizerSpec
+from minitx.text.truncation import TruncationWarning
 from minitx.text.wordpiece import WordPieceTokenizer
 from minitx.training.baseline import BagOfWords
 

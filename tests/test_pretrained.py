@@ -24,7 +24,7 @@ from minitx.models.hub import find_directory
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.pretrained import read_directory
 from minitx.nn.relative import relative_buckets
-from minitx.text.tokenizer import TruncationWarning
+from minitx.text.truncation import TruncationWarning
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from minitx.errors import InputError
 from minitx.text.load import load_tokenizer
-from minitx.text.tokenizer import TruncationWarning
 from minitx.text.tokenizer_json import SpecialToken, TokenizerSpec
+from minitx.text.truncation import TruncationWarning
 from minitx.text.unicode_versions import _AFTER_UNICODE_8
 from minitx.text.wordpiece import WordPieceTokenizer
 

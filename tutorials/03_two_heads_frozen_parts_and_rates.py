@@ -25,7 +25,7 @@ from minitx.data.reviews import label_reviews
 from minitx.data.samples import synthetic_reviews
 from minitx.data.split import split
 from minitx.evaluation.evaluate import evaluate
-from minitx.text.tokenizer import TruncationWarning
+from minitx.text.truncation import TruncationWarning
 
 PICTURE = Path("runs/tutorials/03_two_heads_frozen_parts_and_rates.png")
 threadpool_limits(1)  # matrices as small as these are not worth sharing between threads, which would mostly wait

@@ -29,7 +29,7 @@ from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
 from minitx.system import check_new_file
 from minitx.text.load import load_tokenizer
-from minitx.text.tokenizer import TruncationWarning
+from minitx.text.truncation import TruncationWarning
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, load_config, load_model
 

@@ -48,9 +48,8 @@ def run(
         for head, staged in stages.items():
             log(f"\n{head}, read in two stages: {', then '.join(experiment.two_stage[head])}\n{staged}")
 
-        e = experiment
-        data = {"text": e.text, "labels": dict(e.labels), "rules": dict(e.rules), "words": dict(e.words)}
-        save_model(job.model, directory, data=data)
+        labelling = {name: dict(getattr(experiment, name)) for name in ("labels", "rules", "words")}
+        save_model(job.model, directory, data={"text": experiment.text, **labelling})
         bag_of_words.save(directory / BASELINE)
         metrics = {
             **metrics_of(job, best),

@@ -16,17 +16,15 @@ from minitx.errors import InputError
 from minitx.evaluation.metrics import Report, confusion_matrix
 from minitx.models.multitask import MultiTaskModel
 
-Pairs = Mapping[str, Any]  # head -> [first, then], once `check_pairs` has seen them
 
-
-def check_pairs(pairs: Pairs) -> None:
+def check_pairs(pairs: Mapping[str, Any]) -> None:
     """`InputError` unless each head has two others to answer in its place."""
     for head, pair in pairs.items():
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise InputError(f"two_stage.{head}: expected two heads, as in ['sentiment', 'complaint'], not {pair!r}")
 
 
-def check_two_stage(pairs: Pairs, classes: Mapping[str, tuple[str, ...]]) -> None:
+def check_two_stage(pairs: Mapping[str, Any], classes: Mapping[str, tuple[str, ...]]) -> None:
     """`InputError` unless every class of a head is one of `first` or of `then`, and `then` is asked at all."""
     for head, (first, then) in pairs.items():
         for name in (head, first, then):
@@ -41,7 +39,7 @@ def check_two_stage(pairs: Pairs, classes: Mapping[str, tuple[str, ...]]) -> Non
 
 
 def two_stage_reports(
-    pairs: Pairs, model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray
+    pairs: Mapping[str, Any], model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray
 ) -> dict[str, Report]:
     """For each head of `pairs`, the report of two others: `first` decides, unless its class leaves it to `then`.
 

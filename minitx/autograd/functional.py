@@ -11,7 +11,6 @@ Letters: B batch, T tokens, D model width, H heads, K = D // H, V vocabulary, C 
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -131,7 +130,7 @@ def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
     Ba, Kiros & Hinton 2016, equation 4. Fused for cost: the composed gradient is a dozen passes over x. Plain:
     `learn.plain.layer_norm`.
     """
-    y, backward = _layer_norm(x.data.copy(), w, b, eps)
+    y, backward = _norm(x.data.copy(), w, b, eps)
     return Tensor.from_op(y, (x, w, b), lambda dy: backward(dy))
 
 
@@ -157,7 +156,7 @@ def add_layer_norm(
         total += x.data
     else:
         total = x.data + r.data
-    y, norm_backward = _layer_norm(total, w, b, eps)
+    y, norm_backward = _norm(total, w, b, eps)
 
     def backward(dy: np.ndarray) -> Gradients:
         dtotal, dw, db = norm_backward(dy)
@@ -167,7 +166,7 @@ def add_layer_norm(
     return Tensor.from_op(y, (x, r, w, b), backward)
 
 
-def _layer_norm(x: np.ndarray, w: Tensor, b: Tensor, eps: float) -> tuple[np.ndarray, Callable[..., Any]]:
+def _norm(x: np.ndarray, w: Tensor, b: Tensor, eps: float) -> tuple[np.ndarray, Callable[[np.ndarray], Gradients]]:
     """y (the memory of x is used up) and the function that gives, from dy, those that give dx, dw and db."""
     # with n = (x - mean) / √(var + eps) and g = w dy:
     # dx = (g - mean(g) - n mean(g n)) / √(var + eps) ;  dw = sum(dy n) ;  db = sum(dy)

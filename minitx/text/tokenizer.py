@@ -14,7 +14,6 @@ from minitx.text.offsets import Encoding, Span, trim
 from minitx.text.spec import TokenizerSpec
 from minitx.text.specials import CLS_NAMES, PAD_NAMES, SEP_NAMES, SpecialToken, SpecialTokens
 from minitx.text.tokenizer_json import read_tokenizer_json, write_tokenizer_json
-from minitx.text.truncation import TruncationWarning as TruncationWarning  # users import it from here
 from minitx.text.truncation import truncate, warn_of_cut
 
 MEMO_ENTRIES, MEMO_KEY = 1 << 16, 128  # how many strings a Memo keeps, and the longest
