@@ -17,7 +17,6 @@ PACKAGED = {
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     )
 }
-DOWNLOADED = ("*.json", "*.txt", WEIGHTS)  # of a model on the hub; * crosses folders there
 
 
 def find_directory(name: str | os.PathLike[str]) -> Path:
@@ -53,7 +52,7 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
         )
     hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here
     try:
-        return Path(hub.snapshot_download(model, allow_patterns=[*DOWNLOADED]))
+        return Path(hub.snapshot_download(model, allow_patterns=["*.json", "*.txt", WEIGHTS]))  # * crosses folders
     except (OSError, ValueError) as error:  # all of its errors derive from these
         reason = str(error).strip().splitlines()[0]
         raise InputError(

@@ -162,9 +162,12 @@ class Tokenizer:
         room = max_length - len(prefix) - len(suffix)
         if room < 1:
             raise InputError(f"max_length {max_length} leaves no room for text beside the special tokens")
+        truncate([], room, truncation)  # refuses an unknown way of cutting even if nothing is cut
         rows = [self._encode_plain(checked(text)) for text in texts]
-        cut = sum(len(ids) > room for ids in rows)
-        return [[*prefix, *truncate(ids, room, truncation), *suffix] for ids in rows], cut
+        long = [row for row, ids in enumerate(rows) if len(ids) > room]
+        for row in long:
+            rows[row] = truncate(rows[row], room, truncation)
+        return [[*prefix, *ids, *suffix] for ids in rows], len(long)
 
     def encode_with_offsets(
         self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
