@@ -24,8 +24,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from tokenizers import __version__ as tokenizers_version
+from tokenizers import Tokenizer, __version__ as tokenizers_version, models, pre_tokenizers, trainers
 
 from minitx.text.bpe import DEFAULT_SPECIALS, BPETokenizer
 from minitx.text.load import load_tokenizer

@@ -26,27 +26,18 @@ That is the reading path, one batch's way from a CSV to new weights. Beside it, 
 """
 
 from minitx.autograd.anomaly import detect_anomaly as detect_anomaly
-from minitx.autograd.context import inference as inference
-from minitx.autograd.context import no_grad as no_grad
+from minitx.autograd.context import inference as inference, no_grad as no_grad
 from minitx.autograd.profiler import profile as profile
-from minitx.autograd.tensor import Tensor as Tensor
-from minitx.autograd.tensor import cat as cat
-from minitx.autograd.tensor import stack as stack
-from minitx.autograd.tensor import where as where
+from minitx.autograd.tensor import Tensor as Tensor, cat as cat, stack as stack, where as where
 from minitx.errors import InputError as InputError
 from minitx.learn.gradcheck import gradcheck as gradcheck
 from minitx.learn.invariances import check_invariances as check_invariances
 from minitx.models.config import EncoderConfig as EncoderConfig
 from minitx.models.encoder import SentenceEncoder as SentenceEncoder
 from minitx.models.multitask import MultiTaskModel as MultiTaskModel
-from minitx.nn.module import Module as Module
-from minitx.nn.module import Parameter as Parameter
+from minitx.nn.module import Module as Module, Parameter as Parameter
 from minitx.text.bpe import BPETokenizer as BPETokenizer
 from minitx.training.freezing import parameter_groups as parameter_groups
-from minitx.training.optim import SGD as SGD
-from minitx.training.optim import Adam as Adam
-from minitx.training.optim import AdamW as AdamW
-from minitx.training.optim import clip_grad_norm_ as clip_grad_norm_
-from minitx.training.plan import Plan as Plan
-from minitx.training.plan import Stage as Stage
+from minitx.training.optim import SGD as SGD, Adam as Adam, AdamW as AdamW, clip_grad_norm_ as clip_grad_norm_
+from minitx.training.plan import Plan as Plan, Stage as Stage
 from minitx.training.trainable import trainable_report as trainable_report

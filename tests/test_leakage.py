@@ -5,8 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from minitx.data.reviews import read_reviews
 from minitx.data.split import LabelledTexts, normalise, split

@@ -14,8 +14,7 @@ import pytest
 
 import minitx.models
 import minitx.nn
-from minitx.autograd import functional, tensor
-from minitx.autograd import functional as F
+from minitx.autograd import functional, functional as F, tensor
 from minitx.autograd.tensor import Tensor
 from minitx.learn import numeric
 from minitx.learn.cases import LAYERS, OPS, ragged_mask

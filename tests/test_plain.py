@@ -8,8 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from minitx.autograd import functional
-from minitx.autograd import functional as F
+from minitx.autograd import functional, functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.learn import plain
 from minitx.learn.cases import LAYERS, OPS, SIZES

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from minitx.data.labelled import read_labelled
 from minitx.data.reviews import ENGAGEMENT, SENTIMENT, LabelRule, label_reviews, read_reviews

@@ -6,8 +6,7 @@ import math
 import numpy as np
 import pytest
 from conftest import TINY
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy import stats
 
 from minitx.app.settings import Experiment

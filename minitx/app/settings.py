@@ -21,8 +21,7 @@ from minitx.errors import InputError, suggestion
 from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
-from minitx.system import KINDS as JSON_KINDS
-from minitx.system import read_text
+from minitx.system import KINDS as JSON_KINDS, read_text
 from minitx.training.plan import Stage, check_starts
 from minitx.training.schedules import SCHEDULES
 
