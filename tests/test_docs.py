@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from test_house import READING_PATH
 
 import minitx
 from minitx.learn.cases import LAYERS, OPS
@@ -43,6 +44,22 @@ def test_readme_tree_lists_every_file_of_the_package_and_no_other():
         listed |= {("" if top else folder) + name for name in re.findall(r"\w+\.py", line)}
     actual = {str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py") if p.name != "__init__.py"}
     assert listed == actual
+
+
+def test_the_readme_marks_the_reading_path():
+    tree = re.search(r"```\nminitx/\n(.*?)```", README, re.DOTALL).group(1)
+    folder, marked = "", set()
+    for line in tree.splitlines():
+        folder = line.split()[0] if line.split()[0].endswith("/") else folder
+        marked |= {folder + line.split()[1]} if line.split()[0] == "*" else set()
+    assert marked == set(READING_PATH)
+
+
+def test_the_map_in_contributing_names_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    files = re.findall(r"^\| .*\? \| `(.*)` \|$", text, re.MULTILINE)
+    assert len(files) == 20
+    assert all((ROOT / file).is_file() for file in files)
 
 
 def test_the_commands_that_ci_takes_from_the_readme():
