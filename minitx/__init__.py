@@ -39,5 +39,5 @@ from minitx.nn.module import Module as Module, Parameter as Parameter
 from minitx.text.bpe import BPETokenizer as BPETokenizer
 from minitx.training.freezing import parameter_groups as parameter_groups
 from minitx.training.optim import SGD as SGD, Adam as Adam, AdamW as AdamW, clip_grad_norm_ as clip_grad_norm_
-from minitx.training.plan import Plan as Plan, Stage as Stage
+from minitx.training.thawing import Plan as Plan, Stage as Stage
 from minitx.training.trainable import trainable_report as trainable_report

@@ -18,8 +18,8 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.training.freezing import freeze, layers, parameter_groups, select
 from minitx.training.optim import AdamW
-from minitx.training.plan import Plan, Stage
 from minitx.training.schedules import factor
+from minitx.training.thawing import Plan, Stage
 from minitx.training.trainable import trainable_report
 from minitx.training.trainer import Callback, Epoch, fit
 

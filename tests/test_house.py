@@ -309,7 +309,7 @@ TESTED_BY = {
     "training/groups.py": "optim freezing",
     "training/optim.py": "optim plain",
     "training/parallel.py": "parallel",
-    "training/plan.py": "freezing",
+    "training/thawing.py": "freezing",
     "training/schedules.py": "optim",
     "training/trainable.py": "freezing",
     "training/trainer.py": "trainer",

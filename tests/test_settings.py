@@ -17,7 +17,7 @@ from minitx.app.settings import RECIPES, Experiment, apply_assignment, experimen
 from minitx.data.samples import synthetic_reviews
 from minitx.errors import InputError
 from minitx.training.checkpoint import load_model
-from minitx.training.plan import Stage
+from minitx.training.thawing import Stage
 
 FROM_SCRATCH = ["--set", "pretrained=''", "--set", "train_rows=120", *TINY, "--num-layers", "3"]
 

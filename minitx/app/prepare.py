@@ -27,8 +27,8 @@ from minitx.nn.pooling import Normalize, Pooling
 from minitx.text.bpe import BPETokenizer
 from minitx.training.freezing import freeze, parameter_groups
 from minitx.training.optim import AdamW
-from minitx.training.plan import Plan
 from minitx.training.schedules import factor
+from minitx.training.thawing import Plan
 
 Log = Callable[[str], None]
 

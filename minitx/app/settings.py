@@ -22,8 +22,8 @@ from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
 from minitx.system import KINDS as JSON_KINDS, read_text
-from minitx.training.plan import Stage, check_starts
 from minitx.training.schedules import SCHEDULES
+from minitx.training.thawing import Stage, check_starts
 
 RECIPES = Path(__file__).parent / "recipes"
 KINDS = {**JSON_KINDS, dict: "a table", tuple: "a list"}  # as TOML calls them

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from minitx.training.plan import Plan
+from minitx.training.thawing import Plan
 
 
 def timeline(plan: Plan, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What trains, and how fast: parts of a model by name, and groups with rates; see `plan` for when.
+"""What trains, and how fast: parts of a model by name, and groups with rates; see `thawing` for when.
 
 A part is named in words:
 

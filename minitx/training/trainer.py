@@ -93,7 +93,7 @@ def fit(
         model, train, validation: what to train, on what, and by what to judge it.
         optimizer: its groups must cover the model, and `task_weights` if they are learned (`Optimizer.check`).
         settings: epochs, batch size and the rest.
-        schedule: stepped after every optimizer step; a `plan.Plan` freezes and thaws as well.
+        schedule: stepped after every optimizer step; a `thawing.Plan` freezes and thaws as well.
         task_weights: how much each head counts in the loss; all the same if left out.
         callbacks: told of every batch and epoch.
         rng: shuffles the rows; dropout's generators are spawned from it.
