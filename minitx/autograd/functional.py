@@ -296,7 +296,8 @@ def attention(
             p += bias.data.swapaxes(-1, -2)
         if hidden is not None and hidden[block].any():
             # Below any score, so that exp() gives exactly 0; finite, so that a row of nothing else stays finite.
-            np.copyto(p, np.finfo(p.dtype).min, where=hidden[block][:, None, :, None])
+            for scores, masked in zip(p, hidden[block], strict=True):
+                scores[:, masked] = np.finfo(p.dtype).min
         p -= p.max(axis=-2, keepdims=True, initial=np.finfo(p.dtype).min)
         np.exp(p, out=p)
         p /= p.sum(axis=-2, keepdims=True)

@@ -123,10 +123,10 @@ class BPETokenizer(Tokenizer):
     def __init__(self, spec: TokenizerSpec) -> None:
         super().__init__(spec)
         self._byte_table = "".join(chr(spec.vocab[symbol]) for symbol in BYTE_SYMBOLS)
-        characters = {token: chr(id) for token, id in spec.vocab.items()}
-        # rank -> the pair and the token it becomes, one character a token
-        self._merges = [(characters[a] + characters[b], characters[a + b]) for a, b in spec.merges]
-        self._ranks = {pair: rank for rank, (pair, _) in enumerate(self._merges)}
+        ids = spec.vocab
+        self._pairs = [chr(ids[a]) + chr(ids[b]) for a, b in spec.merges]  # rank -> the pair, and in the next line
+        self._made = [chr(ids[a + b]) for a, b in spec.merges]  # the token it becomes, one character a token
+        self._ranks = {pair: rank for rank, pair in enumerate(self._pairs)}
         self._bytes = {id: self._token_bytes(token, id) for token, id in spec.vocab.items()}
         self._words = Memo(self._encode_word)
         self._first_chunks = Memo(self._encode_chunk)
@@ -211,7 +211,7 @@ class BPETokenizer(Tokenizer):
         waiting = sorted(ranks)
         while waiting:
             rank = heappop(waiting)
-            pair, new = self._merges[rank]
+            pair, new = self._pairs[rank], self._made[rank]
             parts = word.split(pair)
             if len(parts) == 1:
                 continue
@@ -242,5 +242,5 @@ class BPETokenizer(Tokenizer):
         for word in WORD.findall(self._first_space(text) + text):
             start, steps = to_symbols(word, self._byte_table), list[tuple[int, str]]()
             self._merge(start, steps)
-            lines += explain_merges(word, start, steps, self._merges, self.readable)
+            lines += explain_merges(word, start, steps, self._pairs, self._made, self.readable)
         return lines

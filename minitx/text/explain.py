@@ -20,7 +20,8 @@ def explain_merges(
     word: str,
     start: str,
     steps: Sequence[tuple[int, str]],
-    merges: Sequence[tuple[str, str]],
+    pairs: Sequence[str],
+    made: Sequence[str],
     spell: Callable[[int], str],
 ) -> list[str]:
     """The lines that show how one word became tokens: its ids, its bytes, then one line for each merge.
@@ -29,7 +30,7 @@ def explain_merges(
         word: as it stands in the text.
         start: its bytes as tokens. Here and below each token is one character, `chr(id)`.
         steps: for each merge that was applied its rank, and the word after it.
-        merges: rank -> the pair, and the token it becomes.
+        pairs, made: rank -> the pair of a merge, and the token it becomes.
         spell: id -> how to show that token.
     """
     rows = [" ".join(spell(ord(token)) for token in row) for row in (start, *(row for _, row in steps))]
@@ -37,7 +38,6 @@ def explain_merges(
     ids = " ".join(str(ord(token)) for token in (steps[-1][1] if steps else start))
     lines = [f"{word!r} -> {ids}", f"  {rows[0]}"]
     for (rank, _), row in zip(steps, rows[1:], strict=True):
-        pair, new = merges[rank]
-        joined = " + ".join(spell(ord(token)) for token in pair)
-        lines.append(f"  {row:{width}}   merge {rank}: {joined} = id {ord(new)}")
+        joined = " + ".join(spell(ord(token)) for token in pairs[rank])
+        lines.append(f"  {row:{width}}   merge {rank}: {joined} = id {ord(made[rank])}")
     return lines
