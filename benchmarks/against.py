@@ -33,7 +33,7 @@ def work(name: str, reviews: str) -> Callable[[], object]:
     if name == "encode":
         encoder = SentenceEncoder.from_pretrained("all-MiniLM-L6-v2")
         sequences = encoder.tokenize(texts[:500])
-        return lambda: encoder.encode_ids(sequences, show_progress_bar=False)
+        return lambda: encoder.encode_ids(sequences, 128, show_progress_bar=False)
     tokenizer = BPETokenizer.train(texts, vocab_size=8000)
     if name == "learn BPE":
         return lambda: BPETokenizer.train(texts, vocab_size=8000)

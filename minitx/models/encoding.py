@@ -15,13 +15,13 @@ from minitx.autograd.context import inference, inherit
 from minitx.data.batches import pad
 from minitx.system import one_blas_thread, usable_cores
 
-TOKENS_IN_CACHE = 768  # of one batch: more is no faster, and would leave the cores unevenly loaded
+TOKENS_IN_CACHE = 1024  # of one batch: more is no faster, and would leave the cores unevenly loaded
 
 
 def batches_by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Row numbers (B,) of each batch, longest sequences first; sequences without a token are in none.
 
-    At most `batch_size` rows to a batch, and about 768 tokens; none shorter than nine tenths of the longest, so that
+    At most `batch_size` rows to a batch, and about 1,024 tokens; none shorter than nine tenths of the longest, so that
     some 4 % of the tokens are padding.
     """
     order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
