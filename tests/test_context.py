@@ -404,8 +404,8 @@ def test_mixed_modes_stay_mixed(through):
     class Words:
         vocab_size, pad_id = V, 0
 
-        def encode_batch(self, texts, *, max_length):
-            return [[len(word) for word in text.split()] for text in texts]
+        def encode_and_cut(self, texts, max_length):
+            return [[len(word) for word in text.split()] for text in texts], 0
 
     model = mixed_model()
     model.encoder.tokenizer = Words()

@@ -50,16 +50,15 @@ def test_a_file_of_vectors(model, encoder, here, source, capsys):
 
 @pytest.mark.parametrize(("torn", "there"), [(0, 14), (5, 13), (14 * 21 * 4 + 30, 0)])
 def test_what_was_interrupted_goes_on_where_it_stopped(model, encoder, here, torn, there, capsys, monkeypatch):
-    calls, encode = [], SentenceEncoder.encode
+    calls, encode_ids = [], SentenceEncoder.encode_ids
 
-    def stopping(self, texts, *options, **named):
-        if isinstance(texts, list):
-            calls.append(len(texts))
-            if len(calls) == 4:  # the first is the sample that tells models apart
-                raise KeyboardInterrupt
-        return encode(self, texts, *options, **named)
+    def stopping(self, sequences, *options, **named):
+        calls.append(len(sequences))
+        if len(calls) == 4:  # the first is the sample that tells models apart
+            raise KeyboardInterrupt
+        return encode_ids(self, sequences, *options, **named)
 
-    monkeypatch.setattr(SentenceEncoder, "encode", stopping)
+    monkeypatch.setattr(SentenceEncoder, "encode_ids", stopping)
     with pytest.raises(SystemExit) as stop:
         main(["embed", str(model), "texts.txt", "--out", "v.npy"])
     assert stop.value.code == 130
@@ -67,7 +66,7 @@ def test_what_was_interrupted_goes_on_where_it_stopped(model, encoder, here, tor
     partial = here / "v.npy.partial"
     if torn:  # as a power cut may leave it
         partial.write_bytes(partial.read_bytes()[:-torn])
-    monkeypatch.setattr(SentenceEncoder, "encode", encode)
+    monkeypatch.setattr(SentenceEncoder, "encode_ids", encode_ids)
     assert main(["embed", str(model), "texts.txt", "--out", "v.npy"]) == 0
     assert (f"resumed after {there} vectors that were there already" in capsys.readouterr().out) == (there > 0)
     np.testing.assert_allclose(np.load("v.npy"), encoder.encode(LINES), atol=1e-6)
