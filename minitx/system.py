@@ -180,8 +180,13 @@ def new_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
         yield partial
         partial.chmod(0o755)
         if path.exists():  # put aside until the new one is in its place
-            os.replace(path, old := partial.with_name(f"{partial.name}-old"))
-            os.replace(partial, path)
+            old = partial.with_name(f"{partial.name}-old")
+            os.replace(path, old)
+            try:
+                os.replace(partial, path)
+            except OSError:
+                os.replace(old, path)
+                raise
             shutil.rmtree(old)
         else:
             os.replace(partial, path)

@@ -106,12 +106,13 @@ class Sums(dict["Node", Any]):
             self.own.add(node)
 
     def into_leaves(self) -> None:
-        """Add every sum to the node's `.grad`, in memory of its own."""
+        """Move every sum into the node's `.grad`, added to what is there, in memory of its own."""
         for leaf, dx in self.items():
             if leaf.grad is None:
                 leaf.grad = dx if leaf in self.own else dx.copy()
             else:
                 leaf.grad = _plus(leaf.grad, dx)
+        self.clear()
 
 
 def _plus(a: Any, b: Any) -> Any:

@@ -383,7 +383,7 @@ def cross_entropy(
         IndexError: a target that is neither a class nor `ignore_index`.
     """
     # Both terms are sum_c a[c] (-log p[c]) with a = (1 - e) w[t] onehot(t) + (e / C) w, so dx = sum(a) p - a
-    C = logits.shape[1]
+    C, target = logits.shape[1], np.asarray(target)
     kept = target != ignore_index
     if not np.isin(target[kept], range(C)).all():
         raise IndexError(f"targets must be classes 0 to {C - 1} or {ignore_index}, not {np.unique(target)}")

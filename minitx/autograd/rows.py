@@ -55,7 +55,10 @@ class RowGradient(NDArrayOperatorsMixin):
         return self.to_dense().astype(dtype or self.dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        if isinstance(options.get("out", (None,))[0], RowGradient):  # gradient *= 2: a new, full array in its place
-            del options["out"]
+        out = options.pop("out") if isinstance(options.get("out", (None,))[0], RowGradient) else (None,)
         arrays = [x.to_dense() if isinstance(x, RowGradient) else x for x in inputs]
-        return getattr(ufunc, method)(*arrays, **options)
+        result = getattr(ufunc, method)(*arrays, **options)
+        if out[0] is None:
+            return result
+        out[0].rows, out[0].values = np.arange(len(result)), result  # gradient *= 2: all rows, from now on
+        return out[0]

@@ -82,7 +82,7 @@ def load_model(directory: str | Path) -> MultiTaskModel:
     try:
         weights = {f"heads.{name}": array for name, array in safetensors.numpy.load_file(directory / HEADS).items()}
         model.load_state_dict(weights | {f"encoder.{name}": array for name, array in encoder.state_dict().items()})
-    except (safetensors.SafetensorError, ValueError) as error:
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{directory / HEADS}: {error}") from error
     model.eval()
     return model

@@ -1,6 +1,5 @@
 """Optimizer: parameters in groups, and what is kept for each of them between steps."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -22,11 +21,10 @@ class Optimizer:
 
     Args:
         params: parameters, (name, parameter) pairs, or group dicts. A group may override any default, may be
-            `"frozen": True`, which freezes its parameters, and may have a `"name"` and a `"layer"`.
+            `"frozen": True`, which freezes its parameters now, and may have a `"name"` and a `"layer"`.
         defaults: settings of groups that have none of their own.
 
-    A parameter moves if it requires a gradient and its group is not frozen; all else keeps its bits, weight decay and
-    momentum included.
+    A parameter moves if it requires a gradient; all else keeps its bits, weight decay and momentum included.
 
     Raises:
         ValueError: a parameter in two groups, an empty group (its rate would do nothing, unnoticed), an unknown
@@ -36,7 +34,7 @@ class Optimizer:
     decoupled_weight_decay = False
 
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
-        self.defaults = {**defaults, "frozen": False}
+        self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
         self.seen_rows: dict[Parameter, np.ndarray] = {}  # of tables with row gradients: (V,) bool
@@ -62,6 +60,7 @@ class Optimizer:
         """Add one group; settings it does not mention take their defaults."""
         label = f"group {group.get('name', len(self.param_groups))}"
         group = {**self.defaults, **group}
+        frozen = group.pop("frozen", False)
         group["params"] = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
         self._check_settings(label, group)
         if not group["params"]:
@@ -69,7 +68,7 @@ class Optimizer:
         taken = {p for g in self.param_groups for p in g["params"]}
         if len(set(group["params"])) < len(group["params"]) or taken.intersection(group["params"]):
             raise ValueError(f"{label}: some parameters appear in more than one parameter group")
-        if group["frozen"]:
+        if frozen:
             for parameter in group["params"]:
                 parameter.requires_grad, parameter.grad = False, None
         self.param_groups.append(group)
@@ -129,7 +128,7 @@ class Optimizer:
                 block
                 for group in self.param_groups
                 for parameter in group["params"]
-                if parameter.requires_grad and parameter.grad is not None and not group["frozen"]
+                if parameter.requires_grad and parameter.grad is not None
                 for block in self._blocks(parameter, group)
             ]
             spread(run, lambda block: block(), blocks)
@@ -151,7 +150,8 @@ class Optimizer:
             rows = self._moving_rows(parameter, gradient, buffers, group)
             if len(rows) < len(parameter.data) / 2:
                 return row_blocks(update, shrink, parameter.data, buffers, gradient, rows)
-        self.seen_rows.pop(parameter, None)  # a full gradient moves, and gives momentum to, any row
+        else:
+            self.seen_rows.pop(parameter, None)  # a full gradient moves, and gives momentum to, any row
         return full_blocks(update, shrink, parameter.data, buffers, np.asarray(parameter.grad))
 
     def _moving_rows(
@@ -194,7 +194,12 @@ class Optimizer:
                     fresh = self.initial_state(parameter, {**group, **saved})
                     if found != {name: np.shape(value) for name, value in fresh.items()}:
                         raise ValueError(f"the state of parameter {i} has {found}; it must fit {parameter.shape}")
-                    state[parameter] = copy.deepcopy(kept[i])
+                    state[parameter] = {k: _like(fresh[k], value) for k, value in kept[i].items()}
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group.update({**saved, "params": group["params"]})
         self.seen_rows, self.state = {}, state
+
+
+def _like(fresh: Any, value: Any) -> Any:
+    """A saved value as a copy of the kind, dtype and layout that is worked with."""
+    return np.array(value, fresh.dtype, order="C") if isinstance(fresh, np.ndarray) else int(value)

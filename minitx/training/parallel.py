@@ -7,7 +7,7 @@ spread over the cores too, and nobody waits for the other inside every product.
 
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
@@ -20,7 +20,6 @@ from minitx.autograd.engine import Node, Sums
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch
 from minitx.models.multitask import MultiTaskModel
-from minitx.nn.layers import Dropout
 from minitx.system import one_blas_thread, usable_cores
 
 # A thread takes its part of the batch in shares of about so many tokens: their activations stay close to its core from
@@ -30,7 +29,7 @@ TOKENS_PER_SHARE = 1024
 
 @dataclass(frozen=True)
 class Loss:
-    """What is to become small: the heads' cross-entropies, each with its factor, added up."""
+    """The training objective: the heads' cross-entropies, each with its factor, added up."""
 
     class_weights: Mapping[str, np.ndarray] = field(default_factory=dict)  # head -> (C,)
     label_smoothing: float = 0.0  # see `functional.cross_entropy`
@@ -48,7 +47,7 @@ class DataParallel:
     """Gradients of a batch, computed by `threads` threads (by default one for each core).
 
     There is one model. Each thread has its own run: sums of gradients, and a generator for dropout, spawned from `rng`
-    (by default from that of the model's first Dropout). The loss is that of the whole batch whatever the number of
+    (by default a fixed one). The loss is that of the whole batch whatever the number of
     threads (each share is divided by the batch's size, not by its own), and for a given number of threads the bits are
     always the same, since shares and the order of the sums are fixed.
 
@@ -60,7 +59,7 @@ class DataParallel:
         self, model: MultiTaskModel, threads: int | None = None, rng: np.random.Generator | None = None
     ) -> None:
         self.model, self.threads = model, threads or usable_cores()
-        rng = rng or next(module.rng for module in model.modules() if isinstance(module, Dropout))
+        rng = rng or np.random.default_rng(0)
         # SFC64 makes random bits about twice as fast as the default generator.
         self.rngs = [np.random.Generator(np.random.SFC64(child.integers(2**63))) for child in rng.spawn(self.threads)]
 
@@ -127,7 +126,9 @@ class DataParallel:
             parts = [np.arange(i, len(batch), self.threads) for i in range(min(self.threads, len(batch)))]
             most = max(pieces, math.ceil(len(parts[0]) * batch.ids.shape[1] / TOKENS_PER_SHARE))
             shares = [np.array_split(rows, min(most, len(rows))) for rows in parts]
-            done = list(self.pool.map(inherit(work), range(len(parts)), shares))
+            jobs = [self.pool.submit(inherit(work), i, share) for i, share in enumerate(shares)]
+            wait(jobs)  # an error must not reach the caller while another thread still draws from its generator
+            done = [job.result() for job in jobs]
         with region("sum of the threads' gradients"):
             sums = self._sum([sums for _, sums in done])
         return Result(logits, {head: sum(losses[head] for losses, _ in done) for head in logits}), sums

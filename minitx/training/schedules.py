@@ -26,11 +26,15 @@ class LambdaLR:
             group["initial_lr"] = base_lr  # what torch calls it
         self.step()
 
+    def rates(self, step: int) -> list[float]:
+        """The rate of each group at a step."""
+        return [base_lr * self.factor(step) for base_lr in self.base_lrs]
+
     def step(self) -> None:
         """Go to the next step's rates."""
         self.last_step += 1
-        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = base_lr * self.factor(self.last_step)
+        for group, rate in zip(self.optimizer.param_groups, self.rates(self.last_step), strict=True):
+            group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule is, and the rates that it multiplies."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from weakref import WeakSet
 
 from minitx.errors import InputError
 from minitx.models.multitask import MultiTaskModel
@@ -35,11 +36,15 @@ def check_starts(starts: Sequence[float], epochs: float) -> None:
             )
 
 
+# Which parameters a plan froze and may thaw, or the next plan for the same model; those that others froze, never.
+FROZEN_BY_A_PLAN: WeakSet[Parameter] = WeakSet()
+
+
 class Plan(LambdaLR):
     """A schedule that freezes and thaws as well: the rates and the trainable parameters of every step of a run.
 
     Made before training. `fit` steps through it, and the command line draws what `at()` says: there is one plan.
-    A frozen parameter keeps its bits, and what is frozen when the plan is made stays so, whatever the stages say. The
+    A frozen parameter keeps its bits, and what was frozen before, other than by a plan, stays so in all stages. The
     optimizer forgets what it knew of a parameter that is frozen, so that Adam starts afresh on a thawed one.
 
     Args:
@@ -49,7 +54,7 @@ class Plan(LambdaLR):
         stages: the first at epoch 0, each later one after the one before.
 
     Raises:
-        InputError: stages out of order or after the end, or a part that names nothing.
+        InputError: stages out of order or after the end, a part that names nothing, or a stage that trains nothing.
     """
 
     def __init__(
@@ -66,26 +71,31 @@ class Plan(LambdaLR):
         self.stages, self.starts = tuple(stages), [round(stage.epoch * steps_per_epoch) for stage in stages]
         check_starts([start / steps_per_epoch for start in self.starts], total_steps / steps_per_epoch)
         own = dict(model.named_parameters())
-        self.trains = [{own[n] for n in select(model, stage.train) if own[n].requires_grad} for stage in self.stages]
+        self.thawable = {p for p in own.values() if p.requires_grad or p in FROZEN_BY_A_PLAN}
+        self.trains = [{own[name] for name in select(model, stage.train)} & self.thawable for stage in self.stages]
+        if not all(self.trains):
+            raise InputError(f"stage {self.trains.index(set()) + 1}: all that it trains was frozen before the plan")
         self.own, self.training = list(own.values()), set(own.values())
         super().__init__(optimizer, factor)
 
     def at(self, step: int) -> tuple[list[float], set[Parameter]]:
         """The rate of each group at a step, and the model's parameters that train then."""
         stage = sum(start <= step for start in self.starts) - 1
-        scale = self.factor(step) * self.stages[stage].rate
-        return [base_lr * scale for base_lr in self.base_lrs], self.trains[stage]
+        return [rate * self.stages[stage].rate for rate in super().rates(step)], self.trains[stage]
+
+    def rates(self, step: int) -> list[float]:
+        """The rate of each group at a step."""
+        return self.at(step)[0]
 
     def step(self) -> None:
-        """Go to the next step: rates, and who trains."""
-        self.last_step += 1
-        rates, training = self.at(self.last_step)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        """Go to the next step: rates, and which parameters train."""
+        super().step()
+        training = self.at(self.last_step)[1]
         if training != self.training:
             self.training = training
-            for parameter in self.own:
+            for parameter in self.thawable:
                 parameter.requires_grad = parameter in training
+                (FROZEN_BY_A_PLAN.discard if parameter.requires_grad else FROZEN_BY_A_PLAN.add)(parameter)
                 if not parameter.requires_grad:
                     parameter.grad = None
                     self.optimizer.forget(parameter)

@@ -166,7 +166,8 @@ class _Training:
             bar.set_description(f"epoch {number}/{settings.epochs}")
             for i, batch in enumerate(batches):
                 frozen = self.encoder_is_frozen()
-                model.encoder.train(not frozen)
+                if model.encoder.training == frozen:  # a walk through all of it, so only when that changes
+                    model.encoder.train(not frozen)
                 self.known = self.known if frozen else None
                 loss = Loss(settings.class_weights, settings.label_smoothing, self.task_weights.current())
                 for callback in callbacks:
