@@ -17,7 +17,7 @@ from minitx.training import blocks
 from minitx.training.average import WeightAverage
 from minitx.training.groups import Optimizer
 from minitx.training.optim import SGD, Adam, AdamW, clip_grad_norm_
-from minitx.training.schedules import SCHEDULES, LambdaLR, factor, with_warmup
+from minitx.training.schedules import SCHEDULES, LambdaLR, factor
 
 SHAPES = {"embedding": (7, 5), "weight": (5, 4), "bias": (4,), "head": (3, 4), "scale": ()}
 GROUPS = [("embedding", "weight"), ("bias", "scale"), ("head",)]
@@ -432,7 +432,7 @@ def test_factors(schedule, warmup, expected):
 def test_groups_keep_their_proportions(name):
     a, b = Parameter(np.ones(2)), Parameter(np.ones(2))
     optimizer = SGD([{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.001}])
-    schedule = with_warmup(optimizer, name, 3, 10)
+    schedule = LambdaLR(optimizer, factor(name, 3, 10))
     seen = []
     for _ in range(10):
         seen.append(schedule.get_last_lr())
@@ -465,7 +465,7 @@ def test_a_schedule_goes_on_where_it_was(name, at):
 
     def made(lrs):
         optimizer = SGD([{"params": [Parameter(np.ones(2))], "lr": lr} for lr in lrs])
-        return with_warmup(optimizer, name, 3, 10)
+        return LambdaLR(optimizer, factor(name, 3, 10))
 
     straight, expected = made([0.1, 0.001]), []
     for _ in range(10):
@@ -486,7 +486,7 @@ def test_a_schedule_goes_on_where_it_was(name, at):
 
 
 def test_a_loaded_schedule_says_its_rates_to_the_groups():
-    a, b = (with_warmup(SGD([Parameter(np.ones(2))], lr=lr), "linear", 3, 10) for lr in (0.1, 7.0))
+    a, b = (LambdaLR(SGD([Parameter(np.ones(2))], lr=lr), factor("linear", 3, 10)) for lr in (0.1, 7.0))
     b.load_state_dict(a.state_dict())
     assert b.optimizer.param_groups[0]["initial_lr"] == 0.1
 

@@ -24,7 +24,7 @@ from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.training.optim import SGD, Adam, AdamW
 from minitx.training.parallel import DataParallel, Loss
-from minitx.training.schedules import with_warmup
+from minitx.training.schedules import LambdaLR, factor
 from minitx.training.trainer import Callback, TrainingSettings, best_epoch, fit
 
 V = 20
@@ -143,7 +143,7 @@ def test_the_schedule_and_the_callback_are_called():
 
     rng = np.random.default_rng(0)
     model, optimizer = make()
-    schedule = with_warmup(optimizer, "linear", 2, 6)
+    schedule = LambdaLR(optimizer, factor("linear", 2, 6))
     parts = rows_of(rng, 24), rows_of(rng, 8)
     epochs = fit(model, *parts, optimizer, settings(2), schedule=schedule, callbacks=[Listener()], rng=rng)
     assert seen == epochs

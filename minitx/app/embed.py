@@ -53,15 +53,8 @@ def embed_file(
     total = sum(1 for _ in stream_texts(source, text_column))
     partial, note = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.partial.json")
     sample = encoder.encode("which model is this?")  # tells models apart that were trained into the same directory
-    about = {
-        "file": str(source),
-        "column": text_column,
-        "texts": total,
-        "modified": os.stat(source).st_mtime_ns,
-        "width": width,
-        "sample": [round(float(x), 4) for x in sample[:8]],
-    }
-    made_of = json.dumps(about, indent=2).encode()
+    about = [str(source), text_column, total, os.stat(source).st_mtime_ns, width, [round(float(x), 4) for x in sample]]
+    made_of = json.dumps(about).encode()
     if partial.exists() and not (note.is_file() and note.read_bytes() == made_of):
         if not overwrite:
             raise InputError(f"{partial} was begun with another model or file: delete it, or pass --overwrite")

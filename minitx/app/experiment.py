@@ -110,11 +110,7 @@ def metrics_of(job: Job, best: Epoch) -> dict[str, object]:
 
 def history_row(epoch: Epoch) -> dict[str, float]:
     """Flat numbers: `epoch`, `seconds`, and `train_sentiment_loss` and the like for each part, head, metric."""
-    row: dict[str, float] = {
-        "epoch": epoch.number,
-        "seconds": epoch.seconds,
-        "tokens_per_second": epoch.tokens_per_second,
-    }
+    row = {"epoch": epoch.number, "seconds": epoch.seconds, "tokens_per_second": epoch.tokens_per_second}
     for part, reports in (("train", epoch.train), ("validation", epoch.validation)):
         for head, report in reports.items():
             for metric in ("loss", "accuracy", "macro_f1"):

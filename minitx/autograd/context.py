@@ -9,8 +9,9 @@ A thread starts with the defaults, as with torch's `no_grad`. Work that is hande
 `inherit`, so that they run as the thread that asked for it.
 """
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 
 
 class Watcher:
-    """What is told of every op, forward and backward, and of every call of a module; a subclass listens to some."""
+    """Is told of every op, forward and backward, and of every call of a module; a subclass overrides what it needs."""
 
     def after_forward(self, out: Any, parents: tuple[Any, ...], backward: Callable[..., Any]) -> None:
         """An op made `out` of `parents`."""
@@ -31,9 +32,8 @@ class Watcher:
         """Around the call of a module."""
         return nullcontext()
 
-    def region(self, name: str) -> AbstractContextManager[None]:
-        """Around work other than ops that a profile should show."""
-        return nullcontext()
+    def after_region(self, name: str, seconds: float) -> None:
+        """Work that is not an op, and that a profile should show, took so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def no_grad() -> AbstractContextManager[None]:
 
 
 def inference() -> AbstractContextManager[None]:
-    """Record no graph and switch dropout off inside, without touching any model: what everything that only looks uses.
+    """Record no graph and switch dropout off inside, without touching any model, as encode, predict and evaluate do.
 
     Torch has no equivalent: there, `model.eval()` writes to the model.
     """
@@ -88,15 +88,15 @@ def watching(watcher: Watcher) -> Iterator[None]:
 
 
 def inherit(work: Callable[..., Any]) -> Callable[..., Any]:
-    """`work` for other threads: each call runs as the thread that asked for it does now."""
+    """Wrap `work` so that other threads run it in the run of the thread that calls this."""
     asked = copy_context()
     return lambda *args, **kwargs: asked.copy().run(work, *args, **kwargs)
 
 
 @contextmanager
 def region(name: str) -> Iterator[None]:
-    """Around work other than ops that a profile should show."""
-    with ExitStack() as stack:
-        for watcher in current().watchers:
-            stack.enter_context(watcher.region(name))
-        yield
+    """Mark work that is not an op, so that a profile shows it."""
+    start = time.perf_counter()
+    yield
+    for watcher in current().watchers:
+        watcher.after_region(name, time.perf_counter() - start)

@@ -38,6 +38,8 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     if b is not None:
         y += b.data
     parents = (x, w) if b is None else (x, w, b)
+    if activation not in (None, *ACTIVATIONS):
+        raise ValueError(f"unknown activation {activation!r}: choose from {', '.join(ACTIVATIONS)}")
     slope = None if activation is None else ACTIVATIONS[activation](y, is_recorded(parents))
 
     def backward(dy: np.ndarray) -> Gradients:

@@ -94,12 +94,9 @@ class _Stopwatch(Watcher):
         finally:
             self.clock.depth -= 1
 
-    @contextmanager
-    def region(self, name: str) -> Iterator[None]:
-        """Around work other than ops."""
-        start = time.perf_counter()
-        yield
-        self.add(name, time.perf_counter() - start)
+    def after_region(self, name: str, seconds: float) -> None:
+        """Work other than an op was done."""
+        self.add(name, seconds)
         self.clock.lap()
 
     def after_forward(self, out: Node, parents: tuple[Node, ...], backward: Callable[..., Any]) -> None:

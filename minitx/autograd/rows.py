@@ -55,10 +55,10 @@ class RowGradient(NDArrayOperatorsMixin):
         return self.to_dense().astype(dtype or self.dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        out = options.pop("out") if isinstance(options.get("out", (None,))[0], RowGradient) else (None,)
         arrays = [x.to_dense() if isinstance(x, RowGradient) else x for x in inputs]
-        result = getattr(ufunc, method)(*arrays, **options)
-        if out[0] is None:
-            return result
-        out[0].rows, out[0].values = np.arange(len(result)), result  # gradient *= 2: all rows, from now on
-        return out[0]
+        out = options.get("out", (None,))[0]
+        if not isinstance(out, RowGradient):
+            return getattr(ufunc, method)(*arrays, **options)
+        del options["out"]  # as in gradient *= 2: it has all rows from now on
+        out.rows, out.values = np.arange(out.shape[0]), getattr(ufunc, method)(*arrays, **options)
+        return out

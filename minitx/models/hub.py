@@ -48,7 +48,7 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     if importlib.util.find_spec("huggingface_hub") is None:
         raise InputError(
             f"{os.fspath(name)} is not a directory, and {model} is not in {cache}: give the directory of a model, or "
-            'let it be downloaded: pip install "minitx[hub]"'
+            "let it be downloaded: pip install huggingface_hub"
         )
     hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here
     try:

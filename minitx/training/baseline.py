@@ -37,7 +37,7 @@ from minitx.evaluation.metrics import Report, report_heads
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module
 from minitx.training.optim import Adam
-from minitx.training.schedules import with_warmup
+from minitx.training.schedules import LambdaLR, factor
 
 TERM = r"\w+|[^\w\s]"
 MIN_TEXTS = 2  # training texts a term must occur in
@@ -130,7 +130,7 @@ class BagOfWords(Module):
         weights, biases = ([p for n, p in model.named_parameters() if n.endswith(kind)] for kind in ("weight", "bias"))
         groups = [{"params": weights, "weight_decay": 1 / N}, {"params": biases}]  # Adam's decay, ‖W‖² / 2N in the loss
         optimizer = Adam(groups, lr=LR)
-        schedule = with_warmup(optimizer, "linear", 0, STEPS)
+        schedule = LambdaLR(optimizer, factor("linear", 0, STEPS))
         for _ in tqdm(range(STEPS), desc="bag of words", unit=" steps", disable=not progress, leave=False):
             optimizer.zero_grad()
             losses = (F.cross_entropy(logits, train.labels[head]) for head, logits in model(x).items())

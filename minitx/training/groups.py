@@ -104,11 +104,6 @@ class Optimizer:
         if left_out:
             raise ValueError(f"{len(left_out)} trainable parameters are in no optimizer group: {', '.join(left_out)}")
 
-    def forget(self, parameter: Parameter) -> None:
-        """Drop what is kept for a parameter between steps: should it have a gradient again, it starts afresh."""
-        self.state.pop(parameter, None)
-        self.seen_rows.pop(parameter, None)
-
     def zero_grad(self) -> None:
         """Forget the gradients (None, not zeros: with zeros, momentum would go on moving the weights)."""
         for group in self.param_groups:
@@ -194,12 +189,9 @@ class Optimizer:
                     fresh = self.initial_state(parameter, {**group, **saved})
                     if found != {name: np.shape(value) for name, value in fresh.items()}:
                         raise ValueError(f"the state of parameter {i} has {found}; it must fit {parameter.shape}")
-                    state[parameter] = {k: _like(fresh[k], value) for k, value in kept[i].items()}
+                    for name, value in kept[i].items():  # of the kind, dtype and layout that is worked with
+                        fresh[name] = np.array(value, fresh[name].dtype, order="C") if name != "step" else int(value)
+                    state[parameter] = fresh
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group.update({**saved, "params": group["params"]})
         self.seen_rows, self.state = {}, state
-
-
-def _like(fresh: Any, value: Any) -> Any:
-    """A saved value as a copy of the kind, dtype and layout that is worked with."""
-    return np.array(value, fresh.dtype, order="C") if isinstance(fresh, np.ndarray) else int(value)

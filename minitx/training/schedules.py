@@ -69,8 +69,3 @@ def factor(schedule: str, warmup_steps: int, total_steps: int) -> Callable[[int]
         return SCHEDULES[schedule](1 - (total_steps - step) / max(1, total_steps - warmup_steps))
 
     return at
-
-
-def with_warmup(optimizer: Optimizer, schedule: str, warmup_steps: int, total_steps: int) -> LambdaLR:
-    """`factor` applied to the groups of an optimizer."""
-    return LambdaLR(optimizer, factor(schedule, warmup_steps, total_steps))

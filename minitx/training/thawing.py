@@ -98,4 +98,5 @@ class Plan(LambdaLR):
                 (FROZEN_BY_A_PLAN.discard if parameter.requires_grad else FROZEN_BY_A_PLAN.add)(parameter)
                 if not parameter.requires_grad:
                     parameter.grad = None
-                    self.optimizer.forget(parameter)
+                    self.optimizer.state.pop(parameter, None)
+                    self.optimizer.seen_rows.pop(parameter, None)
