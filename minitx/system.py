@@ -199,7 +199,7 @@ def check_target(path: Path, overwrite: bool = False) -> None:
     if not path.exists():
         return
     if not overwrite:
-        raise InputError(f"{path} exists already: choose another directory, or pass --overwrite to replace it")
+        raise InputError(f"{path} exists already: choose another directory, or overwrite it (--overwrite, overwrite=True)")
     missing = [name for name in (CONFIG, WEIGHTS, MODULES) if not (path / name).is_file()]
     if missing:
         raise InputError(
@@ -214,7 +214,7 @@ def check_new_file(path: Path, suffix: str, overwrite: bool = False) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a directory")
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already: choose another file, or pass --overwrite to replace it")
+        raise InputError(f"{path} exists already: choose another file, or overwrite it (--overwrite, overwrite=True)")
     try:
         tempfile.TemporaryFile(dir=path.parent).close()  # os.access() lets root write to /proc
     except OSError as error:
