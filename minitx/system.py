@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -19,10 +19,9 @@ from minitx.errors import InputError
 PathLike = str | os.PathLike[str]
 CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"  # what makes a directory a model's
 
-
 _blas = threading.Lock()
-_blas_users = 0
-_blas_limits: Any = None
+_blas_users: set[object] = set()
+_blas_limits: list[Any] = []  # the limit in force, if there is one; it knows what was before
 
 
 @contextmanager
@@ -30,26 +29,38 @@ def one_blas_thread() -> Iterator[None]:
     """One BLAS thread inside, for each of the threads that share our work.
 
     The limit is the whole process's. So whoever comes first sets it and whoever leaves last restores what was before,
-    in whatever order blocks in several threads overlap.
+    in whatever order blocks in several threads overlap, and also if Ctrl-C comes in the middle of this.
     """
-    global _blas_users, _blas_limits
-    with _blas:
-        if not _blas_users:
-            _blas_limits = _alone(threadpool_limits, 1, "blas")
-        _blas_users += 1
+    user = object()
     try:
+        _blas_users.add(user)
+        _settle_blas()
         yield
     finally:
+        _blas_users.discard(user)
+        _settle_blas()
+
+
+def _settle_blas() -> None:
+    """Limit BLAS if there are users, else take the limit away, from a thread that ends at once.
+
+    threadpoolctl obeys one thread alone for as long as that lives; and what another thread does, Ctrl-C leaves whole.
+    """
+
+    def settle() -> None:
         with _blas:
-            _blas_users -= 1
-            if not _blas_users:
-                _alone(_blas_limits.restore_original_limits)
+            if _blas_users and not _blas_limits:
+                _blas_limits.append(threadpool_limits(1, "blas"))
+            elif _blas_limits and not _blas_users:
+                _blas_limits.pop().restore_original_limits()
 
-
-def _alone(work: Callable[..., Any], *args: Any) -> Any:
-    """`work(*args)` in a thread that ends at once: threadpoolctl obeys one thread alone for as long as that lives."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work, *args).result()
+        pool.submit(settle).result()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows. A child has none of its parent's threads, so it has no users
+    os.register_at_fork(before=_blas.acquire, after_in_parent=_blas.release, after_in_child=_blas.release)
+    os.register_at_fork(after_in_child=_blas_users.clear)
 
 
 def usable_cores() -> int:
@@ -179,6 +190,9 @@ def new_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o755)
+        if path.exists() and not overwrite:  # it was not there when we began
+            os.replace(partial, kept := path.with_name(f"{path.name}-{partial.name[-8:]}"))
+            raise InputError(f"another directory took that name meanwhile, so the result is in {kept}")
         if path.exists():  # put aside until the new one is in its place
             old = partial.with_name(f"{partial.name}-old")
             os.replace(path, old)
@@ -199,7 +213,7 @@ def check_target(path: Path, overwrite: bool = False) -> None:
     if not path.exists():
         return
     if not overwrite:
-        raise InputError(f"{path} exists already: choose another directory, or overwrite it (--overwrite, overwrite=True)")
+        raise InputError(f"{path} exists already: choose another, or overwrite it (--overwrite, overwrite=True)")
     missing = [name for name in (CONFIG, WEIGHTS, MODULES) if not (path / name).is_file()]
     if missing:
         raise InputError(

@@ -394,3 +394,24 @@ def test_the_timeline_is_drawn(tmp_path):
     plan = plan_for(model, AdamW(groups_for(model)), GRADUAL)
     timeline(plan, tmp_path / "timeline.png")
     assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_plan_thaws_what_the_first_froze_and_nothing_else():
+    model = make()
+    freeze(model, "embeddings")
+    stages = (Stage(("heads",)), Stage(("everything",), 1.0))
+    first, second = (plan_for(model, AdamW(groups_for(model)), stages) for _ in range(2))
+    assert first.trains == second.trains
+    assert len(second.trains[1]) > len(second.trains[0])
+    embeddings = {p for name, p in model.named_parameters() if name in select(model, "embeddings")}
+    assert not second.trains[1] & embeddings
+
+
+def test_an_optimizer_that_was_loaded_before_its_plan_keeps_its_state():
+    model = make()
+    optimizer = AdamW(groups_for(model))
+    for p in model.parameters():
+        p.grad = np.ones(p.shape, p.dtype)
+    optimizer.step()
+    plan_for(model, optimizer, (Stage(("heads",)), Stage(("everything",), 1.0)))
+    assert len(optimizer.state) == len(list(model.parameters()))

@@ -120,7 +120,7 @@ def test_the_state_dict_is_torchs(name):
     state, expected = optimizer.state_dict(), twin.state_dict()
     assert [g["params"] for g in state["param_groups"]] == [g["params"] for g in expected["param_groups"]]
     for group, torch_group in zip(state["param_groups"], expected["param_groups"], strict=True):
-        assert all(group[key] == torch_group[key] for key in group if key not in ("params", "frozen"))
+        assert all(group[key] == torch_group[key] for key in group if key != "params")
     for i, values in state["state"].items():
         for key, value in values.items():
             np.testing.assert_allclose(value, expected["state"][i][key], rtol=1e-10)
@@ -254,7 +254,7 @@ def test_groups_override_defaults_and_keep_their_names():
     assert [g["weight_decay"] for g in optimizer.param_groups] == [1e-2, 1e-2, 0]
     assert optimizer.param_groups[0]["name"] == "encoder"
     assert [p.requires_grad for p in (a, b, c)] == [True, True, False]
-    assert optimizer.defaults == {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2, "frozen": False}
+    assert optimizer.defaults == {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2}
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_groups_override_defaults_and_keep_their_names():
 def test_defaults_are_torchs(kind, defaults):
     ours = kind([Parameter(np.ones(2))]).defaults
     theirs = getattr(torch.optim, kind.__name__)([torch.zeros(2, requires_grad=True)]).defaults
-    assert {**defaults, "frozen": False} == ours
+    assert ours == defaults
     assert all(theirs[key] == value for key, value in defaults.items())
 
 
@@ -699,3 +699,36 @@ def test_a_table_used_as_a_matrix_too_has_a_full_gradient():
     table = Parameter(np.ones((5, 3)))
     (F.embedding(np.array([1, 1]), table, sparse=True).sum() + (table * 2).sum()).backward()
     assert np.asarray(table.grad).tolist() == [[2] * 3, [4] * 3, *[[2] * 3] * 3]
+
+
+def test_a_frozen_group_that_is_unfrozen_trains():
+    """One way to freeze: the key acts when the group is added, and `requires_grad` alone decides from then on."""
+    layer = Linear(2, 2, rng=np.random.default_rng(0))
+    optimizer = Adam([{"params": layer.parameters(), "frozen": True}])
+    before = layer.weight.data.copy()
+    for moves in (False, True):
+        for p in layer.parameters():
+            p.grad = np.ones(p.shape, np.float32)
+        optimizer.step()
+        assert (layer.weight.data != before).any() == moves
+        layer.unfreeze()
+
+
+def test_a_loaded_state_is_of_our_dtype_and_layout():
+    """A turned buffer would be updated in a copy, a list not at all."""
+    ours, other = stepped(Adam), stepped(Adam)
+    state = ours.state_dict()
+    kept = state["state"][0]
+    state["state"][0] = {
+        "step": np.array(kept["step"]),
+        "exp_avg": np.asfortranarray(kept["exp_avg"]).astype(np.float64),
+        "exp_avg_sq": kept["exp_avg_sq"].tolist(),
+    }
+    other.load_state_dict(state)
+    for optimizer in (ours, other):
+        for p in optimizer.param_groups[0]["params"]:
+            p.data[...] = 1
+            p.grad = np.full(p.shape, 0.5, p.dtype)
+        optimizer.step()
+    a, b = (optimizer.param_groups[0]["params"][0].data for optimizer in (ours, other))
+    np.testing.assert_array_equal(a, b)

@@ -27,7 +27,7 @@ from minitx.evaluation.metrics import report_heads
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
-from minitx.system import check_new_file
+from minitx.system import Fields, check_new_file
 from minitx.text.load import load_tokenizer
 from minitx.text.truncation import TruncationWarning
 from minitx.training.baseline import BagOfWords
@@ -117,9 +117,12 @@ def _evaluate(a: argparse.Namespace) -> None:
     elif a.overwrite:
         raise InputError("--overwrite goes with --errors, the only file that evaluate writes")
     config, model = load_config(a.model), load_model(a.model)
-    columns = config.get("data", {})
-    rules = read_rules(columns.get("rules", {}), columns.get("words", {}))
-    data, audit = read_data(a.data, columns.get("text"), columns.get("labels", {}), model.classes, rules)
+    labelling = Fields(config, f"{a.model}: minitx.json").within("data", {})
+    rules, words, labels = (labelling.within(key, {}) for key in ("rules", "words", "labels"))
+    columns = {head: labels.get(head, str) for head in labels.data}
+    data, audit = read_data(
+        a.data, labelling.get("text", str, None), columns, model.classes, read_rules(rules.data, words.data)
+    )
     if data.classes != model.classes:
         raise InputError(f"{a.data} has the heads and classes {data.classes}, the model has {model.classes}")
     say = partial(print, file=sys.stderr if a.format == "json" else sys.stdout)

@@ -64,6 +64,7 @@ def running(**changes: Any) -> Iterator[None]:
 
 def _set(changes: tuple[dict[str, Any], ...]) -> None:
     together = {name: value for one in changes for name, value in one.items()}
+    together["watchers"] = tuple(watcher for one in changes for watcher in one.get("watchers", ()))  # all of them watch
     _current.set(Run(**together, changes=changes))
 
 
@@ -80,11 +81,9 @@ def inference() -> AbstractContextManager[None]:
     return running(recording=False, inference=True)
 
 
-@contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
+def watching(watcher: Watcher) -> AbstractContextManager[None]:
     """Tell `watcher` too, inside."""
-    with running(watchers=(*current().watchers, watcher)):
-        yield
+    return running(watchers=(watcher,))
 
 
 def inherit(work: Callable[..., Any]) -> Callable[..., Any]:

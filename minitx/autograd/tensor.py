@@ -360,6 +360,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def where(condition: ArrayLike, x: Tensor, y: Tensor) -> Tensor:
     """`x` where the boolean array `condition` is True, `y` elsewhere; each gets dy where it was taken."""
+    condition = np.array(condition)  # a copy: the caller may reuse the array before backward()
     taken = np.where(condition, x.data, y.data)
     return Tensor.from_op(taken, (x, y), lambda dy: (np.where(condition, dy, 0), np.where(condition, 0, dy)))
 

@@ -25,13 +25,13 @@ def batches_by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     some 4 % of the tokens are padding.
     """
     order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
-    batches = []
-    while len(order):
-        longest = int(lengths[order[0]])
-        alike = np.count_nonzero(lengths[order] >= 0.9 * longest)
+    batches, start, ascending = [], 0, -lengths[order]
+    while start < len(order):
+        longest = -int(ascending[start])
+        alike = int(np.searchsorted(ascending, -0.9 * longest, side="right")) - start
         size = min(batch_size, alike, max(1, TOKENS_IN_CACHE // longest))
-        batches.append(order[:size])
-        order = order[size:]
+        batches.append(order[start : start + size])
+        start += size
     return batches
 
 

@@ -45,19 +45,16 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
         snapshot = folder / "snapshots" / reference.read_text(encoding="utf-8").strip()
         if all((snapshot / file).is_file() for file in (CONFIG, WEIGHTS)):
             return snapshot
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise InputError(
-            f"{os.fspath(name)} is not a directory, and {model} is not in {cache}: give the directory of a model, or "
-            "let it be downloaded: pip install huggingface_hub"
-        )
-    hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here
     try:
+        hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here
         return Path(hub.snapshot_download(model, allow_patterns=["*.json", "*.txt", WEIGHTS]))  # * crosses folders
+    except ImportError:
+        reason = "pip install huggingface_hub"
     except (OSError, ValueError) as error:  # all of its errors derive from these
         reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{model} is neither a directory nor in {cache}, and cannot be downloaded: {reason}"
-        ) from error
+    raise InputError(
+        f"{os.fspath(name)} is not a directory, and {model} is not in {cache} and cannot be downloaded: {reason}"
+    )
 
 
 def _packaged(package: str, checksum: str) -> Path | None:

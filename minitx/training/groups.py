@@ -168,7 +168,7 @@ class Optimizer:
     # -- state in and out ----------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on, in torch's layout: state by position, and the groups with positions."""
+        """Everything needed to go on: state by position, and the groups with positions. Adam's loads in torch."""
         position = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
         groups = [{**group, "params": [position[p] for p in group["params"]]} for group in self.param_groups]
         return {"state": {position[p]: dict(s) for p, s in self.state.items()}, "param_groups": groups}

@@ -101,7 +101,7 @@ class DataParallel:
         def work(i: int, shares: list[np.ndarray]) -> tuple[dict[str, float], Sums]:
             """What thread i does: its shares, one after the other. Losses and gradients, summed."""
             found, sums = dict.fromkeys(logits, 0.0), Sums()
-            with running(gradients=sums, rng=self.rngs[i]):
+            with running(recording=True, gradients=sums, rng=self.rngs[i]):
                 for rows in shares:
                     if vectors is None:
                         mask = batch.attention_mask[rows]

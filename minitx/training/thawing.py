@@ -54,7 +54,7 @@ class Plan(LambdaLR):
         stages: the first at epoch 0, each later one after the one before.
 
     Raises:
-        InputError: stages out of order or after the end, a part that names nothing, or a stage that trains nothing.
+        InputError: stages out of order or after the end, or a part that names nothing.
     """
 
     def __init__(
@@ -73,8 +73,6 @@ class Plan(LambdaLR):
         own = dict(model.named_parameters())
         self.thawable = {p for p in own.values() if p.requires_grad or p in FROZEN_BY_A_PLAN}
         self.trains = [{own[name] for name in select(model, stage.train)} & self.thawable for stage in self.stages]
-        if not all(self.trains):
-            raise InputError(f"stage {self.trains.index(set()) + 1}: all that it trains was frozen before the plan")
         self.own, self.training = list(own.values()), set(own.values())
         super().__init__(optimizer, factor)
 
@@ -96,7 +94,7 @@ class Plan(LambdaLR):
             for parameter in self.thawable:
                 parameter.requires_grad = parameter in training
                 (FROZEN_BY_A_PLAN.discard if parameter.requires_grad else FROZEN_BY_A_PLAN.add)(parameter)
-                if not parameter.requires_grad:
+                if not parameter.requires_grad and self.last_step:  # at step 0, a loaded state is left alone
                     parameter.grad = None
                     self.optimizer.state.pop(parameter, None)
                     self.optimizer.seen_rows.pop(parameter, None)
