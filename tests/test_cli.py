@@ -416,3 +416,21 @@ def test_interrupted(capsys, monkeypatch, reviews_csv, tmp_path):
     assert code == 130
     assert "interrupted" in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "phrase"),
+    [
+        (5, "data is 5; it must be"),
+        ({"rules": [1]}, "rules is [1]; it must be"),
+        ({"words": 3}, "words is 3; it must be"),
+        ({"labels": {"sentiment": 3}, "text": "content"}, "sentiment is 3; it must be"),
+    ],
+)
+def test_a_minitx_json_that_says_nonsense_of_the_data(capsys, tmp_path, trained, reviews_csv, data, phrase):
+    model = shutil.copytree(trained, tmp_path / "model")
+    settings = json.loads((model / "minitx.json").read_text(encoding="utf-8"))
+    (model / "minitx.json").write_text(json.dumps(settings | {"data": data}), encoding="utf-8")
+    message = refused(capsys, "evaluate", model, "--data", reviews_csv)
+    assert "minitx.json" in message
+    assert phrase in message

@@ -78,3 +78,14 @@ def test_a_uniform_guess_costs_ln_c():
 def test_a_target_that_is_no_class_is_refused(target):
     with pytest.raises(IndexError, match="targets must be classes 0 to 3 or -100, not"):
         F.cross_entropy(Tensor(LOGITS[: len(target)]), np.array(target))
+
+
+def test_targets_may_be_a_list(rng):
+    x = rng.normal(size=(3, 4))
+    results = []
+    for target in ([0, 2, -100], (0, 2, -100), np.array([0, 2, -100])):
+        logits = Tensor(x, requires_grad=True)
+        loss = F.cross_entropy(logits, target)
+        loss.backward()
+        results.append((loss.item(), logits.grad.tobytes()))
+    assert results[0] == results[1] == results[2]

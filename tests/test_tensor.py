@@ -8,7 +8,7 @@ import pytest
 
 from minitx.autograd import functional as F
 from minitx.autograd.rows import RowGradient
-from minitx.autograd.tensor import Tensor, as_tensor, cat
+from minitx.autograd.tensor import Tensor, as_tensor, cat, where
 from minitx.nn.layers import Dropout, Embedding
 from minitx.nn.module import Parameter
 from minitx.training.optim import AdamW, clip_grad_norm_
@@ -466,3 +466,17 @@ def test_row_gradients_over_several_backward_passes():
         assert np.asarray(first.grad).tolist() == [[4 * times] * 2, [0, 0], [0, 0], [2 * times] * 2]
         assert np.asarray(second.grad).tolist() == [[0, 0]] + [[2 * times] * 2] * 3
     assert (dy == 2).all()
+
+
+def test_where_keeps_no_condition_that_the_caller_may_change():
+    x, y, condition = leaf(1.0, 2), leaf(3.0, 4), np.array([True, False])
+    z = where(condition, x, y)
+    condition[:] = False
+    z.sum().backward()
+    assert x.grad.tolist() == [1, 0]
+
+
+def test_a_row_gradient_given_as_out_is_written_into():
+    rows = RowGradient(np.array([2, 0]), np.array([[1.0, 2.0], [3.0, 4.0]]), (3, 2))
+    assert np.multiply(rows, 2, out=rows) is rows
+    assert np.asarray(rows).tolist() == [[6, 8], [0, 0], [2, 4]]
