@@ -224,7 +224,7 @@ def check_target(path: Path, overwrite: bool = False) -> None:
 def check_new_file(path: Path, suffix: str, overwrite: bool = False) -> None:
     """`InputError`, before any work is done, if a result may not or cannot be written to the file `path`."""
     if path.suffix != suffix:
-        raise InputError(f"{path}: what is written is a {suffix} file, so the name must end in {suffix}")
+        raise InputError(f"{path}: the output is a {suffix} file, so its name must end in {suffix}")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a directory")
     if path.exists() and not overwrite:

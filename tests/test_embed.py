@@ -90,7 +90,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(encoder, here, monkeypa
 def test_a_partial_result_of_something_else_is_not_continued(encoder, here, capsys):
     partial = here / "v.npy.partial"
     partial.write_bytes(b"x" * 1000)
-    with pytest.raises(InputError, match=r"v.npy.partial was begun with another model or file: delete it, or pass"):
+    with pytest.raises(InputError, match=r"v.npy.partial was started with another model or file: delete it, or pass"):
         embed_file(encoder, "texts.txt", here / "v.npy", progress=False)
     assert partial.read_bytes() == b"x" * 1000
     assert embed_file(encoder, "texts.txt", here / "v.npy", overwrite=True, progress=False) == (25, 0, 0)
@@ -117,7 +117,7 @@ def test_memory_does_not_grow_with_the_file(encoder, here, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["texts.txt", "--out", "v.csv"], "v.csv: what is written is a .npy file, so the name must end in .npy"),
+        (["texts.txt", "--out", "v.csv"], "v.csv: the output is a .npy file, so its name must end in .npy"),
         (["texts.txt", "--out", "none/v.npy"], "none is not a directory"),
         (["none.txt", "--out", "v.npy"], "none.txt: No such file"),
         (["texts.csv", "--text", "x", "--out", "v.npy"], "texts.csv: no column x; found id, content"),

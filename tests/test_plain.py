@@ -30,7 +30,7 @@ def mask(shape, p, seed):
 
 
 def weights_mask(x, num_heads, p, seed):
-    """Likewise for attention weights, which the fused op keeps as (asked token, asking token)."""
+    """Likewise for attention weights, which the fused op keeps as (key, query)."""
     B, T, _ = x.shape
     return mask((B, num_heads, T, T), p, seed).swapaxes(-1, -2)
 

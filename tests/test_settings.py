@@ -210,7 +210,7 @@ def test_settings_that_cannot_be_used(settings, message):
         (["--plan", "x/plan.png"], "x is not a directory"),
         (["--plan", "/proc/plan.png"], "cannot write to /proc: "),
         (["--recipe", "mpnet-llrd", "--set", "epochs=2"], "stage 3 begins at epoch 2: expected after 1 and before"),
-        (["--plan", "plan.jpg"], "plan.jpg: what is written is a .png file"),
+        (["--plan", "plan.jpg"], "plan.jpg: the output is a .png file"),
         (
             ["--data", "synthetic sentences", "--set", "labels.mood=mood"],
             "synthetic sentences: no column mood; found topic, kind",

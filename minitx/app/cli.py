@@ -284,7 +284,7 @@ def _parser() -> Parser:
     search("corpus", metavar="CORPUS", help=texts)
     search("query", metavar="QUERY")
     search("--text", metavar="COLUMN", help=column)
-    search("--vectors", metavar="X.npy", help="of the corpus, written by embed, so that none is computed")
+    search("--vectors", metavar="X.npy", help="vectors of the corpus, written by embed: none is computed")
     search("--top-k", type=_at_least_1, default=10, metavar="K", help="how many (default: %(default)s)")
     search("--format", **text_or_json)
 

@@ -57,7 +57,7 @@ def embed_file(
     made_of = json.dumps(about).encode()
     if partial.exists() and not (note.is_file() and note.read_bytes() == made_of):
         if not overwrite:
-            raise InputError(f"{partial} was begun with another model or file: delete it, or pass --overwrite")
+            raise InputError(f"{partial} was started with another model or file: delete it, or pass --overwrite")
         partial.unlink()
     note.write_bytes(made_of)
     cut = 0

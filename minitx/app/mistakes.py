@@ -53,7 +53,7 @@ def worst_mistakes(
     groups = list(alike.values())[:limit]
     rows = np.array([group[0] for group in groups], dtype=np.int64)
     texts = [data.texts[row] for row in rows]
-    sequences, _ = model.encoder.tokenize_and_cut(texts)  # whoever computed the probabilities has said how many
+    sequences, _ = model.encoder.tokenize_and_cut(texts)  # the caller has reported those that were cut
     tokenizer = cast(Tokenizer, model.encoder.tokenizer)  # tokenizing refuses an encoder without one
     contributions = token_contributions(model, sequences, head, predicted[rows])
     mistakes = []

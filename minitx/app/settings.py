@@ -103,7 +103,7 @@ class Experiment:
         {}, "part = rate; parts as in training/freezing.py", NOT_NEGATIVE, values=float
     )
     freeze: tuple[str, ...] = _setting((), "parts that never train")
-    stages: tuple[Mapping[str, Any], ...] = _setting((), "what trains from when on, at what share of its rate")
+    stages: tuple[Mapping[str, Any], ...] = _setting((), "what trains, from which epoch on, at what share of its rate")
     weight_decay: float = _setting(0.01, "weight decay of AdamW", NOT_NEGATIVE)
     decay_all: bool = _setting(True, "weight decay for biases and LayerNorm's parameters too")
     schedule: str = _setting("linear", "how rates fall after the warmup", choices=SCHEDULES)
@@ -261,7 +261,7 @@ def apply_assignment(settings: dict[str, Any], assignment: str) -> None:
         settings[key] = value
         return
     if not isinstance(settings.setdefault(table, {}), dict) or not isinstance(DEFAULTS[table], dict):
-        raise InputError(f"{table} is no table, so there is no {key}")
+        raise InputError(f"{table} is not a table, so {key} cannot be set")
     settings[table] = {**settings[table], inner: value}
 
 

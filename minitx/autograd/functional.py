@@ -264,7 +264,7 @@ def attention(
         num_heads: H, a divisor of D.
         attention_mask: (B, T), True or 1 for a real token. Masked tokens are never attended to; a sample
             without a real token gives zeros and zero gradients, not NaN.
-        bias: (H, T, T), added to the scores of every sample: (head, asking token, asked token).
+        bias: (H, T, T), added to the scores of every sample: (head, query position, key position).
         dropout_p, rng: drop attention weights with this probability; `rng` is needed if it is not 0.
 
     Returns:
@@ -277,7 +277,7 @@ def attention(
     # s = q kᵀ / √K + bias ;  p = softmax(s) ;  y = p v
     # dv = pᵀ dy ;  dp = dy vᵀ ;  ds = p dp - p sum(p dp), and sum(p dp) = dy · y ;  dq = ds k / √K ;  dk = dsᵀ q / √K
     # With dropout, y = p' v and p' is what dp is multiplied with; the softmax itself is still p.
-    # Scores are kept transposed, (asked, asking): NumPy is several times faster at max and sum along an axis that
+    # Scores are kept transposed, (key, query): NumPy is several times faster at max and sum along an axis that
     # is not the last one.
     B, T, D = q.shape
     K = D // num_heads

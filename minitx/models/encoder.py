@@ -117,7 +117,7 @@ class SentenceEncoder(Module):
         return sequences
 
     def tokenize_and_cut(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
-        """`tokenize`, and how many texts were cut in place of a warning."""
+        """As `tokenize`, but returns the number of texts that were cut instead of warning."""
         if self.tokenizer is None:
             raise InputError("this encoder has no tokenizer: give it one, SentenceEncoder(config, tokenizer=...)")
         return self.tokenizer.encode_and_cut(texts, self.max_seq_length)

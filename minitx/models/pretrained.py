@@ -262,7 +262,7 @@ def write_directory(
 
 
 def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
-    """Write a safetensors file that torch reads too, and that whoever may read other new files may read.
+    """Write a safetensors file that torch reads too, with the permissions of other new files.
 
     The library saves a transposed array's memory as it lies, scrambled, and makes the files of `save_file` private.
     """

@@ -95,5 +95,5 @@ class Dropout(Module):
         return F.dropout(x, p, rng) if p else x
 
     def draw(self) -> tuple[float, np.random.Generator]:
-        """The probability with which elements are dropped now, 0 in eval mode, and what decides which."""
+        """The drop probability now, 0 in eval mode, and the generator to draw the mask from."""
         return self.p if self.training else 0.0, current().rng or self.rng

@@ -155,7 +155,7 @@ class Tokenizer:
     def encode_and_cut(
         self, texts: Iterable[str], max_length: int, truncation: str = "head", add_special_tokens: bool = True
     ) -> tuple[list[list[int]], int]:
-        """`encode_batch`, and how many texts were cut in place of a warning."""
+        """As `encode_batch`, but returns the number of texts that were cut instead of warning."""
         if isinstance(texts, str):
             raise InputError("encode_batch got one str; it takes a list of texts")
         prefix, suffix = (self._prefix_ids, self._suffix_ids) if add_special_tokens else ([], [])

@@ -37,7 +37,7 @@ def layers(model: MultiTaskModel) -> dict[str, list[str]]:
 
 
 def select(model: MultiTaskModel, parts: str | Iterable[str]) -> set[str]:
-    """Names of the parameters that the parts mean, together; `InputError` with near misses if one means nothing."""
+    """Names of all parameters that the parts select; `InputError` with a near miss for a part that matches nothing."""
     of = layers(model)
     encoder = [layer for layer in of if layer not in model.heads]  # embeddings, then the blocks from the bottom up
     half = len(encoder) // 2  # of the blocks, the middle one among the upper

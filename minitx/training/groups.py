@@ -13,7 +13,7 @@ from minitx.nn.module import Module, Parameter
 from minitx.training.blocks import Map, full_blocks, row_blocks, spread
 
 Group = dict[str, Any]
-LABELS = ("params", "name", "layer", "initial_lr")  # keys of a group that are no settings of the optimizer
+LABELS = ("params", "name", "layer", "initial_lr")  # keys of a group that are not settings of the optimizer
 
 
 class Optimizer:

@@ -89,8 +89,8 @@ class DataParallel:
         Args:
             batch: the rows.
             loss: class weights, label smoothing and the heads' factors.
-            vectors: (B, D), what the encoder makes of the rows, known because it is frozen; it is then not run, and
-                one thread does what is left.
+            vectors: (B, D), sentence vectors precomputed by a frozen encoder, which is then skipped; one thread runs
+                the heads.
             pieces: pieces that a share is computed in, one after the other: gradients add up to the same numbers, in
                 a fraction of the memory.
         """
@@ -122,7 +122,7 @@ class DataParallel:
         if vectors is not None:
             done = [work(0, [np.arange(len(batch))])]
         else:
-            # The rows of a batch are sorted by length: dealt out in turn, every thread gets as many tokens.
+            # The rows of a batch are sorted by length: dealt in turn, every thread gets about as many tokens.
             parts = [np.arange(i, len(batch), self.threads) for i in range(min(self.threads, len(batch)))]
             most = max(pieces, math.ceil(len(parts[0]) * batch.ids.shape[1] / TOKENS_PER_SHARE))
             shares = [np.array_split(rows, min(most, len(rows))) for rows in parts]
