@@ -27,6 +27,7 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.nn.layers import Dropout
 from minitx.nn.module import Module
 from minitx.system import one_blas_thread
+from minitx.text.bpe import BPETokenizer
 from minitx.training.parallel import DataParallel
 from minitx.training.trainer import fit
 
@@ -727,3 +728,15 @@ def test_blas_limits_survive_being_interrupted():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_encodes_and_has_all_blas_threads_again():
     assert run_alone(FORKED)[-1].startswith("True")
+
+
+def test_sixteen_threads_share_one_tokenizer_whose_memory_is_always_full(monkeypatch):
+    """What is remembered of words is the one thing that encoding writes; to forget it at any time changes nothing."""
+    texts = [f"the {word} app {number} crashes, {word * 3}!" for number, word in enumerate("abcdefghij" * 3)]
+    tokenizer = BPETokenizer.train(texts, vocab_size=300)
+    config = EncoderConfig(tokenizer.vocab_size, hidden_size=8, num_heads=2, num_layers=1, intermediate_size=8)
+    encoder = SentenceEncoder(config, tokenizer, rng=np.random.default_rng(0))
+    expected = encoder.encode(texts).tobytes()
+    monkeypatch.setattr("minitx.text.tokenizer.MEMO_ENTRIES", 2)
+    found = in_threads(*[lambda: [encoder.encode(texts).tobytes() for _ in range(5)]] * 16)
+    assert {vectors for of_thread in found for vectors in of_thread} == {expected}
