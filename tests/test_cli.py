@@ -191,7 +191,7 @@ def test_embed_writes_one_vector_per_row_in_order(capsys, trained, tmp_path):
     np.testing.assert_array_equal(vectors, np.load("b.npy"))
     assert "exists already" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.npy")
     assert "nowhere is not a directory" in refused(capsys, "embed", trained, "texts.txt", "--out", "nowhere/a.npy")
-    assert "the name must end in .npy" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
+    assert "so its name must end in .npy" in refused(capsys, "embed", trained, "texts.txt", "--out", "a.txt")
 
 
 def test_long_texts_are_cut_and_counted(capsys, trained, tmp_path):
@@ -337,7 +337,7 @@ def test_rows_that_cannot_be_used_are_counted(capsys, tmp_path, bad_rows, droppe
     ("arguments", "phrase"),
     [
         (["--vocab-size", "200"], "vocab_size"),
-        (["--num-heads", "5"], "16 is not divisible by 5"),
+        (["--num-heads", "5"], "16 / 5 is not whole"),
         (["--epochs", "0"], "epochs must be at least 1"),
         (["--lr", "-1"], "lr must be"),
         (["--lr", "nan"], "lr must be"),

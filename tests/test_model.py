@@ -143,7 +143,7 @@ def test_what_an_encoder_refuses(batch):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"num_heads": 5}, "12 is not divisible by 5"),
+        ({"num_heads": 5}, "12 / 5 is not whole"),
         ({"hidden_size": 0}, "hidden_size must be at least 1, not 0"),
         ({"dropout": 1.5}, "dropout must be from 0 to 0.99998, not 1.5"),
         ({"positions": "rotary"}, "unknown positions 'rotary': choose from sinusoidal, learned"),

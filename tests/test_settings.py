@@ -199,7 +199,7 @@ def test_settings_that_cannot_be_used(settings, message):
         (["--recipe", "nowhere.toml"], "nowhere.toml: No such file"),
         (["--set", "lr"], "expected key=value"),
         (["--set", "lrr=1"], "unknown setting 'lrr'; did you mean lr?"),
-        (["--set", "lr.x=1"], "lr is no table"),
+        (["--set", "lr.x=1"], "lr is not a table, so lr.x cannot be set"),
         (["--set", "freeze=['encodr']"], "no parameter of this model is 'encodr'"),
         (["--set", "rates.sentimnt=1e-3"], "did you mean sentiment"),
         (["--set", "stages=[{train=['heads'], epoch=1}]"], "stage 1 begins at epoch 1: expected 0"),

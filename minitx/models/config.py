@@ -45,9 +45,7 @@ class EncoderConfig:
         if not 0 <= self.layer_norm_eps < 1:
             raise InputError(f"layer_norm_eps must be in [0, 1), not {self.layer_norm_eps}")
         if self.hidden_size % self.num_heads:
-            raise InputError(
-                f"num_heads must divide hidden_size: {self.hidden_size} is not divisible by {self.num_heads}"
-            )
+            raise InputError(f"num_heads must divide hidden_size: {self.hidden_size} / {self.num_heads} is not whole")
         choices = {"positions": POSITIONS, "pooling": POOLING_MODES, "activation": tuple(ACTIVATIONS)}
         for name, known in choices.items():
             if getattr(self, name) not in known:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minitx.autograd.functional import ACTIVATIONS
 from minitx.autograd.tensor import Tensor
+from minitx.errors import InputError
 from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, LayerNorm, Linear
 from minitx.nn.module import Module
@@ -18,6 +20,8 @@ class FeedForward(Module):
     """
 
     def __init__(self, dim: int, hidden: int, activation: str = "gelu", *, rng: np.random.Generator) -> None:
+        if activation not in ACTIVATIONS:
+            raise InputError(f"unknown activation {activation!r}: choose from {', '.join(ACTIVATIONS)}")
         self.linear1 = Linear(dim, hidden, rng=rng)
         self.linear2 = Linear(hidden, dim, rng=rng)
         self.activation = activation

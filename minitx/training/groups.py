@@ -96,10 +96,8 @@ class Optimizer:
         own = {p: name for model in models for name, p in model.named_parameters()}
         strangers = len(grouped.difference(own))
         if strangers:
-            raise ValueError(
-                f"{strangers} of the optimizer's {len(grouped)} parameters are not this model's: "
-                "build the optimizer after the model"
-            )
+            theirs = f"{strangers} of the optimizer's {len(grouped)} parameters"
+            raise ValueError(f"{theirs} are not this model's: build the optimizer after the model")
         left_out = [name for p, name in own.items() if p.requires_grad and p not in grouped]
         if left_out:
             raise ValueError(f"{len(left_out)} trainable parameters are in no optimizer group: {', '.join(left_out)}")
