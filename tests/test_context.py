@@ -446,6 +446,24 @@ def test_modes_that_others_set_meanwhile_are_not_undone():
 # -- one model, many threads ------------------------------------------------------------------------------------------
 
 
+def found_beside(meanwhile, look, threads):
+    """What `look()` returns in so many threads, in one list, while another does `meanwhile()` over and over."""
+    done = threading.Event()
+
+    def repeat():
+        while not done.is_set():
+            meanwhile()
+
+    with ThreadPoolExecutor(threads + 1) as pool:
+        repeating = pool.submit(repeat)
+        try:
+            found = [one for looking in [pool.submit(look) for _ in range(threads)] for one in looking.result(60)]
+        finally:
+            done.set()
+        repeating.result(60)
+    return found
+
+
 def test_sixteen_threads_encode_a_thousand_times_while_another_trains_a_second_model(monkeypatch):
     monkeypatch.setattr(encoding, "TOKENS_IN_CACHE", 64)  # several batches to a call
     config = EncoderConfig(V, hidden_size=16, num_layers=1, num_heads=2, intermediate_size=32, dropout=0.5)
@@ -455,23 +473,15 @@ def test_sixteen_threads_encode_a_thousand_times_while_another_trains_a_second_m
     expected, before = encoder.encode_ids(sequences, show_progress_bar=False).tobytes(), state_of(encoder)
     blas = threadpool_info()
     trained, (other, optimizer) = [], make(dropout=0.3)
-    encoded = threading.Event()
+    parts = rows_of(np.random.default_rng(1), 48), rows_of(np.random.default_rng(2), 8)
 
     def train():
-        parts = rows_of(np.random.default_rng(1), 48), rows_of(np.random.default_rng(2), 8)
-        while not encoded.is_set():
-            trained.extend(fit(other, *parts, optimizer, settings(threads=2), rng=np.random.default_rng(4)))
+        trained.extend(fit(other, *parts, optimizer, settings(threads=2), rng=np.random.default_rng(4)))
 
     def encode():
         return [encoder.encode_ids(sequences, show_progress_bar=False).tobytes() for _ in range(63)]
 
-    with ThreadPoolExecutor(17) as pool:
-        training = pool.submit(train)
-        try:
-            vectors = [vector for found in [pool.submit(encode) for _ in range(16)] for vector in found.result(60)]
-        finally:
-            encoded.set()
-        training.result(60)
+    vectors = found_beside(train, encode, threads=16)
     assert len(vectors) == 1008
     assert set(vectors) == {expected}
     assert state_of(encoder) == before
@@ -483,23 +493,15 @@ def test_threads_predict_with_a_model_while_its_modes_change():
     model, _ = make(dropout=0.5)
     sequences = rows_of(np.random.default_rng(3), 12).sequences
     expected = model.probabilities(model.encoder.encode_ids(sequences))["chance"].tobytes()
-    done = threading.Event()
 
     def flip():
-        while not done.is_set():
-            model.train()
-            model.encoder.eval()
+        model.train()
+        model.encoder.eval()
 
     def look():
         return [model.probabilities(model.encoder.encode_ids(sequences))["chance"].tobytes() for _ in range(40)]
 
-    with ThreadPoolExecutor(5) as pool:
-        flipping = pool.submit(flip)
-        try:
-            found = [vector for looking in [pool.submit(look) for _ in range(4)] for vector in looking.result(60)]
-        finally:
-            done.set()
-        flipping.result(10)
+    found = found_beside(flip, look, threads=4)
     assert set(found) == {expected}
 
 

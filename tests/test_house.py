@@ -31,7 +31,7 @@ STATIONS = {
     "training": ("optim", "schedules", "freezing", "trainer"),
 }
 # What was split off from a station, and so is still to be read with it: "room/file.py".
-SPLIT_OFF = (*("autograd/context.py", "autograd/rows.py", "training/groups.py"),)
+SPLIT_OFF = ("autograd/context.py", "autograd/rows.py", "training/groups.py")
 # What a station uses and answers a question of its own; a reader need not open it.
 USED = {
     "autograd/erf.py": "a function that NumPy lacks",
