@@ -79,7 +79,7 @@ def test_imports_at_run_time_are_few_and_the_command_line_alone_calls_up_to_lear
         names = [ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func).endswith(IMPORTERS)]
         found |= {str(path.relative_to(PACKAGE)): names} if names else {}
     assert found == {
-        "app/cli.py": ["'minitx.learn.selfcheck'"],
+        "app/cli.py": ["'minitx.learn.commands'"],
         "learn/selfcheck.py": ["module_name"],  # the learner's own module
         "models/hub.py": ["'huggingface_hub'"],
     }

@@ -33,7 +33,13 @@ from minitx.text.truncation import TruncationWarning
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, load_config, load_model
 
-FLAG_WIDTH = 22  # of argparse's column of flags
+DESK = {  # commands that `learn.commands` declares
+    "check": "is your own attention, BPE or AdamW right, and if not, which mistake is it?",
+    "gradcheck": "check every gradient of minitx, or that of an op of yours",
+    "lab": "what a real defect does to the figures: right and wrong side by side, measured",
+    "learn": "the course: lessons that ask before they show, and exercises",
+    "show": "write a page with a moving picture of backward, bpe, attention, a plan or a map",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,7 +61,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: 0 when it worked, 1 when a gradient check failed, 2 when its input cannot be used."""
-    arguments = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    # The learner's desk stands on this room, so it is looked up when somebody asks for it.
+    desk = argv and argv[0] in DESK
+    arguments = importlib.import_module("minitx.learn.commands").parse(argv) if desk else _parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", TruncationWarning)
@@ -209,11 +218,6 @@ def _similar(a: argparse.Namespace) -> None:
         print(f"{score:.3f}  {text}")
 
 
-def _gradcheck(a: argparse.Namespace) -> int:
-    # The learner's desk stands on this room, so it is looked up when somebody asks for it.
-    return importlib.import_module("minitx.learn.selfcheck").main(a.op, a.shape, a.seed)
-
-
 def _tokenize(a: argparse.Namespace) -> None:
     path = Path(a.tokenizer)
     print("\n".join(load_tokenizer(path if path.is_file() else find_directory(a.tokenizer)).explain(a.text)))
@@ -223,12 +227,6 @@ def _unused(path: Path) -> Path:
     """`path`, or the first of path-2, path-3, ... that does not exist yet: no run replaces another."""
     numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"(?:[1-9][0-9]*(?:,|$))*", text):
-        raise argparse.ArgumentTypeError(f"expected sizes of at least 1 with commas, as in 3,4, not {text!r}")
-    return tuple(map(int, re.findall("[0-9]+", text)))
 
 
 def _at_least_1(text: str) -> int:
@@ -293,14 +291,11 @@ def _parser() -> Parser:
     similar("text", metavar="TEXT")
     similar("others", metavar="OTHER", nargs="+", help="each is compared with TEXT")
 
-    check = add("gradcheck", _gradcheck, "check every gradient of minitx, or that of an op of yours").add_argument
-    check("op", metavar="MODULE:FUNCTION", nargs="?", help="an op of your own; docs/your-own-op.md has a template")
-    check("--shape", metavar="3,4", action="append", default=[], type=_shape, help="of each input, in order")
-    check("--seed", type=int, default=0, help="of the random inputs")
-
     tokenize = add("tokenize", _tokenize, "show how a text becomes tokens, merge by merge").add_argument
     tokenize("tokenizer", metavar="MODEL", help=f"{model['help']}, or a tokenizer.json")
     tokenize("text", metavar="TEXT")
+    for name, about in DESK.items():
+        commands.add_parser(name, help=about)
     return parser
 
 
@@ -328,5 +323,5 @@ def _add_training(train: Parser) -> None:
             metavar = None if choices else kind.__name__.upper()
             add(flag, type=kind, default=argparse.SUPPRESS, choices=choices, metavar=metavar, help=help)
         else:
-            tables.append(f"  {setting.name:{FLAG_WIDTH}}{about}")
+            tables.append(f"  {setting.name:22}{about}")  # the width of argparse's column of flags
     train.epilog = "\n".join(tables)

@@ -21,6 +21,8 @@ from minitx.learn.numeric import (
     slopes,
 )
 
+HALF = "half of a product rule"
+
 
 def gradcheck(
     func: Function,
@@ -116,7 +118,8 @@ def _diagnose(
     twice = analytic_gradients(func, inputs, [2 * c for c in trials[1].cotangents])[k]
     if not np.allclose(twice, 2 * trials[1].analytic[k], atol=1e-12, equal_nan=True):
         return "looks like a missing chain factor dy: backward(2 dy) is not 2 backward(dy)"
-    guesses = [*_guesses(trials, k), *_missing_sum(func, inputs, t, trials[1], k, eps)]
+    position = next(i for i, other in enumerate(inputs) if other is t)
+    guesses = [*_guesses(trials, k, position), *_missing_sum(func, inputs, t, trials[1], k, eps)]
     return f"looks like {', or '.join(guesses)}" if guesses else "no known mistake fits"
 
 
@@ -134,7 +137,7 @@ def _another_point(func: Function, inputs: Sequence[Any], eps: float, seed: int)
         return compare(func, inputs, eps=eps, seed=seed)
 
 
-def _guesses(trials: Sequence[Comparison], k: int) -> Iterator[str]:
+def _guesses(trials: Sequence[Comparison], k: int, position: int) -> Iterator[str]:
     """Names each mistake whose correction turns the analytic gradient into the numeric one."""
 
     def fits(corrected: Callable[..., Any], *args: Any) -> bool:
@@ -164,10 +167,18 @@ def _guesses(trials: Sequence[Comparison], k: int) -> Iterator[str]:
     for i, j in itertools.combinations(range(n.ndim), 2):
         if n.shape[i] == n.shape[j] and fits(lambda a, n, trial, i, j: a.swapaxes(i, j), i, j):
             yield f"a transpose: with axes {i} and {j} swapped it is right"
+    slips = [
+        name
+        for name in _undone(trial, k, position)
+        if fits(lambda a, n, trial, name: _undone(trial, k, position)[name], name)
+    ]
     ratio = float(np.vdot(a, n) / np.vdot(a, a))
     if ratio and fits(lambda a, n, trial: ratio * a):
         yield _name_factor(ratio, n.shape, trial.outputs[0].shape)
+        if math.isclose(ratio, 2, rel_tol=1e-4) and any(name.startswith(HALF) for name in slips):
+            yield HALF
         return
+    yield from slips
     for name in _chain_factors(trial, n.shape):
         if fits(lambda a, n, trial, name: a * _chain_factors(trial, n.shape)[name], name):
             yield f"a missing chain factor: times {name} it is right"
@@ -210,6 +221,34 @@ def _chain_factors(trial: Comparison, shape: tuple[int, ...]) -> dict[str, np.nd
                 v = v.astype(np.float64)
                 factors |= {name: v, f"1 / {name}": 1 / v, f"{name} squared": v * v, f"(1 - {name} squared)": 1 - v * v}
     return factors
+
+
+def _undone(trial: Comparison, k: int, position: int) -> dict[str, np.ndarray]:
+    """The classic slips of one-argument ops: what the analytic gradient would be with each of them undone."""
+    x, y, c = trial.inputs[position], trial.outputs[0], trial.cotangents[0]
+    a, n = trial.analytic[k], trial.numeric[k]
+    if x.shape != y.shape or len(trial.outputs) > 1:
+        return {}
+    undone: dict[str, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        for power, factor in ((1, f"input {position}"), (2, f"input {position} squared")):
+            part = power * c * y / x  # of y = x^power g(x), the part in which only x^power varies
+            undone[f"{HALF}: the part in which the factor {factor} varies is missing"] = a + part
+            undone[f"{HALF}: only the part in which the factor {factor} varies is there"] = n + a - part
+        if x.ndim:
+            centred = x - x.mean(axis=-1, keepdims=True)
+            variance, by_mean = (centred**2).mean(axis=-1, keepdims=True), a.mean(axis=-1, keepdims=True)
+            hats = [centred / np.sqrt(variance + eps) for eps in (0, 1e-12, 1e-6, 1e-5)]  # which eps it is, is unknown
+            parts = [hat * (a * hat).mean(axis=-1, keepdims=True) for hat in hats]
+            by_variance = min(parts, key=lambda part: float(np.abs(a - by_mean - part - n).max()))
+            constants = "the variance" if np.allclose(by_mean, 0, atol=1e-9) else "mean and variance"
+            undone[f"layer norm's gradient with {constants} held constant"] = a - by_mean - by_variance
+            undone["layer norm's gradient with the mean held constant"] = a - by_mean
+            if (y >= 0).all() and np.allclose(y.sum(axis=-1), 1):
+                row = (c * y).sum(axis=-1, keepdims=True)
+                undone["softmax's gradient with the diagonal only, dy y (1 - y)"] = a - y * (row - c * y)
+                undone["softmax's gradient with the sum held constant, dy y"] = a - y * row
+    return undone
 
 
 def _missing_sum(

@@ -18,7 +18,9 @@ True
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -296,3 +298,98 @@ def clip_by_norm(gradients: Sequence[np.ndarray], max_norm: float) -> tuple[list
     norm = math.sqrt(sum(float(np.sum(g**2)) for g in gradients))
     scale = max_norm / norm if norm > max_norm else 1.0
     return [scale * g for g in gradients], norm
+
+
+# -- the engine's bookkeeping: plain NumPy -----------------------------------------------------------------------
+
+
+def topological_order(result: Any) -> list[Any]:
+    """All nodes that `result` was made from, itself first, and every node before its `parents`. Kahn 1962.
+
+    A node is listed when everything that was made from it has been listed.
+    """
+    waits_for, found = Counter[Any](), [result]  # node -> consumers that are not listed yet
+    for node in found:
+        found += [parent for parent in dict.fromkeys(node.parents) if not waits_for[parent]]
+        waits_for.update(node.parents)
+    order = [result]
+    for node in order:
+        waits_for.subtract(node.parents)
+        order += [parent for parent in dict.fromkeys(node.parents) if not waits_for[parent]]
+    return order
+
+
+def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The sum over every axis that broadcasting an array of `shape` to `gradient.shape` has added or stretched."""
+    added = gradient.ndim - len(shape)
+    return gradient.sum(axis=(*range(added), *(added + i for i, n in enumerate(shape) if n == 1))).reshape(shape)
+
+
+def embedding_gradient(dy: np.ndarray, ids: np.ndarray, num_rows: int) -> np.ndarray:
+    """onehot(ids)ᵀ dy: dy (*ids.shape, D), integers ids of any shape -> (V, D). A row used twice gets two shares."""
+    return np.eye(num_rows, dtype=dy.dtype)[ids.ravel()].T @ dy.reshape(ids.size, dy.shape[-1])
+
+
+# -- text and rows: plain Python ---------------------------------------------------------------------------------
+
+
+def join_pair(word: Sequence[int], pair: tuple[int, int], new: int) -> list[int]:
+    """`new` in place of every `pair` of neighbours, from left to right; occurrences do not overlap."""
+    tokens: list[int] = []
+    for token in word:
+        if tokens and (tokens[-1], token) == pair:
+            tokens[-1] = new
+        else:
+            tokens.append(token)
+    return tokens
+
+
+def bpe_merges(words: Mapping[tuple[int, ...], int], num_merges: int) -> list[tuple[int, int]]:
+    """Again and again the most frequent pair, on a tie the smallest, becomes the token 256, 257, ... Sennrich 2016."""
+    pieces = [(list(word), count) for word, count in words.items()]
+    merges: list[tuple[int, int]] = []
+    while len(merges) < num_merges:
+        counts = Counter[tuple[int, int]]()
+        for word, count in pieces:
+            for pair in pairwise(word):
+                counts[pair] += count
+        if not counts:
+            break
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        pieces = [(join_pair(word, best, 256 + len(merges)), count) for word, count in pieces]
+        merges.append(best)
+    return merges
+
+
+def length_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Row numbers by length, shortest first and equal lengths in the order they came, cut into batches."""
+    rows = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+
+def row_groups(texts: Sequence[str], ids: Sequence[str | None]) -> list[int]:
+    """A number for each row, equal for rows that share a text, up to case and white space, or an id; or reach another.
+
+    A group is numbered by its first row. None shares nothing.
+    """
+    same_text = [" ".join(text.casefold().split()) for text in texts]
+    group = list(range(len(texts)))
+    for keys in (same_text, ids):
+        first: dict[str, int] = {}
+        for row, key in enumerate(keys):
+            if key is not None:
+                a, b = group[first.setdefault(key, row)], group[row]
+                group = [min(a, b) if number in (a, b) else number for number in group]
+    return group
+
+
+def leak_free_split(
+    texts: Sequence[str], ids: Sequence[str | None], test_fraction: float, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """Train and test rows, ascending: groups in random order go to test while it has fewer than its share of rows."""
+    group = np.unique(row_groups(texts, ids), return_inverse=True)[1]
+    test: list[int] = []
+    for number in rng.permutation(len(set(group.tolist()))):
+        if len(test) < test_fraction * len(texts):
+            test += np.flatnonzero(group == number).tolist()
+    return sorted(set(range(len(texts))) - set(test)), sorted(test)

@@ -1,10 +1,10 @@
 """Model directories, read and written as sentence-transformers and transformers do.
 
-modules.json                                    the steps of encoding: Transformer, Pooling, perhaps Normalize
-config.json  model.safetensors                  sizes and weights of the transformer
-tokenizer.json  tokenizer_config.json           or the older vocab.txt, or vocab.json with merges.txt
-sentence_bert_config.json                       how many tokens a text is cut to
-1_Pooling/config.json                           how token vectors become one
+    modules.json                                    the steps of encoding: Transformer, Pooling, perhaps Normalize
+    config.json  model.safetensors                  sizes and weights of the transformer
+    tokenizer.json  tokenizer_config.json           or the older vocab.txt, or vocab.json with merges.txt
+    sentence_bert_config.json                       how many tokens a text is cut to
+    1_Pooling/config.json                           how token vectors become one
 
 A directory without modules.json is a plain transformers model: the vectors of its tokens are averaged. No setting that
 would change a vector is ignored: what is not implemented is refused by name.

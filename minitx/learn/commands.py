@@ -1,0 +1,160 @@
+"""`minitx gradcheck | check | learn | lab | show`: the commands of the learner's desk."""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from minitx.app.cli import DESK, Parser
+from minitx.errors import InputError
+from minitx.learn import labs, lessons, selfcheck, show
+from minitx.learn.check import check_file
+from minitx.learn.files import course_directory, course_pieces, load_file
+from minitx.learn.piece import Piece
+from minitx.system import check_new_file
+
+
+def check(a: argparse.Namespace) -> int:
+    """`minitx check [FILE.py[:piece]]`: 0 if everything in the file is right."""
+    pieces = course_pieces()
+    if a.template:
+        write_template(Path(a.template), pieces.values())
+        print(f"{a.template} has {len(pieces)} functions to write; then: minitx check {a.template}")
+        return 0
+    if a.file is None:
+        if a.swap:
+            raise InputError("--swap goes with a file of yours, as in minitx check mine.py --swap")
+        lines = [f"{piece.signature}\n    {(piece.right.__doc__ or '').splitlines()[0]}" for piece in pieces.values()]
+        print("\n".join([*lines, "", "minitx check --template mine.py writes all of them as a file to fill in"]))
+        return 0
+    name, _, only = a.file.partition(".py:")
+    path = Path(name if name.endswith(".py") or not only else f"{name}.py")
+    verdicts = check_file(path, only or None)
+    written = [verdict for verdict in verdicts if verdict.written]
+    print("\n".join(map(str, written if written and not only else verdicts)))
+    if not verdicts:
+        print(f"{path} has none of the functions that are checked: {', '.join(pieces)}", file=sys.stderr)
+        return 1
+    open_ones = len(pieces) - len(written)
+    if not only:
+        more = f", {open_ones} not written yet" if open_ones else ""
+        print(f"\n{sum(verdict.passed for verdict in verdicts)} of {len(pieces)} right{more}")
+    if not written or not all(verdict.passed for verdict in written):
+        return 1
+    if a.swap:  # in a process of its own, since functions of the package are exchanged there
+        command = [sys.executable, "-m", "minitx.learn.swap", str(path), *(v.piece.name for v in written)]
+        return subprocess.run(command, check=False).returncode
+    return 0
+
+
+def write_template(path: Path, pieces: Iterable[Piece]) -> None:
+    """A file with every piece to be written; `InputError` if it exists."""
+    check_new_file(path, ".py", overwrite=False)
+    head = '"""The pieces of a transformer, to be written. Letters: B batch, T tokens, D width, H heads, K = D / H."""'
+    stubs = [
+        f'def {piece.signature}:\n    """{piece.right.__doc__}"""\n    raise NotImplementedError' for piece in pieces
+    ]
+    imports = "import math\n\nimport numpy as np\n\nfrom minitx import Tensor\nfrom minitx.autograd.tensor import where"
+    path.write_text("\n\n\n".join([f"{head}\n\n{imports}", *stubs]) + "\n", encoding="utf-8", newline="\n")
+
+
+def learn(a: argparse.Namespace) -> int:
+    """`minitx learn [NN]`: the list, or a lesson and its exercises."""
+    folder = Path.cwd()
+    progress = lessons.Progress(folder)
+    if a.lesson is None:
+        print(f"{progress}\n\nminitx learn 01 begins; minitx learn capstone reviews.csv is the end")
+        return 0
+    lesson = lessons.find_lesson(a.lesson)
+    path = lessons.copy_exercises(lesson, folder)
+    if a.hint:
+        print(lessons.hint(lesson, progress))
+        return 0
+    if not (a.check or a.solution):
+        lessons.read_lesson(lesson, progress)
+    verdicts = lessons.check_exercises(lesson, path, progress)
+    if a.solution:
+        print(lessons.solutions(lesson, {verdict.piece.name: verdict for verdict in verdicts}))
+        return 0
+    print("\n".join(map(str, verdicts)))
+    done = all(verdict.passed for verdict in verdicts)
+    if not done:
+        print(
+            f"\nwrite them in {path.relative_to(folder)}, then: minitx learn {lesson.number} --check    (--hint helps)"
+        )
+    return 0 if done or not a.check else 1
+
+
+def lab(a: argparse.Namespace) -> int:
+    """`minitx lab [NAME]`."""
+    if len(set(a.seeds)) < 2:
+        raise InputError(f"--seeds {' '.join(map(str, a.seeds))}: an interval needs at least 2 different ones")
+    return labs.run_lab(a.name, full=a.full, seeds=a.seeds, out=Path(a.out) if a.out else None)
+
+
+def picture(a: argparse.Namespace) -> int:
+    """`minitx show NAME [MODEL] [TEXT]`."""
+    out = Path(a.out or f"{a.name}.html")
+    print(show.write_page(a.name, a.model, a.text, out, a.overwrite))
+    return 0
+
+
+def gradcheck(a: argparse.Namespace) -> int:
+    """`minitx gradcheck [MODULE:FUNCTION]`."""
+    return selfcheck.main(a.op, a.shape, a.seed)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"(?:[1-9][0-9]*(?:,|$))*", text):
+        raise argparse.ArgumentTypeError(f"expected sizes of at least 1 with commas, as in 3,4, not {text!r}")
+    return tuple(map(int, re.findall("[0-9]+", text)))
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of one command of the desk; `command` is the function to call with them."""
+    if list(argv[:2]) == ["learn", "capstone"]:  # a script with arguments of its own
+        capstone = load_file(course_directory() / "capstone.py")
+        return argparse.Namespace(command=lambda _: capstone.main(argv[2:]))
+    return _parser().parse_args(argv)
+
+
+def _parser() -> Parser:
+    whole = Parser(prog="minitx", description="The learner's desk.")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int]) -> Callable[..., argparse.Action]:
+        added = commands.add_parser(name, help=DESK[name], description=DESK[name])
+        added.set_defaults(command=command)
+        return added.add_argument
+
+    argument = add("gradcheck", gradcheck)
+    argument("op", metavar="MODULE:FUNCTION", nargs="?", help="an op of your own; docs/your-own-op.md has a template")
+    argument("--shape", metavar="3,4", action="append", default=[], type=_shape, help="of each input, in order")
+    argument("--seed", type=int, default=0, help="of the random inputs")
+
+    argument = add("check", check)
+    argument("file", metavar="FILE.py[:piece]", nargs="?", help="your file; without one, the pieces are listed")
+    argument("--template", metavar="FILE.py", help="write a file with every piece to fill in")
+    argument("--swap", action="store_true", help="train the real model with your pieces in it, beside minitx's own")
+
+    argument = add("learn", learn)
+    argument("lesson", metavar="NN", nargs="?", help="a number, or capstone; without one, the lessons are listed")
+    argument("--check", action="store_true", help="check the exercises, without reading the lesson again")
+    argument("--hint", action="store_true", help="the next hint: the idea, then the line, then the code")
+    argument("--solution", action="store_true", help="the solutions of what you have attempted")
+
+    argument = add("lab", lab)
+    argument("name", metavar="NAME", nargs="?", help="a lab, or all; without one, the labs are listed")
+    argument("--full", action="store_true", help="measure on more rows: minutes, not seconds")
+    argument("--seeds", type=int, nargs="+", default=labs.SEEDS, metavar="SEED", help="(default: 0 1 2 3 4)")
+    argument("--out", metavar="DIR", help="where `lab all` writes labs.md")
+
+    argument = add("show", picture)
+    argument("name", metavar="NAME", help=f"one of {', '.join(show.SHOWN)}")
+    argument("model", metavar="MODEL", nargs="?", help="a model directory; a recipe (plan); an expression (backward)")
+    argument("text", metavar="TEXT", nargs="?", help="a text (bpe, attention), or a .txt or .csv of texts (map)")
+    argument("--out", metavar="PAGE.html", help="by default NAME.html")
+    argument("--overwrite", action="store_true", help="replace PAGE.html")
+    return whole
