@@ -229,7 +229,11 @@ def test_what_cannot_be_used_is_one_line(desk, capsys):
         capsys.readouterr()
         assert exit_code(["learn", *arguments]) == 2
         assert capsys.readouterr().err.count("\n") == 1
-    (desk / "exercises").mkdir(exist_ok=True)
+    (desk / "exercises").symlink_to(COURSE / "exercises")
+    assert main(["learn", "02"]) == 2
+    assert "work in a folder of your own" in capsys.readouterr().err
+    (desk / "exercises").unlink()
+    (desk / "exercises").mkdir()
     for damaged in ("{", "[]", '{"02": 3}'):
         (desk / "exercises" / "progress.json").write_text(damaged)
         assert main(["learn"]) == 2

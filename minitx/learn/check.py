@@ -103,8 +103,8 @@ def check_function(piece: Piece, function: Function) -> Verdict:
     differentiates, against = _gradcheck(piece, function)
     if against:
         return Verdict(piece, "its gradients are not those of its own forward pass", mistake=against)
-    more = ", the gradients of differences" if differentiates else ""
-    return Verdict(piece, f"{len(examples)} inputs, float32 kept, inputs left alone{more}", passed=True)
+    more = "; gradients as by differences" if differentiates else ""
+    return Verdict(piece, f"on {len(examples)} inputs; float32 kept; inputs left alone{more}", passed=True)
 
 
 # -- a file ------------------------------------------------------------------------------------------------------

@@ -102,6 +102,8 @@ class Progress:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "exercises" / "progress.json"
+        if self.path.parent.resolve() == (course_directory() / "exercises").resolve():
+            raise InputError(f"{folder} holds the course's own exercises: work in a folder of your own")
         try:
             self.lessons = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
             if not all(isinstance(one, dict) for one in [self.lessons, *self.lessons.values()]):
