@@ -174,9 +174,8 @@ def _guesses(trials: Sequence[Comparison], k: int, position: int) -> Iterator[st
     ]
     ratio = float(np.vdot(a, n) / np.vdot(a, a))
     if ratio and fits(lambda a, n, trial: ratio * a):
-        yield _name_factor(ratio, n.shape, trial.outputs[0].shape)
-        if math.isclose(ratio, 2, rel_tol=1e-4) and any(name.startswith(HALF) for name in slips):
-            yield HALF
+        half = math.isclose(ratio, 2, rel_tol=1e-4) and any(name.startswith(HALF) for name in slips)
+        yield _name_factor(ratio, n.shape, trial.outputs[0].shape) + f" ({HALF}?)" * half
         return
     yield from slips
     for name in _chain_factors(trial, n.shape):
