@@ -293,6 +293,7 @@ TESTED_BY = {
     "learn/selfcheck.py": "gradcheck ops",
     "learn/show.py": "pages",
     "learn/swap.py": "check",
+    "learn/watch.py": "check",
     "models/architectures.py": "pretrained export",
     "models/config.py": "model pretrained",
     "models/cooccurrence.py": "cooccurrence",

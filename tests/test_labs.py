@@ -19,8 +19,9 @@ from test_house import code
 from minitx.app.study import StudyResult
 from minitx.errors import InputError
 from minitx.learn import labs as runner
+from minitx.learn.files import load_file
 from minitx.learn.labs import VERDICTS, find_labs, run_lab
-from minitx.learn.labs_table import WIDTH, cells, labs_page, labs_table, side_by_side, verdict
+from minitx.learn.labs_table import WIDTH, cells, labs_table, side_by_side, verdict
 
 DIRECTORY = Path(__file__).parents[1] / "tutorials" / "labs"
 LABS = find_labs()
@@ -259,22 +260,24 @@ def test_an_unknown_name_is_one_error_that_lists_the_names():
     assert "\n" not in str(error.value)
 
 
-def test_all_of_them_write_one_table(three, capsys, tmp_path):
-    out = tmp_path / "a" / "docs"
-    assert run_lab("all", full=True, seeds=SEEDS, out=out, ask=lambda *_: pytest.fail("asked")) == 0
-    page = (out / "labs.md").read_text(encoding="utf-8")
-    assert "minitx lab all --full --out docs\n" in page
-    assert "the seeds\n0, 1, and" in page
-    assert "| `up` | score | 0.500 | 1.000 | raises | +0.500 (" in capsys.readouterr().out
-    rows = [line for line in page.splitlines() if line.startswith("| `")]
+def test_all_of_them_make_one_table(three, capsys):
+    assert run_lab("all", full=True, seeds=SEEDS, ask=lambda *_: pytest.fail("asked")) == 0
+    table = capsys.readouterr().out
+    assert "| `up` | score | 0.500 | 1.000 | raises | +0.500 (" in table
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == ["down", "noisy", "up"]
     assert all(row.count("|") == rows[0].count("|") for row in rows)
-    assert "4,000" in page
+
+
+def test_the_page_is_regenerated_whole(three, tmp_path, monkeypatch):
+    command = load_file(Path(__file__).parents[1] / "benchmarks" / "labs.py")
+    monkeypatch.setattr(command, "find_labs", runner.find_labs)
+    command.main(["--out", str(tmp_path), "--seeds", *map(str, SEEDS)])
+    page = (tmp_path / "labs.md").read_text(encoding="utf-8")
+    assert "python -m benchmarks.labs\n" in page
+    assert "the seeds\n0, 1, and" in page
     assert "- `up`: A score goes up." in page
-    assert run_lab("all", seeds=SEEDS, out=out) == 0
-    small = (out / "labs.md").read_text(encoding="utf-8")
-    assert "minitx lab all --out docs\n" in small
-    assert "4,000" not in small
+    assert "| `up` | score | 0.500 | 1.000 | raises | +0.500 (" in page
 
 
 def test_the_table_in_markdown_names_each_lab_once():
@@ -286,7 +289,6 @@ def test_the_table_in_markdown_names_each_lab_once():
     assert first == "| `one` | a | 0.000 | 1.000 | raises | +1.000 with every seed |"
     assert second.startswith("|  | b |")
     assert labs_table({"one": result}, {"one": result}).splitlines()[2].endswith("| raises |")
-    assert "- `one`: A title." in labs_page({"one": result}, None, {"one": "A title"}, (0, 1))
 
 
 def test_wide_sources_become_a_unified_diff():
@@ -303,9 +305,9 @@ def test_asking_waits_on_a_terminal_alone(monkeypatch, capsys):
             return True
 
     monkeypatch.setattr(sys, "stdin", Terminal("\nperhaps\nN\n"))
-    assert runner.ask_terminal("Up or down?", VERDICTS) == "no verdict"
+    assert runner.ask_guess("Up or down?", VERDICTS) == "no verdict"
     monkeypatch.setattr(sys, "stdin", io.StringIO("raises\n"))
-    assert runner.ask_terminal("Up or down?", VERDICTS) is None
+    assert runner.ask_guess("Up or down?", VERDICTS) is None
     assert capsys.readouterr().out.count("Up or down? (raises / lowers / no verdict)") == 2
 
 

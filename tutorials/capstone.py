@@ -1,4 +1,4 @@
-"""Seven questions to a CSV of your own, answered on one page: `python tutorials/capstone.py mine.csv`.
+"""Seven questions about a CSV of your own, answered on one page: `python tutorials/capstone.py mine.csv`.
 
 A Google-Play export needs no more (columns content, score, thumbsUpCount). For any other CSV name the columns:
 
@@ -32,10 +32,11 @@ from minitx.errors import InputError, suggestion
 from minitx.evaluation.leakage import KINDS, leakage_report
 from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import mean_interval
-from minitx.learn.check import Verdict, check_function
-from minitx.learn.files import course_pieces, load_file
+from minitx.learn.check import Verdict, judge_file
+from minitx.learn.files import course_pieces
 from minitx.system import check_new_file
 from minitx.training.baseline import BagOfWords
+from minitx.training.checkpoint import BASELINE
 
 SEEDS = (0, 1, 2)
 CONSTANT, WORDS, PROBE, WHOLE = "always the largest class", "bag of words", "frozen probe", "whole model"
@@ -64,6 +65,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     start = {**read_recipe("minilm-reviews"), "pretrained": a.model, "max_length": 64} if a.model else FROM_SCRATCH
     experiment = experiment_of(start, {"data": a.csv, "text": a.text, "labels": dict(a.label)})
     data, audit = read_data(a.csv, a.text, dict(a.label))
+    trained_on = Path(a.model or "") / BASELINE
+    known = int(BagOfWords.load(trained_on).knows(data.texts).sum()) if a.model and trained_on.is_file() else 0
+    if known:
+        raise InputError(
+            f"{a.model} was trained on {known:,} of these {len(data):,} texts: figures would measure memory"
+        )
     runs: dict[str, Run] = {}
     arms = {PROBE: replace(experiment, freeze=("backbone",)), WHOLE: experiment}
     study = Study({name: arm(name, settings, runs) for name, settings in arms.items()}, SEEDS).run()
@@ -96,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="capstone.py", description="Seven questions to a CSV of your own, answered on one HTML page.")
+    parser = Parser(prog="capstone.py", description="Seven questions about your own CSV, answered on one HTML page.")
     parser.add_argument("csv", metavar="CSV", help="a Google-Play export, or any CSV with --text and --label")
     parser.add_argument("--text", metavar="COLUMN", help="the column of texts")
     parser.add_argument("--label", metavar="NAME=COLUMN", type=named, action="append", default=[], help="repeatable")
@@ -121,10 +128,10 @@ def check_op(spec: str) -> Verdict:
     if name not in pieces:
         known = suggestion(name, list(pieces))
         raise InputError(f"--check {spec}: expected FILE.py:FUNCTION, the function being one of the pieces; {known}")
-    function = getattr(load_file(Path(path)), name, None)
-    if not callable(function):
-        raise InputError(f"--check {spec}: {path} has no function {name}")
-    return check_function(pieces[name], function)
+    (verdict,) = judge_file(Path(path), {name: pieces[name]})
+    if not verdict.written:
+        raise InputError(f"--check {spec}: {verdict.found}")
+    return verdict
 
 
 def arm(name: str, settings: Experiment, runs: dict[str, Run]):

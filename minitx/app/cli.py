@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: 0 when it worked, 1 when a gradient check failed, 2 when its input cannot be used."""
+    """Run one command: 0 when it worked, 1 when what was checked is wrong, 2 when its input cannot be used."""
     argv = sys.argv[1:] if argv is None else list(argv)
     # The learner's desk stands on this room, so it is looked up when somebody asks for it.
     desk = argv and argv[0] in DESK

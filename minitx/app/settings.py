@@ -150,7 +150,7 @@ class Experiment:
         if self.data in (None, SYNTHETIC_NAME) and (self.text or self.labels):
             raise InputError("columns were named, but no CSV to find them in: pass --data as well")
         if self.data != SENTENCES_NAME and bool(self.text) != bool(self.labels):
-            raise InputError("a CSV that is not a review file needs its text column and at least one label column")
+            raise InputError("a CSV that is not a review file needs --text COLUMN and at least one --label NAME=COLUMN")
         if self.rules and self.labels:
             raise InputError("labels come from columns or from rules, not from both: leave one of labels, rules out")
         if self.rules and self.data == SENTENCES_NAME:

@@ -5,17 +5,14 @@ alone, its gradients beside the right ones, and its gradients beside differences
 thing that is wrong, the known mistakes are tried: one that computes what the learner's function computes is named.
 """
 
-import ast
-import ctypes
 import inspect
+import re
 import sys
 import textwrap
-import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -26,31 +23,12 @@ from minitx.learn.files import course_pieces, load_file
 from minitx.learn.gradcheck import gradcheck
 from minitx.learn.numeric import GradcheckError
 from minitx.learn.piece import UNWATCHED, Arguments, Function, Outcome, Piece, same, simple, tensors_in
+from minitx.learn.watch import TENSOR, NotOwnWork, TooSlow, Watch, imported_answer
 
-TENSOR = tuple(f"minitx.autograd.{name}" for name in ("tensor", "engine", "context", "rows", "anomaly", "profiler"))
 FORWARD = ("the type", "the result")
-NOTHING_FITS = "no known mistake fits"  # of `gradcheck`
 HIDDEN_NAN = "NaN in the gradient: what was NaN or infinite inside and replaced at the end is still so in backward"
-SECONDS = 20.0  # that a function may take on one input; the slowest right one takes a tenth of one
-ALLOWED = "what you have is NumPy, the standard library and minitx's Tensor"
-MAIN = 'if __name__ == "__main__":'
-HARMLESS = {
-    *("minitx", "minitx.Tensor", "minitx.no_grad", "minitx.gradcheck", "minitx.autograd.tensor"),
-    *(f"minitx.autograd.tensor.{name}" for name in ("Tensor", "cat", "stack", "where")),
-}
-OTHERS = {"torch", "scipy", "sklearn", "jax", "tensorflow", "tokenizers", "transformers", "sentence_transformers"}
-DYNAMIC = {"exec", "eval", "compile", "__import__", "importlib", "runpy", "builtins", "sys.modules"}
-
-
-class NotOwnWork(Exception):
-    """The function has something else compute the answer."""
-
-
-class TooSlow(Exception):
-    """The function does not come to an end."""
-
-    def __str__(self) -> str:
-        return f"not finished after {SECONDS:.0f} seconds: does a loop never end?"
+TENSORS = "of a Tensor: x.sum(dim=-1, keepdim=True), x.exp(), where(mask, x, Tensor(0.0))"
+CUT_OFF = "no gradient arrives: .data, .detach() or a new Tensor(...) on the way has cut the result off"
 
 
 @dataclass(frozen=True)
@@ -67,25 +45,31 @@ class Verdict:
     def __str__(self) -> str:
         result = "right" if self.passed else "wrong" if self.written else "not written yet"
         lines = [f"{self.piece.signature}: {result}", f"    {self.found}"]
-        if self.mistake:
+        if self.mistake and self.mistake not in self.found:
             lines.append(f"    it looks like this: {self.mistake}{self.fact and f' ({self.fact})'}")
         return "\n".join(lines)
 
 
-def check_function(piece: Piece, function: Function) -> Verdict:
+def check_function(piece: Piece, function: Function, uses: tuple[str, ...] | None = None) -> Verdict:
     """Judge one function; the printed verdict says which input, which element, and which mistake.
 
-    Nothing that the function raises is raised here. Several threads may check functions at once.
+    `uses` names the modules of minitx that the function may call: by default what a Tensor consists of, if there are
+    tensors among the arguments, and nothing otherwise. Nothing that the function raises is raised here. Several threads
+    may check functions at once.
     """
     examples = list(piece.examples())
+    if uses is None:
+        uses = TENSOR if tensors_in(piece.right, piece.examples()[examples[0]]) else ()
+    watch = Watch(uses)
     right = {label: piece.outcome(piece.right, arguments) for label, arguments in piece.examples().items()}
     yours: dict[str, Outcome | BaseException] = {}
     for label, arguments in piece.examples().items():
-        made = yours[label] = _try(piece, function, arguments)
+        made = yours[label] = _try(piece, function, arguments, watch)
         if isinstance(made, NotImplementedError):
             return Verdict(piece, str(made) or "it raises NotImplementedError", written=False)
         if isinstance(made, NotOwnWork | TooSlow):
             return Verdict(piece, f"on {label}: {made}")
+    tried = ["leaves its inputs alone"]
     for forward in (True, False):  # gradients only when all forward passes are right
         for label in examples:
             difference = _difference(yours[label], right[label], FORWARD if forward else tuple(right[label]))
@@ -93,109 +77,61 @@ def check_function(piece: Piece, function: Function) -> Verdict:
                 part, what = difference
                 name, fact = _name_mistake(piece, yours, right, label, part)
                 if not name and part.startswith("the gradient"):
-                    name = _gradcheck(piece, function)[1].replace(NOTHING_FITS, "")
-                    made = yours[label]
-                    if not name and isinstance(made, dict) and np.isnan(made[part]).any():
-                        name = HIDDEN_NAN
+                    name = _name_gradient(piece, function, yours[label], part, watch)
                 return Verdict(piece, f"on {label}: {what}", mistake=name, fact=fact)
-        if forward and (found := _careless(piece, function, examples[0])):
-            return Verdict(piece, f"on {examples[0]}: the numbers are right", mistake=found)
-    differentiates, against = _gradcheck(piece, function)
+        if forward:
+            wrong = _careless(piece, function, examples[0], watch, tried)
+            if wrong:
+                return Verdict(piece, f"the numbers are right, but {wrong}", mistake=wrong)
+    differentiates, against = _gradcheck(piece, function, watch)
     if against:
-        return Verdict(piece, "its gradients are not those of its own forward pass", mistake=against)
-    more = "; gradients as by differences" if differentiates else ""
-    return Verdict(piece, f"on {len(examples)} inputs; float32 kept; inputs left alone{more}", passed=True)
+        return Verdict(piece, f"its gradients are not those of its own forward pass: {against}")
+    tried += ["gradients agree with differences"] * differentiates
+    return Verdict(piece, f"right on {len(examples)} inputs; {'; '.join(tried)}", passed=True)
 
 
 # -- a file ------------------------------------------------------------------------------------------------------
 
 
 def check_file(path: Path, only: str | None = None) -> list[Verdict]:
-    """A verdict on every piece that a file has, or on the one called `only`, in the order of the course.
+    """A verdict on every one of the thirteen pieces that a file has, or on the one called `only`; in course order.
 
     `InputError` if the file cannot be imported, or `only` is no piece. A file without any of the pieces gives [].
     """
     pieces = course_pieces()
     if only is not None and only not in pieces:
         raise InputError(f"no piece {only}: choose from {', '.join(pieces)}")
+    return judge_file(path, pieces if only is None else {only: pieces[only]}, missing=only is not None)
+
+
+def judge_file(path: Path, pieces: Mapping[str, Piece], missing: bool = True) -> list[Verdict]:
+    """A verdict on each of the pieces: functions of a file. Those that are `missing` count as not written, or not.
+
+    If the file imports the answers, that is the only verdict. `InputError` if it cannot be imported.
+    """
     recursion_limit = sys.getrecursionlimit()
     module = load_file(path)
-    borrowed = imported_answer(path.read_text(encoding="utf-8"))
-    verdicts = []
+    borrowed, verdicts = imported_answer(path), list[Verdict]()
     for name, piece in pieces.items():
         function = getattr(module, name, None)
-        if only in (None, name) and callable(function):
-            verdicts.append(Verdict(piece, borrowed) if borrowed else check_function(piece, function))
-        elif only == name:
+        if callable(function) and borrowed:
+            return [Verdict(piece, borrowed)]
+        if callable(function):
+            verdicts.append(check_function(piece, function))
+        elif missing:
             verdicts.append(Verdict(piece, f"{path.name} has no function {name}", written=False))
     sys.setrecursionlimit(recursion_limit)  # a file may have raised it, for itself alone
     return verdicts
 
 
-def imported_answer(source: str) -> str:
-    """What a file imports, outside of `if __name__ == "__main__":`, that has the answers; "" if there is nothing."""
-    tree = ast.parse(source)
-    main = [node for node in tree.body if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)]
-    beside = {node for block in main for node in ast.walk(block)}
-    for node in ast.walk(tree):
-        names: list[str] = []
-        match node:
-            case ast.Import():
-                names = [alias.name for alias in node.names]
-            case ast.ImportFrom(module=str(module), level=0):
-                names = [f"{module}.{alias.name}" for alias in node.names]
-            case ast.Call(func=ast.Name(id=name)) if name in DYNAMIC:
-                names = [name]
-            case ast.Attribute(value=ast.Name(id="sys"), attr="modules"):
-                names = ["sys.modules"]
-        for name in names if node not in beside else ():
-            room = name.partition(".")[0]
-            if name not in HARMLESS and (room == "minitx" or room in OTHERS or {name, room} & DYNAMIC):
-                return f"{name} is there: {ALLOWED}; what you only compare with goes below {MAIN}"
-    return ""
-
-
 # -- running a stranger's function -------------------------------------------------------------------------------
 
 
-class OwnWork:
-    """While this is entered, the thread's function may call what it wrote itself, and not what has the answer.
-
-    A trace function sees every Python function that is called, however it was imported. A timer stops what does not
-    end, by raising in the thread that entered.
-    """
-
-    def __init__(self, piece: Piece, arguments: Arguments) -> None:
-        default = TENSOR if tensors_in(piece.right, arguments) else ()
-        self.uses = (__name__, *(default if piece.uses is None else piece.uses))  # this module has the __exit__
-
-    def __enter__(self) -> None:
-        self.before, raise_in = sys.gettrace(), ctypes.pythonapi.PyThreadState_SetAsyncExc
-        thread = ctypes.c_ulong(threading.get_ident())
-        self.timer = threading.Timer(SECONDS, raise_in, (thread, ctypes.py_object(TooSlow)))
-        self.timer.daemon = True
-        self.timer.start()
-        sys.settrace(self.called)
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(self.before)
-        self.timer.cancel()
-
-    def called(self, frame: FrameType, event: str, _: Any) -> None:
-        """The trace function: of every new frame, whose function is it?"""
-        name = str(frame.f_globals.get("__name__", ""))
-        room = name.partition(".")[0]
-        if room == "minitx" and not name.startswith(self.uses):
-            raise NotOwnWork(f"it calls {frame.f_code.co_name} of {name}: write it yourself; {ALLOWED}")
-        if room in OTHERS:
-            raise NotOwnWork(f"it calls {room}: write it yourself; {ALLOWED}")
-
-
-def _try(piece: Piece, function: Function, arguments: Arguments, watched: bool = True) -> Outcome | BaseException:
+def _try(piece: Piece, function: Function, arguments: Arguments, watch: Any = UNWATCHED) -> Outcome | BaseException:
     try:
         with np.errstate(all="ignore"):
-            return piece.outcome(function, arguments, OwnWork(piece, arguments) if watched else UNWATCHED)
-    except (Exception, SystemExit) as error:  # it is a stranger's code: it may raise anything
+            return piece.outcome(function, arguments, watch)
+    except (Exception, SystemExit, TooSlow) as error:  # it is a stranger's code: it may raise anything
         return error
 
 
@@ -205,7 +141,8 @@ def _difference(
     """Which of the `parts` differs first, and how; None if none does."""
     assert not isinstance(right, BaseException), right
     if isinstance(yours, BaseException):
-        return "", f"it raises {type(yours).__name__}: {yours}{_line_of(yours)}"
+        usual = re.search("argument '(axis|keepdims)'|__array_ufunc__|'float' object has no attribute", str(yours))
+        return "", f"it raises {type(yours).__name__}: {yours}{_line_of(yours)}{f'; {TENSORS}' if usual else ''}"
     for part in parts:
         if not same(yours.get(part), right[part]):
             return part, f"{part} differs: {_beside(yours.get(part), right[part])}"
@@ -230,28 +167,27 @@ def _beside(yours: Any, right: Any) -> str:
     return f"yours is {textwrap.shorten(repr(yours), 100)}, right is {textwrap.shorten(repr(right), 100)}"
 
 
-def _careless(piece: Piece, function: Function, label: str) -> str:
-    """What is wrong although the values are right: another dtype, or inputs written to."""
+def _careless(piece: Piece, function: Function, label: str, watch: Watch, tried: list[str]) -> str:
+    """What is wrong although the values are right: inputs written to, or another dtype, if there is one to keep."""
     arguments, untouched = piece.examples()[label], piece.examples()[label]
-    first = _try(piece, function, arguments)
+    first = _try(piece, function, arguments, watch)
     for name, a, b in zip(inspect.signature(piece.right).parameters, arguments, untouched, strict=False):
         if isinstance(b, list | dict | np.ndarray | Tensor) and not same(simple(a), simple(b)):
             return f"it writes into {name}, which belongs to the caller: work on a copy"
     draws = any(isinstance(value, np.random.Generator) for value in arguments)
-    if not draws and isinstance(first, dict) and _difference(_try(piece, function, arguments), first, FORWARD):
+    if not draws and isinstance(first, dict) and _difference(_try(piece, function, arguments, watch), first, FORWARD):
         return "a second call with the same arguments gives something else: the first has left marks on them"
-    expected, made = (
-        _try(piece, f, tuple(map(_in_float32, piece.examples()[label])), watched=f is function)
-        for f in (piece.right, function)
-    )
+    single = [tuple(map(_in_float32, piece.examples()[label])) for _ in range(2)]
+    expected, made = _try(piece, piece.right, single[0]), _try(piece, function, single[1], watch)
     if not isinstance(expected, dict) or getattr(expected["the result"], "dtype", None) != np.float32:
         return ""
     if not isinstance(made, dict):
-        return f"on {label} in float32: it raises {type(made).__name__}: {made}{_line_of(made)}"
+        return f"in float32 it raises {type(made).__name__}: {made}{_line_of(made)}"
     dtype = getattr(made["the result"], "dtype", "no array")
     if dtype != np.float32:
-        why = "np.sqrt(64) and np.zeros(n) are float64; math.sqrt(64) and np.zeros(n, x.dtype) take what x is"
-        return f"float32 in, {dtype} out: {why}"
+        usual = "np.sqrt(64), np.zeros(n), np.where(mask, 0.0, 1.0), a count of integers"
+        return f"float32 goes in and {dtype} comes out: one operand is float64, as these are: {usual}"
+    tried.append("keeps float32")
     return ""
 
 
@@ -269,9 +205,7 @@ def _name_mistake(
     """The known mistake that computes what was found at `label`, and elsewhere as often as any; and its fact."""
     best, most = None, 0
     for mistake in piece.mistakes:
-        made = {
-            one: _try(piece, mistake.wrong, arguments, watched=False) for one, arguments in piece.examples().items()
-        }
+        made = {one: _try(piece, mistake.wrong, arguments) for one, arguments in piece.examples().items()}
         equal = [_equal(yours[one], made[one], part) for one in yours]
         if equal[list(yours).index(label)] and not _equal(made[label], right[label], part) and sum(equal) > most:
             best, most = mistake, sum(equal)
@@ -294,19 +228,38 @@ def _name_mistake(
 
 def _equal(yours: Any, other: Any, part: str) -> bool:
     if isinstance(yours, BaseException) or isinstance(other, BaseException):
-        return type(yours) is type(other)
+        return type(yours) is type(other) and _said(yours) == _said(other)
     parts = FORWARD if part in FORWARD else yours
     return all(same(yours.get(p), other.get(p)) for p in parts)
 
 
-def _gradcheck(piece: Piece, function: Function) -> tuple[bool, str]:
+def _said(error: BaseException) -> str:
+    """The message without its numbers; how deep a recursion went is told in several ways."""
+    return "" if isinstance(error, RecursionError) else re.sub(r"\d+", "", str(error))
+
+
+def _name_gradient(piece: Piece, function: Function, made: Any, part: str, watch: Watch) -> str:
+    """What is wrong with a gradient that no known mistake computes; "" if that cannot be told."""
+    if np.isnan(made[part]).any():
+        return HIDDEN_NAN
+    if not made[part].any():
+        return CUT_OFF
+    said = _gradcheck(piece, function, watch)[1]
+    return said.removeprefix("looks like ") if said.startswith("looks like ") else ""
+
+
+def _gradcheck(piece: Piece, function: Function, watch: Watch) -> tuple[bool, str]:
     """Whether there was something to differentiate, and what `gradcheck` has against it."""
     arguments = next(iter(piece.examples().values()))
     tensors = list(tensors_in(piece.right, arguments).values())
-    if not tensors:
-        return False, ""
+
+    def watched(*_: Tensor) -> Any:
+        with watch:
+            return function(*arguments)
+
     try:
-        gradcheck(lambda *_: function(*arguments), tensors)
+        return bool(tensors) and gradcheck(watched, tensors), ""
     except GradcheckError as error:
         return True, str(error).splitlines()[-1].strip()
-    return True, ""
+    except (Exception, SystemExit, TooSlow) as error:  # a stranger's code again
+        return True, f"it raises {type(error).__name__}: {error}{_line_of(error)}"

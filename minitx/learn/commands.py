@@ -11,14 +11,22 @@ from minitx.app.cli import DESK, Parser
 from minitx.errors import InputError
 from minitx.learn import labs, lessons, selfcheck, show
 from minitx.learn.check import check_file
-from minitx.learn.files import course_directory, course_pieces, load_file
+from minitx.learn.files import course_directory, course_pieces, load_file, write_whole
 from minitx.learn.piece import Piece
 from minitx.system import check_new_file
+
+HEAD = """The pieces of a transformer, to be written. Letters: B batch, T tokens, D width, H heads, K = D / H.
+
+A Tensor is not an array: x.sum(dim=-1, keepdim=True), x.exp(), x.transpose(1, 2), where(mask, x, Tensor(0.0)); the
+array in it is x.data. Tensor.from_op(y, (x,), backward) takes a gradient of your own.
+"""
 
 
 def check(a: argparse.Namespace) -> int:
     """`minitx check [FILE.py[:piece]]`: 0 if everything in the file is right."""
     pieces = course_pieces()
+    if a.template and (a.file or a.swap):
+        raise InputError("--template writes a new file: give no other, and no --swap")
     if a.template:
         write_template(Path(a.template), pieces.values())
         print(f"{a.template} has {len(pieces)} functions to write; then: minitx check {a.template}")
@@ -42,6 +50,8 @@ def check(a: argparse.Namespace) -> int:
         more = f", {open_ones} not written yet" if open_ones else ""
         print(f"\n{sum(verdict.passed for verdict in verdicts)} of {len(pieces)} right{more}")
     if not written or not all(verdict.passed for verdict in written):
+        if a.swap:
+            print("nothing was swapped in, as not all of it is right; FILE.py:piece takes one alone", file=sys.stderr)
         return 1
     if a.swap:  # in a process of its own, since functions of the package are exchanged there
         command = [sys.executable, "-m", "minitx.learn.swap", str(path), *(v.piece.name for v in written)]
@@ -52,38 +62,43 @@ def check(a: argparse.Namespace) -> int:
 def write_template(path: Path, pieces: Iterable[Piece]) -> None:
     """A file with every piece to be written; `InputError` if it exists."""
     check_new_file(path, ".py", overwrite=False)
-    head = '"""The pieces of a transformer, to be written. Letters: B batch, T tokens, D width, H heads, K = D / H."""'
     stubs = [
         f'def {piece.signature}:\n    """{piece.right.__doc__}"""\n    raise NotImplementedError' for piece in pieces
     ]
     imports = "import math\n\nimport numpy as np\n\nfrom minitx import Tensor\nfrom minitx.autograd.tensor import where"
-    path.write_text("\n\n\n".join([f"{head}\n\n{imports}", *stubs]) + "\n", encoding="utf-8", newline="\n")
+    write_whole(path, "\n\n\n".join([f'"""{HEAD}"""\n\n{imports}', *stubs]) + "\n")
 
 
 def learn(a: argparse.Namespace) -> int:
     """`minitx learn [NN]`: the list, or a lesson and its exercises."""
     folder = Path.cwd()
     progress = lessons.Progress(folder)
+    if a.lesson is None and (a.check or a.hint is not None or a.solution):
+        raise InputError("--check, --hint and --solution go with a lesson, as in minitx learn 07 --check")
     if a.lesson is None:
         print(f"{progress}\n\nminitx learn 01 begins; minitx learn capstone reviews.csv is the end")
         return 0
     lesson = lessons.find_lesson(a.lesson)
     path = lessons.copy_exercises(lesson, folder)
-    if a.hint:
-        print(lessons.hint(lesson, progress))
+    if a.hint is not None:
+        print(lessons.hint(lesson, progress, a.hint))
         return 0
     if not (a.check or a.solution):
-        lessons.read_lesson(lesson, progress)
+        try:
+            lessons.read_lesson(lesson, progress)
+        except KeyboardInterrupt:
+            print("\nleft; your predictions and exercises are kept", file=sys.stderr)
+            return 130
     verdicts = lessons.check_exercises(lesson, path, progress)
     if a.solution:
         print(lessons.solutions(lesson, {verdict.piece.name: verdict for verdict in verdicts}))
         return 0
     print("\n".join(map(str, verdicts)))
     done = all(verdict.passed for verdict in verdicts)
-    if not done:
-        print(
-            f"\nwrite them in {path.relative_to(folder)}, then: minitx learn {lesson.number} --check    (--hint helps)"
-        )
+    here, following = path.relative_to(folder), f"{int(lesson.number) + 1:02}"
+    after = following if following in lessons.find_lessons() else "capstone reviews.csv"
+    again = f"write them in {here}, then: minitx learn {lesson.number} --check    (--hint helps)"
+    print(f"\nall right; next: minitx learn {after}" if done else f"\n{again}")
     return 0 if done or not a.check else 1
 
 
@@ -91,7 +106,7 @@ def lab(a: argparse.Namespace) -> int:
     """`minitx lab [NAME]`."""
     if len(set(a.seeds)) < 2:
         raise InputError(f"--seeds {' '.join(map(str, a.seeds))}: an interval needs at least 2 different ones")
-    return labs.run_lab(a.name, full=a.full, seeds=a.seeds, out=Path(a.out) if a.out else None)
+    return labs.run_lab(a.name, full=a.full, seeds=a.seeds)
 
 
 def picture(a: argparse.Namespace) -> int:
@@ -115,13 +130,12 @@ def _shape(text: str) -> tuple[int, ...]:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of one command of the desk; `command` is the function to call with them."""
     if list(argv[:2]) == ["learn", "capstone"]:  # a script with arguments of its own
-        capstone = load_file(course_directory() / "capstone.py")
-        return argparse.Namespace(command=lambda _: capstone.main(argv[2:]))
+        return argparse.Namespace(command=lambda _: load_file(course_directory() / "capstone.py").main(argv[2:]))
     return _parser().parse_args(argv)
 
 
 def _parser() -> Parser:
-    whole = Parser(prog="minitx", description="The learner's desk.")
+    whole = Parser(prog="minitx", description="The commands for learners.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     def add(name: str, command: Callable[[argparse.Namespace], int]) -> Callable[..., argparse.Action]:
@@ -141,18 +155,19 @@ def _parser() -> Parser:
 
     argument = add("learn", learn)
     argument("lesson", metavar="NN", nargs="?", help="a number, or capstone; without one, the lessons are listed")
-    argument("--check", action="store_true", help="check the exercises, without reading the lesson again")
-    argument("--hint", action="store_true", help="the next hint: the idea, then the line, then the code")
-    argument("--solution", action="store_true", help="the solutions of what you have attempted")
+    one = commands.choices["learn"].add_mutually_exclusive_group()
+    one.add_argument("--check", action="store_true", help="check the exercises, without reading the lesson again")
+    about = "the next hint: the idea, then the line, then the code; of the first exercise that is not done, or of NAME"
+    one.add_argument("--hint", nargs="?", const="", metavar="NAME", help=about)
+    one.add_argument("--solution", action="store_true", help="the solutions of what you have attempted")
 
     argument = add("lab", lab)
     argument("name", metavar="NAME", nargs="?", help="a lab, or all; without one, the labs are listed")
     argument("--full", action="store_true", help="measure on more rows: minutes, not seconds")
     argument("--seeds", type=int, nargs="+", default=labs.SEEDS, metavar="SEED", help="(default: 0 1 2 3 4)")
-    argument("--out", metavar="DIR", help="where `lab all` writes labs.md")
 
     argument = add("show", picture)
-    argument("name", metavar="NAME", help=f"one of {', '.join(show.SHOWN)}")
+    argument("name", metavar="NAME", choices=[*show.SHOWN], help=f"one of {', '.join(show.SHOWN)}")
     argument("model", metavar="MODEL", nargs="?", help="a model directory; a recipe (plan); an expression (backward)")
     argument("text", metavar="TEXT", nargs="?", help="a text (bpe, attention), or a .txt or .csv of texts (map)")
     argument("--out", metavar="PAGE.html", help="by default NAME.html")

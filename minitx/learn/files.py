@@ -22,13 +22,13 @@ def load_file(path: Path) -> ModuleType:
 
     Each call runs the file anew. `InputError` if it cannot be read, or if it raises anything.
     """
-    name = f"file {path.resolve()}"  # no name that somebody else's `import` could mean
+    name, folder, before = f"file {path.resolve()}", str(path.resolve().parent), set(sys.modules)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise InputError(f"{path} is no file of Python: expected a name that ends in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look for their module
-    sys.path.insert(0, str(path.resolve().parent))
+    sys.modules[name] = module  # under no name that an `import` could mean; dataclasses look for their module there
+    sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # a stranger's file may raise anything
@@ -37,8 +37,22 @@ def load_file(path: Path) -> ModuleType:
         at = f", line {line}" if line else ""
         raise InputError(f"cannot import {path}{at}: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.remove(str(path.resolve().parent))
+        if folder in sys.path:
+            sys.path.remove(folder)
+        for other in set(sys.modules) - before - {name}:  # a helper beside it, which another folder may have, too
+            if str(getattr(sys.modules[other], "__file__", None)).startswith(folder):
+                del sys.modules[other]
     return module
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file of text, and put it in the place of an old one only when all of it is there."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 # In the order in which they can be built: none needs a later one.
@@ -53,3 +67,13 @@ def course_pieces() -> dict[str, Piece]:
     files = sorted((course_directory() / "pieces").glob("*.py"))
     pieces = {piece.name: piece for path in files for piece in load_file(path).PIECES}
     return {name: pieces[name] for name in ORDER}
+
+
+def ask_terminal(prompt: str) -> str | None:
+    """What is typed; None where nobody sits at a terminal, or at the end of the input."""
+    if not sys.stdin.isatty():
+        return None
+    try:
+        return input(prompt)
+    except EOFError:
+        return None

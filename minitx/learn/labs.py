@@ -16,8 +16,8 @@ from typing import Any
 
 from minitx.app.study import Study, StudyResult
 from minitx.errors import InputError
-from minitx.learn.files import course_directory, load_file
-from minitx.learn.labs_table import WIDTH, lab_table, labs_page, labs_table, side_by_side, verdict
+from minitx.learn.files import ask_terminal, course_directory, load_file
+from minitx.learn.labs_table import WIDTH, lab_table, labs_table, side_by_side, verdict
 
 SEEDS = (0, 1, 2, 3, 4)
 VERDICTS = ("raises", "lowers", "no verdict")
@@ -76,14 +76,14 @@ def find_labs(directory: Path | None = None) -> dict[str, Found]:
     return labs
 
 
-def ask_terminal(question: str, choices: Sequence[str]) -> str | None:
+def ask_guess(question: str, choices: Sequence[str]) -> str | None:
     """The choice that is typed, the first letter being enough; None where nobody sits at a terminal."""
     print(f"{question} ({' / '.join(choices)})")
-    answer = None
-    while sys.stdin.isatty() and answer is None:
-        typed = input("Your guess: ").strip().lower()
-        answer = next((choice for choice in choices if typed and choice.startswith(typed)), None)
-    return answer
+    while (typed := ask_terminal("Your guess: ")) is not None:
+        for choice in choices:
+            if typed.strip() and choice.startswith(typed.strip().lower()):
+                return choice
+    return None
 
 
 def run_lab(
@@ -91,42 +91,26 @@ def run_lab(
     *,
     full: bool = False,
     seeds: Sequence[int] = SEEDS,
-    ask: Ask = ask_terminal,
-    out: Path | None = None,
+    ask: Ask = ask_guess,
 ) -> int:
-    """Run a lab; without a name, list them; with `all`, run every lab without asking, and write `out`/labs.md.
+    """Run a lab; without a name, list them; with `all`, run every lab without asking.
 
     Args:
         name: of a lab; `InputError` if there is none of that name.
-        full: measure on more rows; of `all`, on fewer as well, to see which verdicts hang on the size.
+        full: measure on more rows: minutes, not seconds.
         seeds: at least two.
         ask: (question, choices) -> a choice, or None for no guess.
-        out: where `all` writes its page; the folder is made if need be.
     """
     labs = find_labs()
     if name is None:
         print("\n".join(f"{lab.name:{max(map(len, labs))}}  {lab.title}" for lab in labs.values()))
     elif name == "all":
-        _run_all(labs, full, seeds, out)
+        print(labs_table({lab.name: lab.study(seeds, full) for lab in labs.values()}))
     elif name in labs:
         _show(labs[name], full, seeds, ask)
     else:
         raise InputError(f"no lab {name}: choose from all, {', '.join(labs)}")
     return 0
-
-
-def _run_all(labs: Mapping[str, Found], full: bool, seeds: Sequence[int], out: Path | None) -> None:
-    results: dict[str, StudyResult] = {}
-    small: dict[str, StudyResult] = {}
-    for name, lab in labs.items():
-        print(name, file=sys.stderr)
-        results[name] = lab.study(seeds, full)
-        small |= {name: lab.study(seeds, False)} if full else {}
-    print(labs_table(results, small))
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        page = labs_page(results, small, {name: lab.title for name, lab in labs.items()}, seeds)
-        (out / "labs.md").write_text(page, encoding="utf-8", newline="\n")
 
 
 def _show(found: Found, full: bool, seeds: Sequence[int], ask: Ask) -> None:

@@ -1,4 +1,4 @@
-"""How are the figures of labs written down? One table for a terminal, one in Markdown for all labs, and a page."""
+"""How are the figures of labs written down? A table for a terminal, and one in Markdown for several labs."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -7,23 +7,6 @@ from minitx.app.study import StudyResult
 
 COLUMNS = ("metric", "right", "wrong", "the defect", "wrong - right (95 % interval)")
 WIDTH = 116  # beside an indent of 4
-PAGE = """# What the defects of the labs do, measured
-
-```
-{command}
-```
-
-Each [lab](../tutorials/labs) of the course holds one real defect as a difference of one line. Here is what that line
-does to the figures of small models on the built-in reviews, made of {rows} rows before cleaning: means over the seeds
-{seeds}, and the 95 % interval of the paired differences, wrong minus right. An interval that contains 0 gives no
-verdict. There are {count} intervals, so that one or two may have a verdict by chance. The tests assert only what holds
-by construction; the rest is what was measured, and may be otherwise on other data.{small}
-
-{table}
-
-{titles}
-"""
-SMALL = " The last column has the\nverdicts on 1,000 rows, which `minitx lab NAME` uses without `--full`."
 
 
 def verdict(result: StudyResult, metric: str) -> str:
@@ -63,24 +46,6 @@ def labs_table(results: Mapping[str, StudyResult], small: Mapping[str, StudyResu
         for i, row in enumerate(cells(result)):
             rows.append((f"`{name}`" * (not i), *row, *([verdict(small[name], row[0])] if small else [])))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def labs_page(
-    results: Mapping[str, StudyResult],
-    small: Mapping[str, StudyResult] | None,
-    titles: Mapping[str, str],
-    seeds: Sequence[int],
-) -> str:
-    """The page docs/labs.md: `labs_table` with what it rests on, and the title of each lab."""
-    return PAGE.format(
-        command=f"minitx lab all{' --full' if small else ''} --out docs",
-        rows="4,000" if small else "1,000",
-        seeds=", ".join(map(str, seeds)),
-        count=sum(len(result.metrics) for result in results.values()),
-        small=SMALL if small else "",
-        table=labs_table(results, small),
-        titles="\n".join(f"- `{name}`: {title}." for name, title in titles.items()),
-    )
 
 
 def side_by_side(right: Sequence[str], wrong: Sequence[str]) -> str:

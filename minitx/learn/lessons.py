@@ -10,13 +10,13 @@ and the expression is evaluated after the next cell of code: that is the answer.
 
 import ast
 import contextlib
+import copy
 import inspect
 import json
 import linecache
 import math
 import re
 import shutil
-import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ from typing import Any
 import numpy as np
 
 from minitx.errors import InputError
-from minitx.learn.check import Verdict, check_function
-from minitx.learn.files import course_directory, course_pieces, load_file
+from minitx.learn.check import Verdict, judge_file
+from minitx.learn.files import ask_terminal, course_directory, course_pieces, load_file, write_whole
 from minitx.learn.piece import Piece
-from minitx.system import write_json
 
 Ask = Callable[[str], str | None]
 WIDTH = 100
 HINTS = ("Idea", "Line")
+EMPTY: dict[str, Any] = {"hits": 0, "asked": 0, "done": [], "hints": {}}  # what is known of a lesson at first
 
 
 @dataclass(frozen=True)
@@ -105,20 +105,22 @@ class Progress:
         if self.path.parent.resolve() == (course_directory() / "exercises").resolve():
             raise InputError(f"{folder} holds the course's own exercises: work in a folder of your own")
         try:
-            self.lessons = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
-            if not all(isinstance(one, dict) for one in [self.lessons, *self.lessons.values()]):
-                raise ValueError("not what was written")
-        except (ValueError, AttributeError) as error:
+            stored = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+            self.lessons = {number: EMPTY | known for number, known in stored.items()}
+            for known in self.lessons.values():
+                if {name: type(value) for name, value in known.items()} != {n: type(v) for n, v in EMPTY.items()}:
+                    raise ValueError("not what was written")
+        except (ValueError, AttributeError, TypeError) as error:
             raise InputError(f"{self.path} is damaged: remove it to start counting anew") from error
 
     def of(self, number: str) -> dict[str, Any]:
         """What is known of a lesson; to be changed in place, then `save`."""
-        return self.lessons.setdefault(number, {"hits": 0, "asked": 0, "done": [], "hints": {}})
+        return self.lessons.setdefault(number, copy.deepcopy(EMPTY))
 
     def save(self) -> None:
         """Write it whole."""
         self.path.parent.mkdir(exist_ok=True)
-        write_json(self.path, self.lessons)
+        write_whole(self.path, json.dumps(self.lessons, indent=1))
 
     def __str__(self) -> str:
         rows = []
@@ -133,16 +135,6 @@ class Progress:
 # -- a lesson ----------------------------------------------------------------------------------------------------
 
 
-def ask_terminal(prompt: str) -> str | None:
-    """What is typed; None where nobody sits at a terminal, or at the end of the input."""
-    if not sys.stdin.isatty():
-        return None
-    try:
-        return input(prompt)
-    except EOFError:
-        return None
-
-
 def read_lesson(lesson: Lesson, progress: Progress, ask: Ask = ask_terminal) -> None:
     """Run the cells one after the other; each question waits for an answer before the cell that answers it."""
     known, namespace = progress.of(lesson.number), {"__name__": "__main__", "__file__": str(lesson.path)}
@@ -154,14 +146,17 @@ def read_lesson(lesson: Lesson, progress: Progress, ask: Ask = ask_terminal) -> 
             print(f"\n{_wrapped(text)}\n")
             question = re.search(r"\*\*Predict\*\* `([^`]+)`", text)
             expression = question[1] if question else ""
-            guess = ask("Your prediction: ") if question else None
+            guess = ask("Your prediction (Enter skips it, q leaves): ") if question else None
             continue
+        if (guess or "").strip().lower() == "q":
+            break
         print(textwrap.indent(text.strip("\n"), "    | ", lambda _: True) + "\n")
         exec(compile("\n" * (line - 1) + text, str(lesson.path), "exec"), namespace)
-        if expression and guess is not None:
+        if expression and guess and guess.strip():
             answer = eval(expression, namespace)
             hit = foreseen(guess, answer)
             known["hits"], known["asked"] = known["hits"] + hit, known["asked"] + 1
+            progress.save()
             print(f"\n{expression} is {_shown(answer)}: {'as you said' if hit else f'you said {guess.strip()}'}")
         expression, guess = "", None
         if (ask("\nEnter goes on, q leaves: ") or "").strip().lower() == "q":
@@ -183,16 +178,22 @@ def _shown(value: Any) -> str:
 
 
 def foreseen(guess: str, answer: Any) -> bool:
-    """Whether a typed guess is the answer: a number to 5 %, a whole number exactly, yes or no, the start of a word."""
+    """Whether a typed guess is the answer: a number to 5 %, a whole number exactly, yes or no, words of the choice.
+
+    44 %, 0.44 and 4/9 are ways to type a number.
+    """
     typed = guess.strip().lower()
     if isinstance(answer, bool | np.bool_):
-        return typed[:1] in (("y", "t") if answer else ("n", "f"))
+        denied = typed[:1] in ("n", "f") or "not" in typed.split()
+        return denied != bool(answer) and bool(typed)
     if isinstance(answer, str):
-        return bool(typed) and answer.lower().startswith(typed)
-    with contextlib.suppress(ValueError, SyntaxError, TypeError):
-        value = ast.literal_eval(typed.removesuffix("%").replace("^", "**"))
+        return bool(typed) and (answer.lower().startswith(typed) or set(typed.split()) <= set(answer.lower().split()))
+    with contextlib.suppress(ValueError, SyntaxError, TypeError, ZeroDivisionError):
         if isinstance(answer, tuple):
+            value = ast.literal_eval(typed)
             return tuple(value) == answer if isinstance(value, tuple | list) else (value,) == answer
+        over, _, under = typed.replace(",", "").removesuffix("%").partition("/")
+        value = float(over) / float(under or 1) / (100 if typed.endswith("%") else 1)
         return math.isclose(value, answer, rel_tol=0 if isinstance(answer, int | np.integer) else 0.05)
     return False
 
@@ -211,25 +212,22 @@ def copy_exercises(lesson: Lesson, folder: Path) -> Path:
 
 def check_exercises(lesson: Lesson, path: Path, progress: Progress) -> list[Verdict]:
     """A verdict on each exercise, in order."""
-    written, known = load_file(path), progress.of(lesson.number)
-    verdicts = []
-    for name, (piece, _) in lesson.exercises().items():
-        function = getattr(written, name, None)
-        missing = Verdict(piece, f"{path.name} has no function {name}", written=False)
-        verdicts.append(check_function(piece, function) if callable(function) else missing)
+    known, asked = progress.of(lesson.number), lesson.exercises()
+    verdicts = judge_file(path, {name: piece for name, (piece, _) in asked.items()})
     known["done"] = [verdict.piece.name for verdict in verdicts if verdict.passed]
     progress.save()
     return verdicts
 
 
-def hint(lesson: Lesson, progress: Progress) -> str:
-    """The next hint for the first exercise that is not done: its idea, then its line, then its code."""
-    known = progress.of(lesson.number)
-    open_ones = {name: both for name, both in lesson.exercises().items() if name not in known["done"]}
-    if not open_ones:
+def hint(lesson: Lesson, progress: Progress, name: str = "") -> str:
+    """The next hint for an exercise, by default the first that is not done: its idea, then its line, then its code."""
+    known, exercises = progress.of(lesson.number), lesson.exercises()
+    if name and name not in exercises:
+        raise InputError(f"lesson {lesson.number} has no exercise {name!r}: choose from {', '.join(exercises)}")
+    name = name or next((one for one in exercises if one not in known["done"]), "")
+    if not name:
         return "all exercises are done"
-    name, (_, solution) = next(iter(open_ones.items()))
-    source, level = inspect.getsource(solution), known["hints"].get(name, 0)
+    source, level = _source(exercises[name][1]), known["hints"].get(name, 0)
     known["hints"][name] = level + 1
     progress.save()
     if level < len(HINTS):
@@ -246,4 +244,12 @@ def solutions(lesson: Lesson, verdicts: Mapping[str, Verdict]) -> str:
     if not tried:
         raise InputError(f"exercises/{lesson.number}.py has no attempt yet; --hint helps without giving it away")
     found = lesson.exercises()
-    return "\n\n".join(inspect.getsource(found[name][1]) for name in tried)
+    return "\n\n".join(_source(found[name][1]) for name in tried)
+
+
+def _source(solution: Callable[..., Any]) -> str:
+    """A solution, after the helpers that it calls."""
+    beside: list[Any] = [solution.__globals__.get(name) for name in solution.__code__.co_names]
+    helpers = [f for f in beside if inspect.isfunction(f) and f.__module__ == solution.__module__]
+    functions: list[Any] = [*helpers, solution]
+    return "\n\n".join(map(inspect.getsource, functions))

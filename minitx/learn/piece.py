@@ -46,15 +46,12 @@ class Piece:
             cases. Tensors that require gradients make it a piece that differentiates.
         mistakes: the commonest wrong answers.
         result: (what was returned, *arguments) -> what is compared, where more than one answer is right.
-        uses: the modules of minitx that an answer may call; by default what a Tensor consists of, if there are
-            tensors among the arguments, and nothing otherwise. ("minitx",) allows all of it.
     """
 
     right: Function
     examples: Callable[[], Mapping[str, Arguments]]
     mistakes: tuple[Mistake, ...] = ()
     result: Function | None = None
-    uses: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:

@@ -60,8 +60,9 @@ def softmax(x: Tensor) -> Tensor:
 
 
 def log_softmax(x: Tensor) -> Tensor:
-    """y = log(softmax(x)) over the last axis: (..., C) -> (..., C); -inf where the softmax underflows to 0."""
-    return softmax(x).log()
+    """y = x - log(sum(exp(x))) over the last axis: (..., C) -> (..., C); finite where the softmax underflows to 0."""
+    x = x - x.data.max(axis=-1, keepdims=True)
+    return x - x.exp().sum(dim=-1, keepdim=True).log()
 
 
 # -- layers ------------------------------------------------------------------------------------------------------
@@ -372,9 +373,8 @@ def row_groups(texts: Sequence[str], ids: Sequence[str | None]) -> list[int]:
 
     A group is numbered by its first row. None shares nothing.
     """
-    same_text = [" ".join(text.casefold().split()) for text in texts]
     group = list(range(len(texts)))
-    for keys in (same_text, ids):
+    for keys in ([" ".join(text.casefold().split()) for text in texts], ids):
         first: dict[str, int] = {}
         for row, key in enumerate(keys):
             if key is not None:

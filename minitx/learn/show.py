@@ -29,6 +29,7 @@ from minitx.data.batches import pad
 from minitx.data.samples import synthetic_reviews
 from minitx.data.texts import read_texts
 from minitx.errors import InputError, suggestion
+from minitx.learn.files import write_whole
 from minitx.learn.plain import softmax
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
@@ -65,9 +66,7 @@ def write_page(name: str, model: str | None, text: str | None, out: Path, overwr
         raise InputError(f"no page {name!r}: {suggestion(name, list(SHOWN))}")
     check_new_file(out, ".html", overwrite)  # before the work
     page = _page(name, SHOWN[name](model or None, text if text and text.strip() else None))
-    partial = out.with_name(f"{out.name}.partial")
-    partial.write_text(page, encoding="utf-8", newline="\n")
-    partial.replace(out)
+    write_whole(out, page)
     return f"the page is {out}; open it in a browser"
 
 

@@ -1,4 +1,4 @@
-"""Exercises of lesson 01: check them with "minitx learn 01"."""
+"""Exercises of lesson 01: check them with "minitx learn 01 --check"."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Exercises of lesson 02: check them with "minitx learn 02"."""
+"""Exercises of lesson 02: check them with "minitx learn 02 --check"."""
 
 import numpy as np
 

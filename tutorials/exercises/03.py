@@ -1,4 +1,4 @@
-"""Exercises of lesson 03: check them with "minitx learn 03"."""
+"""Exercises of lesson 03: check them with "minitx learn 03 --check"."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Exercises of lesson 04: check them with "minitx learn 04"."""
+"""Exercises of lesson 04: check them with "minitx learn 04 --check"."""
 
 import numpy as np
 

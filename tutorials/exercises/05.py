@@ -1,4 +1,4 @@
-"""Exercises of lesson 05: check them with "minitx learn 05".
+"""Exercises of lesson 05: check them with "minitx learn 05 --check".
 
 A word is a tuple of bytes, (108, 111, 119) for "low". Merge number i joins a pair of tokens into the token 256 + i.
 """

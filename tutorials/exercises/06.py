@@ -1,4 +1,4 @@
-"""Exercises of lesson 06: check them with "minitx learn 06"."""
+"""Exercises of lesson 06: check them with "minitx learn 06 --check"."""
 
 import numpy as np
 

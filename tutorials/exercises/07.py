@@ -1,4 +1,4 @@
-"""Exercises of lesson 07: check them with "minitx learn 07"."""
+"""Exercises of lesson 07: check them with "minitx learn 07 --check"."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Exercises of lesson 08: check them with "minitx learn 08".
+"""Exercises of lesson 08: check them with "minitx learn 08 --check".
 
 `attend`, `feed_forward`, `norm1`, `norm2` and `dropout` are functions from a Tensor to a Tensor of the same shape.
 """

@@ -1,4 +1,4 @@
-"""Exercises of lesson 09: check them with "minitx learn 09".
+"""Exercises of lesson 09: check them with "minitx learn 09 --check".
 
 Each function says what it returns. NumPy and minitx's Tensor are all you need.
 """

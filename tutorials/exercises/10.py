@@ -1,4 +1,4 @@
-"""Exercises of lesson 10: check them with "minitx learn 10".
+"""Exercises of lesson 10: check them with "minitx learn 10 --check".
 
 Each function says what it returns. NumPy and minitx's Tensor are all you need.
 """

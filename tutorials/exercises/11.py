@@ -1,4 +1,4 @@
-"""Exercises of lesson 11: check them with "minitx learn 11".
+"""Exercises of lesson 11: check them with "minitx learn 11 --check".
 
 Each function says what it returns. NumPy is all you need.
 """

@@ -1,4 +1,4 @@
-"""Exercises of lesson 12: check them with "minitx learn 12".
+"""Exercises of lesson 12: check them with "minitx learn 12 --check".
 
 Each function says what it returns. Plain Python is all you need.
 """

@@ -1,4 +1,4 @@
-"""Exercises of lesson 13: check them with "minitx learn 13".
+"""Exercises of lesson 13: check them with "minitx learn 13 --check".
 
 Each function says what it returns. NumPy and minitx's Tensor are all you need.
 """

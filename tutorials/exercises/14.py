@@ -1,4 +1,4 @@
-"""Exercises of lesson 14: check them with "minitx learn 14"."""
+"""Exercises of lesson 14: check them with "minitx learn 14 --check"."""
 
 import math
 

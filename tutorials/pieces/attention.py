@@ -4,6 +4,7 @@ A wrong answer is the right one with a slip, as short as it can be written.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,12 +34,13 @@ def _attention_inputs():
         "padding at the front": (*inputs(1, 3, 4), mask("011")),
         "a sample without a real token": (*inputs(2, 3, 4), mask("110", "000")),
         "scores of ±10,000": (*inputs(1, 4, 4, scale=100.0), mask("1110")),
-        "scores of -20,000": (
-            given([[100.0, 100]] * 3),
-            given([[-140.0, -140], [-141, -140], [1, 1]]),
+        "scores of -200,000, and +200,000 at the padding": (
+            given([[1000.0, 1000]] * 3),
+            given([[-140.0, -140], [-140.001, -140], [140, 140]]),
             draw(1, 3, 2),
             mask("110"),
         ),
+        "scores that are all 0": (given([[0.0, 0, 0]] * 3), draw(1, 3, 3, seed=2), draw(1, 3, 3), mask("110")),
         "a mask of 1 and 0": (*inputs(1, 3, 4), mask("110").astype(np.int64)),
     }
 
@@ -134,18 +136,18 @@ ATTENTION = Piece(
                 *_both(mask="scores"),
                 *_both(fill=0.0),
             ),
-            "padding is still asked: the mask is not used, or is on the asking tokens, where it changes nothing": (
+            "padding still gets weight: there is no mask, or it is on the queries": (
                 *_both(mask="none"),
                 *_both(mask="asking"),
                 *_both(mask="asking", fill=-1e9),
             ),
-            "padding that asks gets zeros: the mask is for the asked tokens only": (
+            "the rows of padding queries are set to zero: the mask is for the keys only": (
                 *_both(rows=True),
                 lambda q, k, v, m: attention(q, k, v, m) * m[:, :, None],
             ),
             "a causal mask: tokens do not see those after them": _both(causal=True),
             "q and k are exchanged": (lambda q, k, v, m: attention(k, q, v, m),),
-            "k is turned by reshape, which mixes its numbers, not by transpose": (
+            "k is reshaped, which mixes its numbers, where a transpose is needed": (
                 _k_by_reshape(attention),
                 _k_by_reshape(_attend(zero=False)),
             ),
@@ -157,7 +159,7 @@ ATTENTION = Piece(
                 *_both(divisor=lambda K, T: 1.0, divisor_after=lambda K: 1 / math.sqrt(K)),
             ),
             "NaN is replaced by zeros at the end, and the gradients stay NaN": (_nan_replaced,),
-            "the mask is upside down: the real tokens are masked": (
+            "the mask is inverted: the real tokens are masked": (
                 lambda q, k, v, m: _attend(zero=False)(q, k, v, 1 - m.astype(np.int64)),
                 lambda q, k, v, m: attention(q, k, v, 1 - m.astype(np.int64)),
             ),
@@ -166,19 +168,19 @@ ATTENTION = Piece(
             "the gradient of q and k lacks the factor 1 / √K": (_by_hand(scale=1.0),),
             "the gradient of v takes the weights, not their transpose": (_by_hand(dv="p"),),
             "the gradients of q and k are exchanged": (_by_hand(exchanged=True),),
-            "the scores are not divided by √K: the weights are too sharp ": _both(divisor=lambda K, T: 1.0),
+            "the scores are not divided by √K: the weights are too sharp": _both(divisor=lambda K, T: 1.0),
             "the scores are divided by K, not √K: the weights are too even": _both(divisor=lambda K, T: float(K)),
             "the scores are divided by √T, the number of tokens": _both(divisor=lambda K, T: math.sqrt(T)),
             "the scores are multiplied by √K": _both(divisor=lambda K, T: 1 / math.sqrt(K)),
-            "the softmax goes over the asking tokens, the wrong axis": (
+            "the softmax goes over the queries, the wrong axis": (
                 *_both(over=-2),
                 *_both(over=-2, again=True),
                 *_both(over=-2, mask="none"),
             ),
-            "a sample without a real token is NaN: -inf less -inf | it gives zeros": (
+            "a sample without a real token is NaN: -inf less -inf | should be zeros": (
                 _attend(fill=-np.inf, zero=False),
             ),
-            "a sample without a real token attends to its padding | it gives zeros": (
+            "a sample without a real token attends to its padding | should be zeros": (
                 _attend(zero=False),
                 *(_attend(fill=f, mask="add", zero=False) for f in (-1e9, -1e10, -1e20)),
             ),
@@ -207,10 +209,11 @@ def multi_head_attention(x: Tensor, w: dict[str, Tensor], num_heads: int, attent
 
 
 def _multi_head_inputs():
-    def inputs(B: int, T: int, D: int, H: int, *rows: str):
+    def inputs(B: int, T: int, D: int, H: int, *rows: str, sizes: Sequence[float] = (1.0,)):
         names = [f"{layer}.{part}" for layer in ("query", "key", "value", "out") for part in ("weight", "bias")]
         w = {name: draw(*((D, D) if "weight" in name else (D,)), seed=i, scale=0.5) for i, name in enumerate(names)}
-        return draw(B, T, D, seed=9), w, H, mask(*rows)
+        x = draw(B, T, D, seed=9).data * np.reshape(sizes, (-1, 1, 1))
+        return given(*x), w, H, mask(*rows)
 
     return {
         "two samples, 2 heads": inputs(2, 3, 6, 2, "111", "110"),
@@ -220,6 +223,7 @@ def _multi_head_inputs():
         "3 heads of 2 columns, padding in the middle": inputs(2, 4, 6, 3, "1011", "0111"),
         "T = H": inputs(2, 2, 4, 2, "11", "10"),
         "a sample without a real token": inputs(2, 3, 4, 2, "111", "000"),
+        "a second sample with scores of ±300,000": inputs(2, 3, 4, 2, "110", "110", sizes=(1.0, 400.0)),
     }
 
 
@@ -311,16 +315,16 @@ MULTI_HEAD_ATTENTION = Piece(
             "the bias of `query` is not used": (_heads(bias="kvo"),),
             "the biases of query, key and value are not used": (_heads(bias="o"),),
             "one head of full width": (_heads(heads=1), _heads(heads=1, divisor="H")),
-            "padding is still asked: the mask is not used, or is on the asking tokens": (
+            "padding still gets weight: there is no mask, or it is on the queries": (
                 *(_heads(mask=mask, zero=zero) for mask in ("none", "asking") for zero in (True, False)),
             ),
             "the mask comes after the softmax": (_heads(mask="after"),),
-            "a sample without a real token attends to its padding | it gives zeros": (_heads(zero=False),),
+            "a sample without a real token attends to its padding | should be zeros": (_heads(zero=False),),
             "query, key and value all go through one layer": (
                 *(_heads(layers=(name,) * 3) for name in ("query", "key", "value")),
             ),
             "key and value are exchanged": (_heads(layers=("query", "value", "key")),),
-            "the mask is upside down: the real tokens are masked": (*(_upside_down(zero) for zero in (True, False)),),
+            "the mask is inverted: the real tokens are masked": (*(_upside_down(zero) for zero in (True, False)),),
             "query and key are exchanged": (_heads(layers=("key", "query", "value")),),
             "query and key go through one layer": (
                 _heads(layers=("query", "query", "value")),

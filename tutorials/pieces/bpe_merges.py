@@ -40,6 +40,7 @@ def _inputs():
         "more merges than there are pairs": (_words(ab=1, c=4), 10),
         "words at random": (_random_words(0), 12),
         "other words at random": (_random_words(1), 12),
+        "the bytes 0 and 255": ({(0, 255, 0): 2, (0, 0, 255): 3, (255, 255, 0, 0): 1}, 6),
         "no word": ({}, 3),
         "no merge wanted": (_words(ab=1), 0),
     }

@@ -32,6 +32,8 @@ def _cross_entropy_inputs():
         "a first row with the target -100": (draw(3, 4), np.array([-100, 3, 0])),
         "twelve rows": (draw(12, 5, scale=3.0), np.array([4, 0, 1, -100, 2, 2, 3, 0, -100, 4, 1, 3])),
         "no row that counts": (draw(2, 3), np.array([-100, -100])),
+        "C = 1 and the target -100": (draw(3, 1), np.array([0, -100, 0])),
+        "rows of very different size": (given([1e3, 1e3 + 1, 999], [-1e3, -1e3 - 2, -1e3]), np.array([0, 1])),
         "logits of ±10,000": (given([1e4, 0, -1e4], [5, 1e4, 0], [0, -1e4, 1e4]), np.array([1, 1, 0])),
     }
 
@@ -122,7 +124,7 @@ CROSS_ENTROPY = Piece(
                 lambda x, targets: cross_entropy(x, np.maximum(targets, 0)),
             ),
             "the target -100 is used as an index: rows without a label must not count": (
-                lambda x, targets: x[np.arange(len(x)), targets].mean(),
+                lambda x, targets: -_log_softmax(x)[np.arange(len(x)), targets].mean(),
             ),
             "no row counts: 0 divided by 0 | the loss is then 0": (_stable("zero"), _likelihood(divide_by="zero")),
             "the minus sign is missing | a loss of probabilities is never below 0, yours is {yours}": (

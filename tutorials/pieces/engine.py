@@ -146,7 +146,7 @@ TOPOLOGICAL_ORDER = Piece(
             "a node is listed when it is first seen, though others that were made from it are still to come": (
                 _at_first_visit,
             ),
-            "every path is walked: a node that is used twice is listed twice": (_every_path, _depth_first_every_path),
+            "a node that is used twice is listed twice": (_every_path, _depth_first_every_path),
             "the list is the wrong way round: parents come first | reverse it": (
                 lambda result: plain.topological_order(result)[::-1],
             ),
@@ -187,8 +187,10 @@ def _unbroadcast_inputs():
         "(2, 3, 4) back to (4,)": ((2, 3, 4), (4,)),
         "equal sizes, (3, 3) back to (3,)": ((3, 3), (3,)),
         "() back to ()": ((), ()),
+        "(2, 3, 1) back to (3, 1)": ((2, 3, 1), (3, 1)),
     }
-    return {name: (rng.normal(size=a), b) for name, (a, b) in pairs.items()}
+    inputs = {name: (rng.normal(size=a), b) for name, (a, b) in pairs.items()}
+    return inputs | {"numbers of 1e50, too large for float32": (1e50 * rng.normal(size=(2, 3)), (3,))}
 
 
 def _reduce(gradient, shape, how=np.sum, leading=True, ones=True, keep=True):
@@ -246,7 +248,7 @@ UNBROADCAST = Piece(
                 lambda gradient, shape: _reduce(gradient, shape, how=_first),
             ),
             "the sum of everything": (lambda gradient, shape: gradient.sum(),),
-            "always summed over the first axis": (
+            "only the first axis is summed": (
                 lambda gradient, shape: gradient.sum(axis=0),
                 lambda gradient, shape: gradient.sum(axis=0, keepdims=True),
             ),
@@ -287,8 +289,10 @@ def _embedding_inputs():
         "no id": (np.zeros((0,), np.int64), 3),
         "every id once, backwards": (np.array([3, 2, 1, 0]), 4),
         "ids of shape ()": (np.array(2), 4),
+        "a table of 300 rows": (np.array([290, 3, 290]), 300),
     }
-    return {name: (rng.normal(size=(*i.shape, 4)), i, rows) for name, (i, rows) in ids.items()}
+    inputs = {name: (rng.normal(size=(*i.shape, 4)), i, rows) for name, (i, rows) in ids.items()}
+    return inputs | {"numbers of 1e50, too large for float32": (1e50 * rng.normal(size=(2, 3)), np.array([1, 1]), 2)}
 
 
 def _one_share(dy, ids, num_rows):

@@ -63,7 +63,7 @@ MEAN_POOL = Piece(
             f"the mean over all T positions, padding included | {PADDED}": (_pool("T", masked=False),),
             f"the sum of the real tokens is divided by T, not by their number | {PADDED}": (_pool("T"),),
             f"padding is in the sum, though not in the divisor | {PADDED}": (_pool(masked=False), _pool("0", False)),
-            "a sample without a real token is 0 / 0 | it gives zeros, not NaN": (_pool("0"),),
+            "a sample without a real token is 0 / 0 | should be zeros, not NaN": (_pool("0"),),
             "the sum, not the mean": (_pool("1"),),
             "divided by the real tokens of the whole batch": (_pool("batch"),),
             "divided by the number of samples": (_pool("B"),),

@@ -123,6 +123,7 @@ def _split_inputs():
     words = ["good", "bad app", "Good", "crashes", "love it", "bad  app", "meh", "badapp", "why", "crashes "]
     ids = ["a", "b", "c", None, "d", "e", None, "b", "f", None]
     chain = (["one", "two", "two", "three", "four", "four", "five", "six"], ["r", "r", "s", "s", "t", "u", "u", None])
+    late = (list("zabcddcbazef"), [None, "p", "q", "r", "s", None, "s", "r", "q", "s", None, None])
 
     def inputs(texts, ids, fraction, seed):
         return texts, ids, fraction, np.random.default_rng(seed)
@@ -133,11 +134,12 @@ def _split_inputs():
         "the same with another seed": inputs(words, ids, 0.5, 1),
         "groups that hang together through other rows": inputs(*chain, 0.4, 2),
         "every row a group of its own": inputs(distinct, [None] * 12, 0.25, 3),
-        "repeated ids and no repeated text": inputs(distinct, ["a", "b", "c", "d"] * 3, 0.3, 4),
+        "repeated ids and no repeated text": inputs(distinct, ["a", "b", "c", ""] * 3, 0.3, 4),
         "one group of half of the rows": inputs(["same"] * 6 + distinct[6:], [None] * 12, 0.5, 9),
         "a row that joins two groups": inputs(["a", "b", "a", "c", "d", "e"], ["x", "y", "y", "z", "v", "w"], 0.3, 0),
+        "a chain that is joined from its end": inputs(*late, 0.3, 0),
         "ids that look like texts": inputs(["a", "b", "c", "d", "e"], ["c", "a", "v", "w", None], 0.3, 0),
-        "straße is STRASSE": inputs(["straße", "a", "STRASSE", "b", "c", "d"], [None] * 6, 0.3, 3),
+        "straße is STRASSE, kız is not kiz": inputs(["straße", "kız", "STRASSE", "kiz", "c", "d"], [None] * 6, 0.3, 3),
         **{f"twelve rows at random, {seed}": inputs(*_random_rows(seed), 0.35, seed) for seed in range(4)},
         "to day is not today": inputs(["to day", "today", "a", "b"], [None] * 4, 0.25, 1),
         "the same text everywhere": inputs(["same"] * 4, [None] * 4, 0.5, 5),
@@ -252,9 +254,7 @@ SPLITS = {
         _split(rounds=math.floor),
         _split(rounds=round),
     ),
-    "groups are numbered by their last row, or the root of their tree, not by their first row": (
-        _split(number="last"),
-    ),
+    "groups are not numbered by their first row": (_split(number="last"),),
     "groups are numbered by their text, not by their first row": (_split(number="text"),),
     "test gets the share that is meant for train": (_split(share=lambda fraction: 1 - fraction),),
     "a row joins one group, and two groups that it connects are not merged": (_unmerged,),

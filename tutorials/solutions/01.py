@@ -116,7 +116,7 @@ EXERCISES = [
                 _overflows,
                 "exp(1000) is inf; for x > 0, x + log(1 + exp(-x)) is the same and cannot overflow",
             ),
-            Mistake("the sign of x is turned round: log(1 + exp(-x))", _other_sign, "it should grow as x grows"),
+            Mistake("the sign of x is wrong: log(1 + exp(-x))", _other_sign, "it should grow as x grows"),
             Mistake("backward does not use dy", _forgets_dy, "the derivative does not double when dy doubles"),
             Mistake(
                 "the derivative is that of x turned round, 1 / (1 + exp(x))",

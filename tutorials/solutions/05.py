@@ -233,7 +233,7 @@ EXERCISES = [
             ),
             Mistake("you decode strictly, and tokens can be cut inside a character", _strict, 'errors="replace"'),
             Mistake(
-                "you open a token once; the two tokens in it may be joined ones, too",
+                "you expand a merged token only once; the two tokens in it may be joined ones, too",
                 _one_step,
                 "token 258 may hold token 257, and that token 256",
             ),

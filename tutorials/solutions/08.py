@@ -183,7 +183,7 @@ EXERCISES = [
         right=post_norm_block,
         examples=_blocks,
         mistakes=(
-            Mistake("the norms stand in front of the sublayers: this is pre-norm", pre_norm_block, _spread),
+            Mistake("the norms come before the sublayers of the sublayers: this is pre-norm", pre_norm_block, _spread),
             Mistake(
                 "dropout is after the norm, on the stream; it belongs on what is added", _post_drops_the_norm, _zeros
             ),
@@ -210,7 +210,7 @@ EXERCISES = [
                 _paper_of_2014,
                 _total,
             ),
-            Mistake("elements are dropped in use, too", _always, _zeros),
+            Mistake("elements are dropped at evaluation, too", _always, _zeros),
             Mistake("you keep where the noise is below p: the share p should be dropped", _keeps_p, _zeros),
             Mistake(
                 "the result has no history: a new Tensor is made of the data alone",
