@@ -9,7 +9,9 @@ import pytest
 from test_house import READING_PATH
 
 import minitx
+from minitx.app.cli import main
 from minitx.learn.cases import LAYERS, OPS
+from minitx.learn.files import course_pieces
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(minitx.__file__).parent
@@ -65,6 +67,20 @@ def test_the_map_in_contributing_names_files_that_exist():
 def test_the_commands_that_ci_takes_from_the_readme():
     assert "<!-- command: train -->\n```\npip install -e . && minitx train\n```" in README
     assert '<!-- command: test -->\n```\npip install -e ".[test]" && pytest\n```' in README
+
+
+def test_what_the_readme_shows_of_check_is_what_it_prints(tmp_path, monkeypatch, capsys):
+    block = README.split("<!-- output: check -->\n```\n")[1].split("\n```")[0]
+    source, output = re.fullmatch(r"\$ cat mine\.py\n(.*)\n\n\$ minitx check mine\.py\n(.*)", block, re.DOTALL).groups()
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(source, encoding="utf-8")
+    assert main(["check", "mine.py"]) == 1
+    assert capsys.readouterr().out.strip() == output
+
+
+def test_the_readme_counts_the_known_mistakes():
+    assert "more than 200 wrong answers by name" in README
+    assert sum(len({mistake.name for mistake in piece.mistakes}) for piece in course_pieces().values()) > 200
 
 
 def test_links_in_the_readme_lead_somewhere():

@@ -55,7 +55,7 @@ assert abs(first_loss - math.log(C)) < 0.05, "no opinion means a probability of 
 
 # %% [markdown]
 # Remember this number: C classes start at ln C. A first loss far above it says that the logits start too large, or that
-# the loss is a sum and not a mean; far below it, that the model sees the answers.
+# the loss is a sum and not a mean; far below it, that it is divided by too much, or that the weights are not new.
 #
 # ## Large logits
 #

@@ -79,7 +79,7 @@ assert after[0].sum() == 0.75, "a quarter of the attention went to padding and w
 assert np.allclose(before.sum(axis=-1), 1), "a score of minus a lot before the softmax: the others share what is free"
 
 # %% [markdown]
-# Vectors shrink, each token's by another factor. Nothing fails; the model only gets worse where there is padding.
+# Vectors shrink, each token's by another factor, which depends on the padding. Nothing fails, and nothing warns.
 #
 # A batch may hold an empty text: a sample without any real token. Minus infinity as the score of padding would be 0 / 0
 # in the softmax, NaN, and the loss of the whole batch NaN with it. See how `plain.attention` avoids it.
@@ -119,7 +119,7 @@ assert entropy_with_d == "higher", "scores too small by sqrt(H): the heads can h
 assert math.log(T) - with_d < 0.3 * (math.log(T) - with_k), "nearly as even as no attention at all"
 
 # %% [markdown]
-# No error, no NaN, and training goes on, more slowly. Only a number that you look at gives it away.
+# No error, no NaN, and training goes on. Only a number that you look at gives it away.
 #
 # ## 4. Several heads
 #

@@ -125,8 +125,8 @@ assert pre_doubled_std > 3 * post_doubled_std, "the stream of pre-norm grows, th
 assert post_doubled[-1] > 2 * pre_doubled[-1], "and the more it has grown, the less a late block counts"
 
 # %% [markdown]
-# With large weights the last block of post-norm gets several times what that of pre-norm gets. This is one reason why
-# post-norm models are trained with a warm-up (Xiong et al. 2020).
+# With weights of double size, which is about what Xavier's rule gives, the last block of post-norm gets several times
+# what that of pre-norm gets. Xiong et al. 2020 find in this why post-norm models need a warm-up.
 #
 # ## 3. Where dropout belongs
 #

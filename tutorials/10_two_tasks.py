@@ -152,9 +152,9 @@ for head in ("sentiment", "engagement"):
     assert judged[head].item() < known, "both heads have learnt something from the text"
 
 # %% [markdown]
-# Not far from 0: the sum of both gradients serves either task nearly as well as its own would. But is it a little or a
-# lot? It needs something to be compared with. A task surely agrees with itself: take the *sentiment* gradient of one
-# batch, and the *sentiment* gradient of the batch before it.
+# Not far from 0: at right angles, a step for one task does little to the other. But is it a little or a lot? It needs
+# something to be compared with. A task surely agrees with itself: take the *sentiment* gradient of one batch, and the
+# *sentiment* gradient of the batch before it.
 #
 # **Predict** `itself_above_half`: is the mean of that cosine, over the same epochs, above 0.5?
 
@@ -168,8 +168,8 @@ assert not itself_above_half, "32 rows say little: most of a batch's gradient is
 assert size_last < size_first, "the swings of the start calm down"
 
 # %% [markdown]
-# From batch to batch, one task hardly agrees with itself. That is the scale on which to read the other cosine. A single
-# step says nothing: in the picture they lie anywhere, most of all at the start. And this is one run. Whether a second
+# From batch to batch, one task agrees with itself only a little. That is the size to have in mind beside the other
+# cosine, which compares two tasks on the same rows. A single step says nothing. And this is one run. Whether a second
 # task helps or hurts the first is a question for several seeds; `docs/studies.md` has no verdict on it.
 
 # %%

@@ -88,8 +88,8 @@ print(f"\naverage factor {average:.3f}; with a warmup of 30 steps {longer:.3f}; 
 assert abs(average - 0.5) < 0.02, "two straight lines between 0 and 1, whatever the length of the first"
 
 # %% [markdown]
-# So a run "at a rate of 1e-4" with this schedule learns half as much as one at a constant 1e-4. Compare schedules with
-# that in mind.
+# So a run "at a rate of 1e-4" with this schedule takes steps that add up to half of those at a constant 1e-4. Compare
+# schedules with that in mind.
 #
 # ## Stages: what trains from when on
 #

@@ -39,7 +39,7 @@ print(f"{B} pairs, all vectors the same: {blind:.3f}")
 assert math.isclose(blind, math.log(B)), "B equal logits: every answer has the probability 1 / B"
 
 # %% [markdown]
-# That is ln B, near which a new encoder starts. A larger batch asks a harder question.
+# That is ln B, the loss of an encoder that knows nothing. A larger batch asks a harder question.
 #
 # ## What the scale is for
 #
@@ -133,11 +133,11 @@ usual = max(wrong, key=wrong.get)
 print(f"Loss: {losses[0]:.2f} in the first epoch, {losses[-1]:.2f} in the last")
 print(f"Right at once: {right:.2f} of {len(new)} new questions, by chance {1 / len(answers):.3f}; wrong: {wrong}")
 assert losses[-1] < 0.3 < right, "the loss is nearly gone, and the encoder finds much"
-assert usual == "the order", "a batch seldom holds the reverse, so no one ever asked about it"
+assert usual == "the order", "a batch seldom holds the reverse, so it is seldom asked for"
 
 # %% [markdown]
-# The verbs and the things are learned. Who does what to whom is hardly asked, so it is hardly learned; the loss does
-# not tell.
+# The verbs and the things are learned first. Who does what to whom is seldom asked, so it comes late; the loss does not
+# tell.
 #
 # ## Asking for it
 #

@@ -111,14 +111,8 @@ def lab(a: argparse.Namespace) -> int:
 
 def picture(a: argparse.Namespace) -> int:
     """`minitx show NAME [MODEL] [TEXT]`."""
-    out = Path(a.out or f"{a.name}.html")
-    print(show.write_page(a.name, a.model, a.text, out, a.overwrite))
+    print(show.write_page(a.name, a.model, a.text, Path(a.out or f"{a.name}.html"), a.overwrite))
     return 0
-
-
-def gradcheck(a: argparse.Namespace) -> int:
-    """`minitx gradcheck [MODULE:FUNCTION]`."""
-    return selfcheck.main(a.op, a.shape, a.seed)
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -143,7 +137,7 @@ def _parser() -> Parser:
         added.set_defaults(command=command)
         return added.add_argument
 
-    argument = add("gradcheck", gradcheck)
+    argument = add("gradcheck", lambda a: selfcheck.main(a.op, a.shape, a.seed))
     argument("op", metavar="MODULE:FUNCTION", nargs="?", help="an op of your own; docs/your-own-op.md has a template")
     argument("--shape", metavar="3,4", action="append", default=[], type=_shape, help="of each input, in order")
     argument("--seed", type=int, default=0, help="of the random inputs")

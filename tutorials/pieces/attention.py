@@ -218,6 +218,7 @@ def _multi_head_inputs():
     return {
         "two samples, 2 heads": inputs(2, 3, 6, 2, "111", "110"),
         "one head": inputs(1, 3, 4, 1, "110"),
+        "scores of ±1,000": (draw(2, 3, 4, seed=8, scale=60.0), *inputs(2, 3, 4, 2, "110", "111")[1:]),
         "as many heads as columns": inputs(1, 3, 4, 4, "111"),
         "T = 1": inputs(2, 1, 4, 2, "1", "1"),
         "3 heads of 2 columns, padding in the middle": inputs(2, 4, 6, 3, "1011", "0111"),

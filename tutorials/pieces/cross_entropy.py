@@ -79,6 +79,14 @@ def _loss_gradient(of, all_rows=False):
     return with_gradient(cross_entropy, dx)
 
 
+def _stable_global(x, targets):
+    kept = np.flatnonzero(targets != -100)
+    centred = (x - x.data.max(initial=0.0))[kept]
+    return -(centred - centred.exp().sum(dim=1, keepdim=True).log())[np.arange(len(kept)), targets[kept]].sum() / max(
+        1, len(kept)
+    )
+
+
 def _divided_by_all(dy, y, x, targets):
     counts, p = (targets != -100)[:, None], plain.softmax(Tensor(x)).data
     return dy * (p - np.eye(x.shape[1])[np.maximum(targets, 0)]) * counts / len(x)
@@ -127,6 +135,7 @@ CROSS_ENTROPY = Piece(
                 lambda x, targets: -_log_softmax(x)[np.arange(len(x)), targets].mean(),
             ),
             "no row counts: 0 divided by 0 | the loss is then 0": (_stable("zero"), _likelihood(divide_by="zero")),
+            "one largest value for the whole array, not one for each row": (_stable_global,),
             "the minus sign is missing | a loss of probabilities is never below 0, yours is {yours}": (
                 _likelihood(factor=1.0),
                 lambda x, targets: -cross_entropy(x, targets),

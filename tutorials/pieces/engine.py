@@ -59,6 +59,7 @@ def _order_inputs():
         "six doublings": (_chain(6, lambda x: _node(x, x)),),
         "a sum of ten leaves": (_chain(10, lambda x: _node(x, _node())),),
         "a residual network of five blocks": (_chain(5, lambda x: _node(x, _node(_node(x)))),),
+        "a residual network of 40 blocks": (_chain(40, lambda x: _node(x, _node(x))),),
         "5,000 steps deep": (_chain(5000, _node),),
     }
 
@@ -126,12 +127,8 @@ def _counted_twice(result):
 def _every_path(result):
     order = [result]
     for node in order:
-        order += node.parents
+        order += node.parents if len(order) < 10_000 else ()  # in 40 blocks there are 2^40 paths
     return order
-
-
-def _depth_first_every_path(result):
-    return [result, *(node for parent in result.parents for node in _depth_first_every_path(parent))]
 
 
 TOPOLOGICAL_ORDER = Piece(
@@ -139,14 +136,11 @@ TOPOLOGICAL_ORDER = Piece(
     _order_inputs,
     slips(
         {
-            "it recurses: Python allows about 1,000 nested calls | keep a list as the stack": (
-                _recursive,
-                lambda result: _recursive(result)[::-1],
-            ),
+            "it recurses: Python allows about 1,000 nested calls | keep a list as the stack": (_recursive,),
             "a node is listed when it is first seen, though others that were made from it are still to come": (
                 _at_first_visit,
             ),
-            "a node that is used twice is listed twice": (_every_path, _depth_first_every_path),
+            "a node that is used twice is listed twice": (_every_path,),
             "the list is the wrong way round: parents come first | reverse it": (
                 lambda result: plain.topological_order(result)[::-1],
             ),
@@ -189,8 +183,7 @@ def _unbroadcast_inputs():
         "() back to ()": ((), ()),
         "(2, 3, 1) back to (3, 1)": ((2, 3, 1), (3, 1)),
     }
-    inputs = {name: (rng.normal(size=a), b) for name, (a, b) in pairs.items()}
-    return inputs | {"numbers of 1e50, too large for float32": (1e50 * rng.normal(size=(2, 3)), (3,))}
+    return {name: (rng.normal(size=a), b) for name, (a, b) in pairs.items()}
 
 
 def _reduce(gradient, shape, how=np.sum, leading=True, ones=True, keep=True):
@@ -292,7 +285,7 @@ def _embedding_inputs():
         "a table of 300 rows": (np.array([290, 3, 290]), 300),
     }
     inputs = {name: (rng.normal(size=(*i.shape, 4)), i, rows) for name, (i, rows) in ids.items()}
-    return inputs | {"numbers of 1e50, too large for float32": (1e50 * rng.normal(size=(2, 3)), np.array([1, 1]), 2)}
+    return inputs | {"D = 1": (rng.normal(size=(3, 1)), np.array([1, 0, 1]), 2)}
 
 
 def _one_share(dy, ids, num_rows):

@@ -7,7 +7,7 @@ import numpy as np
 
 from minitx import Tensor
 from minitx.learn import plain
-from minitx.learn.piece import Piece, draw, slips
+from minitx.learn.piece import Piece, draw, given, slips
 
 
 def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
@@ -29,6 +29,7 @@ def _layer_norm_inputs():
         "small numbers, where eps counts": inputs(2, 4, scale=1e-3),
         "numbers of ±10,000": inputs(2, 4, scale=1e4),
         "an input of shape (2, 3, 2, 5)": inputs(2, 3, 2, 5),
+        "numbers around 1,000": (given(*(draw(2, 8).data + 1000)), *inputs(2, 8)[1:]),
         "D = 1": inputs(3, 1),
         "eps = 0.1": (*inputs(2, 4), 0.1),
     }

@@ -141,6 +141,7 @@ def _split_inputs():
         "ids that look like texts": inputs(["a", "b", "c", "d", "e"], ["c", "a", "v", "w", None], 0.3, 0),
         "straße is STRASSE, kız is not kiz": inputs(["straße", "kız", "STRASSE", "kiz", "c", "d"], [None] * 6, 0.3, 3),
         **{f"twelve rows at random, {seed}": inputs(*_random_rows(seed), 0.35, seed) for seed in range(4)},
+        "empty texts and empty ids": inputs(["", "a", " ", "b", "c", "d"], ["", "x", None, "", "y", None], 0.4, 2),
         "to day is not today": inputs(["to day", "today", "a", "b"], [None] * 4, 0.25, 1),
         "the same text everywhere": inputs(["same"] * 4, [None] * 4, 0.5, 5),
         "no rows": inputs([], [], 0.2, 0),
