@@ -2,7 +2,7 @@
 
     python -m benchmarks.labs [--out docs] [--seeds 0 1 2 3 4]
 
-takes a quarter of an hour on two cores. `minitx lab all --full` prints the same table without the page.
+takes a quarter of an hour on two cores. `minitx lab all --full` prints the same figures.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from minitx.app.study import StudyResult
 from minitx.learn.files import write_whole
 from minitx.learn.labs import SEEDS, find_labs
-from minitx.learn.labs_table import labs_table
+from minitx.learn.labs_table import COLUMNS, cells, verdict
 
 PAGE = """# What the defects of the labs do, measured
 
@@ -34,6 +34,15 @@ last column has the verdicts on 1,000 rows, which `minitx lab NAME` uses without
 
 {titles}
 """
+
+
+def labs_table(results: Mapping[str, StudyResult], small: Mapping[str, StudyResult] | None = None) -> str:
+    header = ("lab", *COLUMNS, *(["on 1,000 rows"] if small else []))
+    rows = [header, ("---",) * len(header)]
+    for name, result in results.items():
+        for i, row in enumerate(cells(result)):
+            rows.append((f"`{name}`" * (not i), *row, *([verdict(small[name], row[0])] if small else [])))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def labs_page(

@@ -80,7 +80,7 @@ def test_imports_at_run_time_are_few_and_the_command_line_alone_calls_up_to_lear
         found |= {str(path.relative_to(PACKAGE)): names} if names else {}
     assert found == {
         "app/cli.py": ["'minitx.learn.commands'"],
-        "learn/selfcheck.py": ["module_name"],  # the learner's own module
+        "learn/selfcheck.py": ["path"],  # the learner's own module
         "models/hub.py": ["'huggingface_hub'"],
     }
 

@@ -1,6 +1,7 @@
 """`minitx gradcheck | check | learn | lab | show`: the commands of the learner's desk."""
 
 import argparse
+import io
 import re
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def check(a: argparse.Namespace) -> int:
             print("nothing was swapped in, as not all of it is right; FILE.py:piece takes one alone", file=sys.stderr)
         return 1
     if a.swap:  # in a process of its own, since functions of the package are exchanged there
-        command = [sys.executable, "-m", "minitx.learn.swap", str(path), *(v.piece.name for v in written)]
+        command = [sys.executable, "-P", "-m", "minitx.learn.swap", str(path), *(v.piece.name for v in written)]
         return subprocess.run(command, check=False).returncode
     return 0
 
@@ -95,17 +96,16 @@ def learn(a: argparse.Namespace) -> int:
         return 0
     print("\n".join(map(str, verdicts)))
     done = all(verdict.passed for verdict in verdicts)
-    here, following = path.relative_to(folder), f"{int(lesson.number) + 1:02}"
-    after = following if following in lessons.find_lessons() else "capstone reviews.csv"
-    again = f"write them in {here}, then: minitx learn {lesson.number} --check    (--hint helps)"
+    after = "capstone reviews.csv" if lesson.number == max(lessons.find_lessons()) else f"{int(lesson.number) + 1:02}"
+    again = f"write them in {path.relative_to(folder)}, then: minitx learn {lesson.number} --check    (--hint helps)"
     print(f"\nall right; next: minitx learn {after}" if done else f"\n{again}")
     return 0 if done or not a.check else 1
 
 
 def lab(a: argparse.Namespace) -> int:
     """`minitx lab [NAME]`."""
-    if len(set(a.seeds)) < 2:
-        raise InputError(f"--seeds {' '.join(map(str, a.seeds))}: an interval needs at least 2 different ones")
+    if len(set(a.seeds)) < max(2, len(a.seeds)) or min(a.seeds) < 0:
+        raise InputError(f"--seeds {' '.join(map(str, a.seeds))}: expected at least 2, each once and none below 0")
     return labs.run_lab(a.name, full=a.full, seeds=a.seeds)
 
 
@@ -123,6 +123,8 @@ def _shape(text: str) -> tuple[int, ...]:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of one command of the desk; `command` is the function to call with them."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # lessons have letters that not every terminal knows
     if list(argv[:2]) == ["learn", "capstone"]:  # a script with arguments of its own
         return argparse.Namespace(command=lambda _: load_file(course_directory() / "capstone.py").main(argv[2:]))
     return _parser().parse_args(argv)

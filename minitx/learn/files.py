@@ -1,6 +1,5 @@
 """Where is the course, and how is a file that a learner wrote turned into functions?"""
 
-import importlib.util
 import sys
 import traceback
 from pathlib import Path
@@ -22,20 +21,23 @@ def load_file(path: Path) -> ModuleType:
 
     Each call runs the file anew. `InputError` if it cannot be read, or if it raises anything.
     """
-    name, folder, before = f"file {path.resolve()}", str(path.resolve().parent), set(sys.modules)
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    path, before = path.resolve(), set(sys.modules)
+    name, folder = f"file {path}", str(path.parent)  # a name that no `import` could mean
+    if path.suffix != ".py" or not path.is_file():
         raise InputError(f"{path} is no file of Python: expected a name that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # under no name that an `import` could mean; dataclasses look for their module there
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # where dataclasses look for their module
     sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a stranger's file may raise anything
+        exec(
+            compile(path.read_bytes(), str(path), "exec"), module.__dict__
+        )  # no bytecode, which may be of an older text
+    except (Exception, SystemExit, GeneratorExit) as error:  # a stranger's file may raise anything
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
         at = f", line {line}" if line else ""
-        raise InputError(f"cannot import {path}{at}: {type(error).__name__}: {error}") from error
+        raise InputError(f"cannot import {path.name}{at}: {type(error).__name__}: {error}") from error
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
@@ -71,7 +73,7 @@ def course_pieces() -> dict[str, Piece]:
 
 def ask_terminal(prompt: str) -> str | None:
     """What is typed; None where nobody sits at a terminal, or at the end of the input."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return None
     try:
         return input(prompt)

@@ -241,8 +241,10 @@ def _undone(trial: Comparison, k: int, position: int) -> dict[str, np.ndarray]:
             parts = [hat * (a * hat).mean(axis=-1, keepdims=True) for hat in hats]
             by_variance = min(parts, key=lambda part: float(np.abs(a - by_mean - part - n).max()))
             constants = "the variance" if np.allclose(by_mean, 0, atol=1e-9) else "mean and variance"
-            undone[f"layer norm's gradient with {constants} held constant"] = a - by_mean - by_variance
-            undone["layer norm's gradient with the mean held constant"] = a - by_mean
+            sums = [np.abs((n * by).mean(axis=-1)).max() for by in (1.0, hats[0])]  # both 0 for a layer norm
+            if max(sums) < 1e-3 * np.abs(n).max():
+                undone[f"layer norm's gradient with {constants} held constant"] = a - by_mean - by_variance
+                undone["layer norm's gradient with the mean held constant, or its part wrong"] = a - by_mean
             if (y >= 0).all() and np.allclose(y.sum(axis=-1), 1):
                 row = (c * y).sum(axis=-1, keepdims=True)
                 undone["softmax's gradient with the diagonal only, dy y (1 - y)"] = a - y * (row - c * y)

@@ -17,7 +17,7 @@ from typing import Any
 from minitx.app.study import Study, StudyResult
 from minitx.errors import InputError
 from minitx.learn.files import ask_terminal, course_directory, load_file
-from minitx.learn.labs_table import WIDTH, lab_table, labs_table, side_by_side, verdict
+from minitx.learn.labs_table import WIDTH, lab_table, side_by_side, verdict
 
 SEEDS = (0, 1, 2, 3, 4)
 VERDICTS = ("raises", "lowers", "no verdict")
@@ -44,7 +44,7 @@ class Found:
     lab: Lab
     right: Callable[..., Any]
     wrong: Callable[..., Any]
-    measure: Callable[[Callable[..., Any], int, bool], Mapping[str, float]]
+    measure: Callable[..., Mapping[str, float]]  # (right or wrong, seed, full)
 
     @property
     def title(self) -> str:
@@ -53,12 +53,8 @@ class Found:
 
     def study(self, seeds: Sequence[int], full: bool) -> StudyResult:
         """Right and wrong with every seed."""
-        variants = {"right": self.right, "wrong": self.wrong}
-        arms = {name: partial(self._run, variant, full) for name, variant in variants.items()}
+        arms = {f.__name__: partial(self.measure, f, full=full) for f in (self.right, self.wrong)}
         return Study(arms, seeds).run(progress=sys.stderr.isatty())
-
-    def _run(self, variant: Callable[..., Any], full: bool, seed: int) -> Mapping[str, float]:
-        return self.measure(variant, seed, full)
 
     def difference(self) -> str:
         """What right and wrong are to do, and their sources, the line that differs marked."""
@@ -105,7 +101,7 @@ def run_lab(
     if name is None:
         print("\n".join(f"{lab.name:{max(map(len, labs))}}  {lab.title}" for lab in labs.values()))
     elif name == "all":
-        print(labs_table({lab.name: lab.study(seeds, full) for lab in labs.values()}))
+        print("\n\n".join(f"{lab.name}\n{lab_table(lab.study(seeds, full))}" for lab in labs.values()))
     elif name in labs:
         _show(labs[name], full, seeds, ask)
     else:

@@ -1,7 +1,7 @@
-"""How are the figures of labs written down? A table for a terminal, and one in Markdown for several labs."""
+"""How are a lab's figures and its two sources set side by side?"""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from minitx.app.study import StudyResult
 
@@ -36,16 +36,6 @@ def lab_table(result: StudyResult) -> str:
     rows = [COLUMNS, *cells(result)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-
-
-def labs_table(results: Mapping[str, StudyResult], small: Mapping[str, StudyResult] | None = None) -> str:
-    """The figures of all labs, name -> result, in Markdown; with the verdicts of `small`, measured on fewer rows."""
-    header = ("lab", *COLUMNS, *(["on 1,000 rows"] if small else []))
-    rows = [header, ("---",) * len(header)]
-    for name, result in results.items():
-        for i, row in enumerate(cells(result)):
-            rows.append((f"`{name}`" * (not i), *row, *([verdict(small[name], row[0])] if small else [])))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def side_by_side(right: Sequence[str], wrong: Sequence[str]) -> str:

@@ -16,7 +16,6 @@ import json
 import linecache
 import math
 import re
-import shutil
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -138,7 +137,7 @@ class Progress:
 def read_lesson(lesson: Lesson, progress: Progress, ask: Ask = ask_terminal) -> None:
     """Run the cells one after the other; each question waits for an answer before the cell that answers it."""
     known, namespace = progress.of(lesson.number), {"__name__": "__main__", "__file__": str(lesson.path)}
-    known["hits"] = known["asked"] = 0
+    hits, asked = 0, 0  # what is known of an earlier reading stays until the first answer
     linecache.checkcache(str(lesson.path))
     expression, guess = "", None
     for prose, line, text in lesson.cells():
@@ -155,14 +154,16 @@ def read_lesson(lesson: Lesson, progress: Progress, ask: Ask = ask_terminal) -> 
         if expression and guess and guess.strip():
             answer = eval(expression, namespace)
             hit = foreseen(guess, answer)
-            known["hits"], known["asked"] = known["hits"] + hit, known["asked"] + 1
+            hits, asked = hits + hit, asked + 1
+            known |= {"hits": hits, "asked": asked}
             progress.save()
-            print(f"\n{expression} is {_shown(answer)}: {'as you said' if hit else f'you said {guess.strip()}'}")
+            shown = f"{answer:.4g}" if isinstance(answer, float | np.floating) else answer
+            print(f"\n{expression} is {shown}: {'as you said' if hit else f'you said {guess.strip()}'}")
         expression, guess = "", None
         if (ask("\nEnter goes on, q leaves: ") or "").strip().lower() == "q":
             break
-    if known["asked"]:
-        print(f"You foresaw {known['hits']} of {known['asked']} results.")
+    if asked:
+        print(f"You foresaw {hits} of {asked} results.")
     progress.save()
 
 
@@ -171,10 +172,6 @@ def _wrapped(text: str) -> str:
     paragraphs = re.split(r"\n\s*\n", text)
     kept = (p if re.match(r"[#|>*-] |\s|\|", p) else textwrap.fill(p, WIDTH) for p in paragraphs)
     return "\n\n".join(kept)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
 
 
 def foreseen(guess: str, answer: Any) -> bool:
@@ -188,7 +185,7 @@ def foreseen(guess: str, answer: Any) -> bool:
         return denied != bool(answer) and bool(typed)
     if isinstance(answer, str):
         return bool(typed) and (answer.lower().startswith(typed) or set(typed.split()) <= set(answer.lower().split()))
-    with contextlib.suppress(ValueError, SyntaxError, TypeError, ZeroDivisionError):
+    with contextlib.suppress(ValueError, SyntaxError, TypeError, ArithmeticError, RecursionError):
         if isinstance(answer, tuple):
             value = ast.literal_eval(typed)
             return tuple(value) == answer if isinstance(value, tuple | list) else (value,) == answer
@@ -206,7 +203,7 @@ def copy_exercises(lesson: Lesson, folder: Path) -> Path:
     path = folder / "exercises" / f"{lesson.number}.py"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        shutil.copyfile(lesson.path.parent / "exercises" / path.name, path)
+        write_whole(path, (lesson.path.parent / "exercises" / path.name).read_text(encoding="utf-8"))
     return path
 
 

@@ -128,6 +128,8 @@ def same(a: Any, b: Any, rtol: float = 1e-6) -> bool:
         whole = [array.dtype.kind in "biu" and array.size > 0 for array in (x, y)]  # row numbers are no floats
         if x.shape != y.shape or whole[0] != whole[1] or x.dtype.kind in "OUS" or y.dtype.kind in "OUS":
             return False
+        if x.dtype.kind == y.dtype.kind == "f" and x.dtype != y.dtype:
+            return False
         size = np.abs(y[np.isfinite(y)]).max(initial=0) if y.dtype.kind in "fc" else 0
         return bool(np.allclose(x, y, rtol=rtol, atol=rtol * 1e-2 * max(float(size), 1e-3), equal_nan=True))
     except (ValueError, TypeError):

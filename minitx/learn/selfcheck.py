@@ -5,11 +5,11 @@ What is checked is the rows of `cases`, one for every op and layer.
 
 import importlib
 import inspect
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.learn.cases import LAYERS, OPS, Case
+from minitx.learn.files import load_file
 from minitx.learn.gradcheck import gradcheck
 from minitx.learn.numeric import GradcheckError, compare
 
@@ -81,14 +82,11 @@ def load_op(target: str) -> Callable[..., Tensor]:
     path, colon, name = target.rpartition(":")
     if not (path and colon and name):
         raise InputError(f"expected module:function, as in my_ops:swish, not {target!r}; {HOW_TO}")
-    folder, module_name = os.path.split(path.removesuffix(".py"))
-    sys.path.insert(0, os.path.abspath(folder))  # as `python -m` does; an installed command has its own place there
+    file = Path(path if path.endswith(".py") else f"{path.replace('.', '/')}.py")
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # it is a stranger's file: it may raise anything
+        module = load_file(file) if file.is_file() else importlib.import_module(path)
+    except (ImportError, ValueError) as error:
         raise InputError(f"cannot import {path}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
     op = getattr(module, name, None)
     if not callable(op):
         names = [n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__]

@@ -221,7 +221,10 @@ def main(path: str, names: Sequence[str]) -> int:
     mine, calls = train({}), Counter[str]()
     counted = {name: _counted(name, function, calls) for name, function in pieces.items()}
     exchange(counted)
-    yours = train(counted)
+    try:
+        yours = train(counted)
+    except Exception as error:  # a stranger's function, on inputs that the check did not have
+        raise SystemExit(f"error: with your pieces in it, training raised {type(error).__name__}: {error}") from error
     print(f"\n{ROWS:,} built-in reviews, {EPOCHS} epochs, float64, no dropout\nyours, and how often each was called:")
     print("\n".join(f"    {name:24}{calls[name]:>8,}{'' if calls[name] else UNUSED}" for name in pieces))
     print(compare(mine, yours))

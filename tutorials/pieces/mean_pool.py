@@ -24,7 +24,6 @@ def _mean_pool_inputs():
         "padding at the front": (draw(1, 3, 2), mask("011")),
         "a sample without a real token": (draw(2, 3, 2), mask("110", "000")),
         "numbers of ±10,000": (draw(2, 3, 2, scale=1e4), mask("111", "100")),
-        "a mask of 1 and 0": (draw(2, 3, 2), mask("111", "110").astype(np.int64)),
     }
 
 
