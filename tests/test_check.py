@@ -166,6 +166,7 @@ def test_a_wrong_answer_is_named_with_a_number_of_its_own(tmp_path):
         ),
         ("def softmax(x):\n    x.data -= x.data.max()\n    return x\n", "wrong"),
         ("def softmax(x): exit()\n", "SystemExit"),
+        ("def softmax(x): raise GeneratorExit\n", "GeneratorExit"),
     ],
 )
 def test_what_is_no_answer_fails(source, expected, tmp_path):
@@ -181,6 +182,13 @@ def test_what_stands_below_the_main_guard_may_compare_with_anything(tmp_path):
         'if __name__ == "__main__":\n    from minitx.learn.plain import softmax as right\n'
     )
     assert said(tmp_path, source).startswith("softmax(x): right")
+
+
+def test_a_file_may_change_the_directory_or_its_search_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("mine.py").write_text("import os, sys\nos.chdir('/')\nsys.path.clear()\ndef softmax(x): pass\n")
+    assert "not written yet" in str(check_file(Path("mine.py"))[0])
 
 
 def test_what_does_not_end_is_stopped(tmp_path, monkeypatch):

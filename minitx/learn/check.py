@@ -112,7 +112,7 @@ def judge_file(path: Path, pieces: Mapping[str, Piece], missing: bool = True) ->
     """
     recursion_limit = sys.getrecursionlimit()
     module = load_file(path)
-    borrowed, verdicts = imported_answer(path), list[Verdict]()
+    borrowed, verdicts = imported_answer(Path(str(module.__file__))), list[Verdict]()
     for name, piece in pieces.items():
         function = getattr(module, name, None)
         if callable(function) and borrowed:
@@ -132,7 +132,7 @@ def _try(piece: Piece, function: Function, arguments: Arguments, watch: Any = UN
     try:
         with np.errstate(all="ignore"):
             return piece.outcome(function, arguments, watch)
-    except (Exception, SystemExit, TooSlow) as error:  # it is a stranger's code: it may raise anything
+    except (Exception, SystemExit, GeneratorExit, TooSlow) as error:  # it is a stranger's code: it may raise anything
         return error
 
 
@@ -273,5 +273,5 @@ def _gradcheck(piece: Piece, function: Function, watch: Watch) -> tuple[bool, st
         return bool(tensors) and gradcheck(watched, tensors), ""
     except GradcheckError as error:
         return True, str(error).splitlines()[-1].strip()
-    except (Exception, SystemExit, TooSlow) as error:  # a stranger's code again
+    except (Exception, SystemExit, GeneratorExit, TooSlow) as error:  # a stranger's code again
         return True, f"it raises {type(error).__name__}: {error}{_line_of(error)}"
