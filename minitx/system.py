@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from minitx.errors import InputError
 
@@ -60,7 +61,8 @@ def _settle_blas() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows. A child has none of its parent's threads, so it has no users
     os.register_at_fork(before=_blas.acquire, after_in_parent=_blas.release, after_in_child=_blas.release)
-    os.register_at_fork(after_in_child=_blas_users.clear)
+    # ... and nobody who would release tqdm's lock.
+    os.register_at_fork(after_in_child=lambda: _blas_users.clear() or tqdm.set_lock(threading.RLock()))  # type: ignore[func-returns-value]
 
 
 def usable_cores() -> int:

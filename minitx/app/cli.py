@@ -192,8 +192,7 @@ def _embed(a: argparse.Namespace) -> None:
 def _search(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
     texts = read_texts(a.corpus, a.text)
-    shape = (len(texts), encoder.config.hidden_size)
-    corpus = _load_vectors(a.vectors, shape) if a.vectors else encoder.encode(texts)
+    corpus = _load_vectors(a.vectors, (len(texts), encoder.config.hidden_size)) if a.vectors else encoder.encode(texts)
     score = SIMILARITIES[encoder.similarity_fn_name]
     for hit in semantic_search(encoder.encode(a.query), corpus, top_k=a.top_k, score_function=score)[0]:
         if a.format == "json":
