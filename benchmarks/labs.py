@@ -13,9 +13,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from minitx.app.study import StudyResult
-from minitx.learn.files import write_whole
 from minitx.learn.labs import SEEDS, find_labs
 from minitx.learn.labs_table import COLUMNS, cells, verdict
+from minitx.writing import write_text
 
 PAGE = """# What the defects of the labs do, measured
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, lab in tqdm(labs.items(), unit=" labs", disable=not sys.stderr.isatty()):
         results[name], small[name] = lab.study(a.seeds, True), lab.study(a.seeds, False)
     titles = {name: lab.title for name, lab in labs.items()}
-    write_whole(Path(a.out) / "labs.md", labs_page(results, small, titles, a.seeds))
+    write_text(Path(a.out) / "labs.md", labs_page(results, small, titles, a.seeds))
 
 
 if __name__ == "__main__":

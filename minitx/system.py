@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -166,72 +164,3 @@ class Fields:
 def read_fields(path: PathLike, optional: bool = False) -> Fields:
     """The object that a file of JSON holds; an empty one if the file is `optional` and not there."""
     return Fields({} if optional and not Path(path).exists() else read_json(path), os.fspath(path))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """UTF-8, two spaces, a newline at the end; an InputError that says why when it cannot be written."""
-    try:
-        path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from None
-
-
-@contextmanager
-def new_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary directory beside `path` that takes its place once the block has ended without an error.
-
-    `InputError` at once if `path` exists (and, with `overwrite`, if it is something other than a model directory),
-    or cannot be created.
-    """
-    check_target(path, overwrite)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise InputError(f"cannot create {path}: {error.strerror}") from error
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if path.exists() and not overwrite:  # it was not there when we began
-            os.replace(partial, kept := path.with_name(f"{path.name}-{partial.name[-8:]}"))
-            raise InputError(f"another directory took that name meanwhile, so the result is in {kept}")
-        if path.exists():  # put aside until the new one is in its place
-            old = partial.with_name(f"{partial.name}-old")
-            os.replace(path, old)
-            try:
-                os.replace(partial, path)
-            except OSError:
-                os.replace(old, path)
-                raise
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def check_target(path: Path, overwrite: bool = False) -> None:
-    """`InputError` if a model may not be written to `path`."""
-    if not path.exists():
-        return
-    if not overwrite:
-        raise InputError(f"{path} exists already: choose another, or overwrite it (--overwrite, overwrite=True)")
-    missing = [name for name in (CONFIG, WEIGHTS, MODULES) if not (path / name).is_file()]
-    if missing:
-        raise InputError(
-            f"{path} exists and is not a model directory (it has no {missing[0]}): it will not be replaced"
-        )
-
-
-def check_new_file(path: Path, suffix: str, overwrite: bool = False) -> None:
-    """`InputError`, before any work is done, if a result may not or cannot be written to the file `path`."""
-    if path.suffix != suffix:
-        raise InputError(f"{path}: the output is a {suffix} file, so its name must end in {suffix}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is not a directory")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already: choose another file, or overwrite it (--overwrite, overwrite=True)")
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()  # os.access() lets root write to /proc
-    except OSError as error:
-        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from error

@@ -37,6 +37,7 @@ USED = {
     "autograd/erf.py": "a function that NumPy lacks",
     "errors.py": "the one exception for bad input",
     "system.py": "files and cores",
+    "writing.py": "files and directories, whole or not at all",
     "data/csv_files.py": "CSV as spreadsheets write it",
     "data/rules.py": "labels by rule",
     "evaluation/evaluate.py": "a model's answers to labelled rows",
@@ -59,7 +60,7 @@ USED = {
     "training/parallel.py": "a batch on several cores",
 }
 READING_PATH = [f"{room}/{name}.py" for room, names in STATIONS.items() for name in names] + list(SPLIT_OFF)
-MOST_ON_THE_PATH, MOST_WITHOUT_LEARN, MOST_IN_LEARN, MOST_IN_PLAIN, MOST_IN_A_FILE = 2100, 6000, 2500, 200, 300
+MOST_ON_THE_PATH, MOST_WITHOUT_LEARN, MOST_IN_LEARN, MOST_IN_PLAIN, MOST_IN_A_FILE = 2100, 6450, 2500, 200, 300
 SCRIPTS = "\n".join(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.js")))
 
 
@@ -243,6 +244,7 @@ def test_no_six_lines_of_the_package_stand_twice():
 TESTED_BY = {
     "errors.py": "cli reviews",
     "system.py": "system checkpoint",
+    "writing.py": "writing checkpoint",
     "__init__.py": "imports docs",
     "app/cli.py": "cli",
     "app/embed.py": "embed",

@@ -6,7 +6,8 @@ import pytest
 
 from minitx import system
 from minitx.errors import InputError
-from minitx.system import Fields, read_fields, write_json
+from minitx.system import Fields, read_fields
+from minitx.writing import write_json
 
 
 def test_the_example_in_the_docstring():

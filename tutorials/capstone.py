@@ -34,9 +34,9 @@ from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import mean_interval
 from minitx.learn.check import Verdict, judge_file
 from minitx.learn.files import course_pieces
-from minitx.system import check_new_file
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE
+from minitx.writing import check_new_file
 
 SEEDS = (0, 1, 2)
 CONSTANT, WORDS, PROBE, WHOLE = "always the largest class", "bag of words", "frozen probe", "whole model"

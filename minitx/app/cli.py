@@ -27,11 +27,12 @@ from minitx.evaluation.metrics import report_heads
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
-from minitx.system import Fields, check_new_file
+from minitx.system import Fields
 from minitx.text.load import load_tokenizer
 from minitx.text.truncation import TruncationWarning
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, load_config, load_model
+from minitx.writing import check_new_file
 
 DESK = {  # commands that `learn.commands` declares
     "check": "is your own attention, BPE or AdamW right, and if not, which mistake is it?",

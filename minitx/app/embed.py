@@ -18,7 +18,7 @@ from tqdm import tqdm
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
-from minitx.system import check_new_file
+from minitx.writing import check_new_file
 
 TEXTS_AT_ONCE = 4096  # enough for batches of one length each
 

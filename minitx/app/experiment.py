@@ -15,11 +15,12 @@ from minitx.app.timeline import timeline
 from minitx.app.two_stage import two_stage_reports
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report
-from minitx.system import new_directory, usable_cores, write_json
+from minitx.system import usable_cores
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, save_model
 from minitx.training.trainable import trainable_report
 from minitx.training.trainer import Callback, Epoch, TrainingSettings, best_epoch, fit
+from minitx.writing import new_directory, write_json, write_text
 
 
 def run(
@@ -34,7 +35,7 @@ def run(
         job = prepare(experiment, log)
         timeline(job.plan, directory / "timeline.png")  # before training: it is a plan
         before = trainable_report(job.model, job.plan.optimizer)
-        (directory / "trainable.txt").write_text(f"{before}\n", encoding="utf-8", newline="\n")
+        write_text(directory / "trainable.txt", f"{before}\n")
         log(f"from the first step {before.summary()}; the plan is in timeline.png, each parameter in trainable.txt")
 
         epochs = train(job, progress, log)

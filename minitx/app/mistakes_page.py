@@ -18,6 +18,7 @@ from minitx.data.split import LabelledTexts
 from minitx.evaluation.metrics import Report
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.baseline import BagOfWords
+from minitx.writing import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAMED = 4  # tokens that are named below a mistake, for and against
@@ -50,7 +51,7 @@ def write_mistakes_page(
     memory = f", of which {known:,} have a text that is in the training rows: there the figures measure memory"
     rows, found = f"{len(data):,}", Html("\n".join(sections))
     page = _fill("mistakes", source=source, rows=rows, memory=memory if known else "", sections=found)
-    path.write_text(page, encoding="utf-8", newline="\n")
+    write_text(path, page)
 
 
 def _section(head: str, report: Report, by_length: pd.DataFrame, mistakes: Sequence[Mistake]) -> Html:

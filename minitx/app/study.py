@@ -27,7 +27,7 @@ from minitx.app.settings import Experiment
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import Interval, mean_interval
-from minitx.system import write_json
+from minitx.writing import write_json
 
 # What a run of one arm with one seed gives: one number, named numbers, or a report for each head.
 Outcome = float | Mapping[str, float] | Mapping[str, Report]

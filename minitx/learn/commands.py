@@ -12,9 +12,9 @@ from minitx.app.cli import DESK, Parser
 from minitx.errors import InputError
 from minitx.learn import labs, lessons, selfcheck, show
 from minitx.learn.check import check_file
-from minitx.learn.files import course_directory, course_pieces, load_file, write_whole
+from minitx.learn.files import course_directory, course_pieces, load_file
 from minitx.learn.piece import Piece
-from minitx.system import check_new_file
+from minitx.writing import check_new_file, write_text
 
 HEAD = """The pieces of a transformer, to be written. Letters: B batch, T tokens, D width, H heads, K = D / H.
 
@@ -67,7 +67,7 @@ def write_template(path: Path, pieces: Iterable[Piece]) -> None:
         f'def {piece.signature}:\n    """{piece.right.__doc__}"""\n    raise NotImplementedError' for piece in pieces
     ]
     imports = "import math\n\nimport numpy as np\n\nfrom minitx import Tensor\nfrom minitx.autograd.tensor import where"
-    write_whole(path, "\n\n\n".join([f'"""{HEAD}"""\n\n{imports}', *stubs]) + "\n")
+    write_text(path, "\n\n\n".join([f'"""{HEAD}"""\n\n{imports}', *stubs]) + "\n")
 
 
 def learn(a: argparse.Namespace) -> int:

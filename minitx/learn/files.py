@@ -47,16 +47,6 @@ def load_file(path: Path) -> ModuleType:
     return module
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file of text, and put it in the place of an old one only when all of it is there."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 # In the order in which they can be built: none needs a later one.
 ORDER = (
     *("topological_order", "unbroadcast", "softmax", "cross_entropy", "layer_norm", "embedding_gradient", "attention"),

@@ -27,8 +27,9 @@ import numpy as np
 
 from minitx.errors import InputError
 from minitx.learn.check import Verdict, judge_file
-from minitx.learn.files import ask_terminal, course_directory, course_pieces, load_file, write_whole
+from minitx.learn.files import ask_terminal, course_directory, course_pieces, load_file
 from minitx.learn.piece import Piece
+from minitx.writing import write_text
 
 Ask = Callable[[str], str | None]
 WIDTH = 100
@@ -119,7 +120,7 @@ class Progress:
     def save(self) -> None:
         """Write it whole."""
         self.path.parent.mkdir(exist_ok=True)
-        write_whole(self.path, json.dumps(self.lessons, indent=1))
+        write_text(self.path, json.dumps(self.lessons, indent=1))
 
     def __str__(self) -> str:
         rows = []
@@ -203,7 +204,7 @@ def copy_exercises(lesson: Lesson, folder: Path) -> Path:
     path = folder / "exercises" / f"{lesson.number}.py"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, (lesson.path.parent / "exercises" / path.name).read_text(encoding="utf-8"))
+        write_text(path, (lesson.path.parent / "exercises" / path.name).read_text(encoding="utf-8"))
     return path
 
 

@@ -29,15 +29,15 @@ from minitx.data.batches import pad
 from minitx.data.samples import synthetic_reviews
 from minitx.data.texts import read_texts
 from minitx.errors import InputError, suggestion
-from minitx.learn.files import write_whole
 from minitx.learn.plain import softmax
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import normalized, semantic_search
-from minitx.system import check_new_file, read_fields
+from minitx.system import read_fields
 from minitx.text.bpe import BPETokenizer
 from minitx.text.load import load_tokenizer
 from minitx.text.words import BYTE_SYMBOLS, WORD, to_symbols
+from minitx.writing import check_new_file, write_text
 
 PAGES = Path(__file__).parent / "pages"
 Data = dict[str, Any]  # what becomes JSON
@@ -66,7 +66,7 @@ def write_page(name: str, model: str | None, text: str | None, out: Path, overwr
         raise InputError(f"no page {name!r}: {suggestion(name, list(SHOWN))}")
     check_new_file(out, ".html", overwrite)  # before the work
     page = _page(name, SHOWN[name](model or None, text if text and text.strip() else None))
-    write_whole(out, page)
+    write_text(out, page)
     return f"the page is {out}; open it in a browser"
 
 

@@ -20,9 +20,9 @@ from minitx.nn.pooling import Normalize, Pooling
 from minitx.nn.position import LearnedPosition, SinusoidalPosition
 from minitx.nn.relative import RelativePositionBias
 from minitx.nn.transformer import TransformerBlock, TransformerEncoder
-from minitx.system import new_directory
 from minitx.text.tokenizer import Tokenizer
 from minitx.text.truncation import warn_of_cut
+from minitx.writing import new_directory
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
 

@@ -28,9 +28,10 @@ from minitx.models.search import SIMILARITIES
 from minitx.nn.module import Module
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.position import SinusoidalPosition
-from minitx.system import CONFIG, MODULES, WEIGHTS, Fields, read_fields, read_json, write_json
+from minitx.system import CONFIG, MODULES, WEIGHTS, Fields, read_fields, read_json
 from minitx.text.load import load_tokenizer
 from minitx.text.tokenizer import Tokenizer
+from minitx.writing import whole_file, write_json
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy has no BF16: the upper half of an F32
 OLD_NAMES = {"gamma": "weight", "beta": "bias"}  # of LayerNorm
@@ -267,7 +268,8 @@ def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     The library saves a transposed array's memory as it lies, scrambled, and makes the files of `save_file` private.
     """
     contiguous = {name: np.ascontiguousarray(array) for name, array in weights.items()}
-    path.write_bytes(safetensors.numpy.save(contiguous, {"format": "pt"}))
+    with whole_file(path) as partial:
+        partial.write_bytes(safetensors.numpy.save(contiguous, {"format": "pt"}))
 
 
 def _tokenizer_config(tokenizer: Tokenizer, max_seq_length: int) -> dict[str, Any]:

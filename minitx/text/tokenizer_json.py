@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from minitx.errors import InputError
-from minitx.system import Fields, read_fields, write_json
+from minitx.system import Fields, read_fields
 from minitx.text.spec import TokenizerSpec, check_merges, check_vocab
 from minitx.text.specials import SpecialToken
+from minitx.writing import write_json
 
 Json = dict[str, Any]
 PROCESSORS = (None, "TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel")

@@ -22,7 +22,8 @@ from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.pretrained import write_weights
-from minitx.system import CONFIG, WEIGHTS, Fields, read_fields, write_json
+from minitx.system import CONFIG, WEIGHTS, Fields, read_fields
+from minitx.writing import write_json
 
 FORMAT, VERSION = "minitx", 2  # of what is written
 READ = (2,)  # the versions that are still read
