@@ -153,6 +153,16 @@ def new_directory(path: Path, overwrite: bool = False, go_on: bool = False) -> I
                 path.rmdir()
 
 
+def finish(path: Path, overwrite: bool) -> bool:
+    """Move up the files of a `new_directory` that was interrupted when they were all there; False if they were not."""
+    if not any((path / UNFINISHED / name).exists() for name in (RESULT, MOVING)):
+        return False
+    with alone(path / UNFINISHED / LOCK, path):
+        publish(path, overwrite)
+    (path / UNFINISHED).rmdir()
+    return True
+
+
 def publish(path: Path, overwrite: bool) -> None:
     """Move finished files up to `path`; after an interruption, doing it again goes on where it stopped.
 

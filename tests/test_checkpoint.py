@@ -35,6 +35,7 @@ def test_the_directory_holds_everything(trained):
         "gradients.png",
         "heads.safetensors",
         "history.csv",
+        "manifest.json",
         "metrics.json",
         "minitx.json",
         "model.safetensors",

@@ -16,12 +16,13 @@ from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
+from minitx.training.epochs import Callback, Epoch
 from minitx.training.freezing import freeze, layers, parameter_groups, select
 from minitx.training.optim import AdamW
 from minitx.training.schedules import factor
 from minitx.training.thawing import Plan, Stage
 from minitx.training.trainable import trainable_report
-from minitx.training.trainer import Callback, Epoch, fit
+from minitx.training.trainer import fit
 
 BLOCK = "encoder.transformer.blocks"
 

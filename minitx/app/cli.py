@@ -8,18 +8,17 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from minitx.app.checkpoints import Stop
 from minitx.app.embed import embed_file
-from minitx.app.experiment import run
 from minitx.app.mistakes_page import write_mistakes_page
-from minitx.app.prepare import prepare, read_data
-from minitx.app.settings import RECIPES, SETTINGS, apply_assignment, experiment_of, read_recipe, recipe_names
-from minitx.app.timeline import timeline
+from minitx.app.prepare import read_data
+from minitx.app.settings import RECIPES, read_recipe, recipe_names
+from minitx.app.train_command import add_arguments, replay_result, train
 from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
@@ -66,13 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The learner's desk stands on this room, so it is looked up when somebody asks for it.
     desk = argv and argv[0] in DESK
     arguments = importlib.import_module("minitx.learn.commands").parse(argv) if desk else _parser().parse_args(argv)
+    stop = arguments.stop = Stop()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), stop:
             warnings.simplefilter("always", TruncationWarning)
             warnings.showwarning = _show_warning
             return arguments.command(arguments) or 0
     except (InputError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever read our output has seen enough, as in `minitx predict ... | head`
         sys.stdout = None  # so that the interpreter does not try to flush it
@@ -80,35 +80,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, no permission, a device in the place of a file
         print(f"error: {error.filename or 'file'}: {error.strerror}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        print("\n".join(["interrupted", *getattr(error, "__notes__", [])]), file=sys.stderr)
+        return 128 + stop.number
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """A line about the user's texts; what libraries warn of, as NumPy does before a loss is NaN, is not for users."""
     if issubclass(category, TruncationWarning):
         print(f"warning: {message}", file=sys.stderr)
-
-
-def _train(a: argparse.Namespace) -> None:
-    labels = dict(a.label)
-    if len(labels) < len(a.label):
-        raise InputError("--label names the same head twice")
-    recipe = read_recipe(a.recipe) if a.recipe else {}
-    for assignment in a.set:
-        apply_assignment(recipe, assignment)
-    flags = {setting.name: getattr(a, setting.name) for setting in SETTINGS if hasattr(a, setting.name)}
-    experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
-    if a.plan:
-        check_new_file(Path(a.plan), ".png", a.overwrite)
-        timeline(prepare(experiment).plan, Path(a.plan))
-        print(f"the plan is drawn in {a.plan}; nothing was trained")
-        return
-    name = Path(experiment.data or "synthetic").stem.replace(" ", "-")
-    out = Path(a.out) if a.out else _unused(Path("runs") / (Path(a.recipe).stem if a.recipe else name))
-    run(experiment, out, overwrite=a.overwrite, progress=sys.stderr.isatty() or a.progress)
-    print(f'\nwritten to {out}; try:  minitx predict {out} "crashes all the time since the update"')
 
 
 def _recipes(a: argparse.Namespace) -> None:
@@ -223,23 +203,10 @@ def _tokenize(a: argparse.Namespace) -> None:
     print("\n".join(load_tokenizer(path if path.is_file() else find_directory(a.tokenizer)).explain(a.text)))
 
 
-def _unused(path: Path) -> Path:
-    """`path`, or the first of path-2, path-3, ... that does not exist yet: no run replaces another."""
-    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
-    return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
-
-
 def _at_least_1(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]*", text):
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
     return int(text)
-
-
-def _name_and_column(text: str) -> tuple[str, str]:
-    name, equals, column = text.partition("=")
-    if not (name and equals and column):
-        raise argparse.ArgumentTypeError(f"expected NAME=COLUMN, as in sentiment=stars, not {text!r}")
-    return name, column
 
 
 def _parser() -> Parser:
@@ -252,7 +219,7 @@ def _parser() -> Parser:
         added.set_defaults(command=command)
         return added
 
-    _add_training(add("train", _train, "train a model on reviews and write a result directory"))
+    add_arguments(add("train", train, "train a model on reviews and write a result directory"))
     add("recipes", _recipes, "list the recipes for `minitx train --recipe`")
     text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 
@@ -262,6 +229,9 @@ def _parser() -> Parser:
     evaluate("--format", **text_or_json)
     evaluate("--errors", metavar="PAGE.html", help="write the worst mistakes and what misled the model")
     evaluate("--overwrite", action="store_true", help="replace PAGE.html")
+
+    replay = add("replay", replay_result, "do a finished run again and compare every figure and file").add_argument
+    replay("model", metavar="DIR", help="a result directory")
 
     predict = add("predict", _predict, "label texts").add_argument
     predict("model", metavar="DIR", help="a result directory")
@@ -297,31 +267,3 @@ def _parser() -> Parser:
     for name, about in DESK.items():
         commands.add_parser(name, help=about)
     return parser
-
-
-def _add_training(train: Parser) -> None:
-    """The arguments of `train`: a flag for each setting that is one value, a line of help for each table or list."""
-    add, repeated = train.add_argument, dict[str, Any](action="append", default=[])
-    add("--recipe", metavar="NAME|FILE", help="settings to start from; `minitx recipes` lists them")
-    add("--set", metavar="KEY=VALUE", help="change a setting, as in --set rates.heads=1e-3; repeatable", **repeated)
-    add("--label", metavar="NAME=COLUMN", type=_name_and_column, help="a head and its column; repeatable", **repeated)
-    add = train.add_argument_group("result").add_argument
-    add("--out", metavar="DIR", help="where to write; by default a new directory under runs/")
-    add("--overwrite", action="store_true", help="replace the result directory DIR, or PNG")
-    add("--progress", action="store_true", help="show the progress bar even if not on a terminal")
-    add("--plan", metavar="PNG", help="draw what would train when, and how fast, and stop before it does")
-    add = train.add_argument_group("settings", "flags go before --set, --set before the recipe").add_argument
-    tables = ["tables and lists, which a recipe or --set gives:"]
-    for setting in SETTINGS:
-        flag, about, default = f"--{setting.name.replace('_', '-')}", setting.metadata["help"], setting.default
-        choices = setting.metadata["choices"] or None
-        if isinstance(default, bool):
-            add(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
-        elif default is None or isinstance(default, str | int | float):
-            kind = str if default is None else type(default)
-            help = about if default in (None, "") else f"{about} (default: {default})"
-            metavar = None if choices else kind.__name__.upper()
-            add(flag, type=kind, default=argparse.SUPPRESS, choices=choices, metavar=metavar, help=help)
-        else:
-            tables.append(f"  {setting.name:22}{about}")  # the width of argparse's column of flags
-    train.epilog = "\n".join(tables)

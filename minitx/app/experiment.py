@@ -2,75 +2,167 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
+from minitx.app.checkpoints import MINUTES, Checkpoints, Stop
+from minitx.app.manifest import HISTORY, MANIFEST, METRICS, Manifest, compare, hashes
 from minitx.app.plots import confusion_picture, training_curves
 from minitx.app.prepare import Job, Log, class_weights, prepare
 from minitx.app.settings import Experiment
 from minitx.app.task_gradients import TaskGradients, task_gradients_picture
 from minitx.app.timeline import timeline
 from minitx.app.two_stage import two_stage_reports
+from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report
-from minitx.system import usable_cores
 from minitx.training.baseline import BagOfWords
-from minitx.training.checkpoint import BASELINE, save_model
+from minitx.training.checkpoint import BASELINE, SETTINGS, save_model
+from minitx.training.epochs import Callback, Epoch, best_epoch
 from minitx.training.trainable import trainable_report
-from minitx.training.trainer import Callback, Epoch, TrainingSettings, best_epoch, fit
-from minitx.writing import new_directory, write_json, write_text
+from minitx.training.trainer import TrainingSettings, fit
+from minitx.writing import CHECKPOINT, RUN, UNFINISHED, finish, new_directory, whole_file, write_json, write_text
 
 
 def run(
-    experiment: Experiment, out: Path, *, overwrite: bool = False, progress: bool = True, log: Log = print
+    experiment: Experiment,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
+    log: Log = print,
+    checkpoint_every: float = MINUTES,
+    stop: Stop | None = None,
 ) -> dict[str, Report]:
     """Read, split, tokenise, train, evaluate once on the test split, and write the directory `out`.
 
     Returns the test split's report for each head. `InputError` for data or settings that cannot be used, and `out` is
-    then as it was.
+    then as it was. Whatever ends it later, `resume(out)` goes on from the last checkpoint.
+
+    Args:
+        experiment, out: what to do, and where its result goes; see `writing.new_directory`.
+        overwrite: replace an earlier result there.
+        progress: show bars.
+        log: takes a line for each thing that was decided or done.
+        checkpoint_every: minutes from one checkpoint to the next; there is one after every epoch as well.
+        stop: tells when somebody asks it to stop.
     """
     with new_directory(out, overwrite) as directory:
-        job = prepare(experiment, log)
-        timeline(job.plan, directory / "timeline.png")  # before training: it is a plan
-        before = trainable_report(job.model, job.plan.optimizer)
-        write_text(directory / "trainable.txt", f"{before}\n")
-        log(f"from the first step {before.summary()}; the plan is in timeline.png, each parameter in trainable.txt")
+        manifest = Manifest.of(experiment, overwrite)
+        manifest.write(directory.parent / RUN)
+        return _run(manifest, directory, progress, log, checkpoint_every, stop)
 
-        epochs = train(job, progress, log)
-        bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
-        test, stages = judge(job, bag_of_words, progress)
 
-        best = best_epoch(epochs)
-        log(f"kept epoch {best.number}, the best on the validation split; on the test split it gives:")
-        for head, result in test.items():
-            log(f"\n{head}\n{result}")
-        for head, staged in stages.items():
-            log(f"\n{head}, read in two stages: {', then '.join(experiment.two_stage[head])}\n{staged}")
+def resume(
+    out: Path,
+    *,
+    threads: int = 0,
+    on_nan: str = "",
+    progress: bool = True,
+    log: Log = print,
+    checkpoint_every: float = MINUTES,
+    stop: Stop | None = None,
+) -> dict[str, Report]:
+    """Go on with a run that was interrupted, to the same bits as if it had not been; arguments as of `run`.
 
-        labelling = {name: dict(getattr(experiment, name)) for name in ("labels", "rules", "words")}
-        save_model(job.model, directory, data={"text": experiment.text, **labelling})
-        bag_of_words.save(directory / BASELINE)
-        metrics = {
-            **metrics_of(job, best),
-            "trainable_at_start": before.trainable,
-            "test": {head: report.to_dict() for head, report in test.items()},
-            "test_two_stage": {head: report.to_dict() for head, report in stages.items()},
-        }
-        write_json(directory / "metrics.json", metrics)
-        history = pd.DataFrame([history_row(epoch) for epoch in epochs])
-        history.to_csv(directory / "history.csv", index=False, na_rep="nan", lineterminator="\n")
+    Returns what `run` does, and nothing if the result was there and had only to be moved to its place.
+    `threads` and `on_nan` may be changed. With other threads than before, sums are rounded otherwise: without dropout,
+    weights differ by 1e-4 or so; with it, its masks differ. `InputError` if there is no such run, it is under way, or
+    minitx, the data or the pretrained encoder are not those that it began with.
+    """
+    work = out / UNFINISHED
+    if not (work / RUN).is_file():
+        finished = "it is finished" if (out / SETTINGS).is_file() else "start one with `minitx train`"
+        raise InputError(f"{out} holds no unfinished run: {finished}")
+    manifest = Manifest.read(work / RUN)
+    if finish(out, manifest.overwrite):
+        log("only the last files had not been moved to their place")
+        return {}
+    if note := manifest.check(out):
+        log(f"note: {note}")
+    manifest.threads = threads or manifest.threads
+    manifest.experiment = dataclasses.replace(manifest.experiment, on_nan=on_nan or manifest.experiment.on_nan)
+    with new_directory(out, manifest.overwrite, go_on=True) as directory:
+        return _run(manifest, directory, progress, log, checkpoint_every, stop)
+
+
+def replay(directory: Path, *, progress: bool = True) -> tuple[int, list[str]]:
+    """Do a finished run again from its manifest: how many figures and files were compared, and those that differ.
+
+    The new result is written to a temporary directory, and gone afterwards. `InputError` as in `resume`.
+    """
+    if not (directory / MANIFEST).is_file():
+        raise InputError(f"{directory} has no {MANIFEST}: expected a result that `minitx train` wrote, of 0.3 or later")
+    manifest = Manifest.read(directory / MANIFEST)
+    note = manifest.check(directory)
+    with TemporaryDirectory() as scratch, new_directory(Path(scratch) / "again") as again:
+        _run(manifest, again, progress, lambda line: None, MINUTES, None)
+        compared, differ = compare(directory, again)
+    return compared, [note, *differ] if note and differ else differ
+
+
+def _run(
+    manifest: Manifest, directory: Path, progress: bool, log: Log, minutes: float, stop: Stop | None
+) -> dict[str, Report]:
+    """A run from its beginning, or from the checkpoint beside `directory`, to the last file in `directory`."""
+    experiment, checkpoint = manifest.experiment, directory.parent / CHECKPOINT
+    job = prepare(experiment, log)
+    timeline(job.plan, directory / "timeline.png")  # before training: it is a plan
+    before = trainable_report(job.model, job.plan.optimizer)
+    write_text(directory / "trainable.txt", f"{before}\n")
+    log(f"from the first step {before.summary()}; the plan is in timeline.png, each parameter in trainable.txt")
+
+    if not minutes >= 0:
+        raise InputError(f"minutes between checkpoints must be at least 0, not {minutes}")
+    stop = stop or Stop()
+    with stop.patience():
+        epochs = train(job, progress, log, manifest.threads, partial(Checkpoints, checkpoint, minutes, stop))
+    bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
+    test, stages = judge(job, bag_of_words, progress)
+
+    best = best_epoch(epochs)
+    log(f"kept epoch {best.number}, the best on the validation split; on the test split it gives:")
+    for head, result in test.items():
+        log(f"\n{head}\n{result}")
+    for head, staged in stages.items():
+        log(f"\n{head}, read in two stages: {', then '.join(experiment.two_stage[head])}\n{staged}")
+
+    labelling = {name: dict(getattr(experiment, name)) for name in ("labels", "rules", "words")}
+    save_model(job.model, directory, data={"text": experiment.text, **labelling})
+    bag_of_words.save(directory / BASELINE)
+    metrics = {
+        **metrics_of(job, best),
+        "threads": manifest.threads,  # the last bits depend on it
+        "skipped_steps": epochs[-1].skipped,
+        "trainable_at_start": before.trainable,
+        "test": {head: report.to_dict() for head, report in test.items()},
+        "test_two_stage": {head: report.to_dict() for head, report in stages.items()},
+    }
+    write_json(directory / METRICS, metrics)
+    history = pd.DataFrame([history_row(epoch) for epoch in epochs])
+    with whole_file(directory / HISTORY) as file:
+        history.to_csv(file, index=False, na_rep="nan", lineterminator="\n")
+    try:
         draw(epochs, test, directory, job.audit.source)
+    except Exception as error:  # whatever it is, it must not cost the result
+        log(f"warning: a picture could not be drawn: {type(error).__name__}: {error}")
+    manifest.write(directory / MANIFEST, files=hashes(directory))
     return test
 
 
-def train(job: Job, progress: bool, log: Log) -> list[Epoch]:
+def train(
+    job: Job, progress: bool, log: Log, threads: int = 0, keep: Callable[[TaskGradients], Checkpoints] | None = None
+) -> list[Epoch]:
     """`fit` with the settings of the job's experiment, and a line to `log` for each epoch."""
     e, counts = job.experiment, job.parts.train.class_counts
     gradients = TaskGradients(tuple(job.model.heads), e.task_gradients, job.plan.steps_per_epoch)
     weights = {head: class_weights(counts(head), e.class_weighting) for head in job.model.heads}
-    own = {"class_weights": weights, "threads": e.threads or None, "progress": progress}
+    own = {"class_weights": weights, "threads": threads or e.threads or None, "progress": progress}
     settings = TrainingSettings(**(e.of_fields(TrainingSettings) | own))
     return fit(
         job.model,
@@ -80,7 +172,7 @@ def train(job: Job, progress: bool, log: Log) -> list[Epoch]:
         settings,
         schedule=job.plan,
         task_weights=job.task_weights,
-        callbacks=[gradients, EpochTable(log, e.epochs)],
+        callbacks=[gradients, EpochTable(log, e.epochs), *([keep(gradients)] if keep else [])],
         rng=np.random.default_rng(e.seed).spawn(1)[0],  # so that runs with one seed see the same batches
     )
 
@@ -102,7 +194,6 @@ def metrics_of(job: Job, best: Epoch) -> dict[str, object]:
         "leakage": job.leakage.to_dict(),
         "texts_cut": job.texts_cut,
         "weights": job.model.num_parameters(),
-        "threads": job.experiment.threads or usable_cores(),  # the last bits depend on it
         "best_epoch": best.number,
         "task_weights": job.task_weights.current(),
         "validation": {head: report.to_dict() for head, report in best.validation.items()},

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import mean_interval
-from minitx.training.trainer import Epoch, best_epoch
+from minitx.training.epochs import Epoch, best_epoch
 
 TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"
 

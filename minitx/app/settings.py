@@ -22,6 +22,7 @@ from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
 from minitx.system import KINDS as JSON_KINDS, read_text
+from minitx.training.nonfinite import ON_NAN
 from minitx.training.schedules import SCHEDULES
 from minitx.training.thawing import Stage, check_starts
 
@@ -116,6 +117,7 @@ class Experiment:
         {}, "head = fixed weight; the others are 1", NOT_NEGATIVE, values=float
     )
     task_gradients: int = _setting(2, "steps of each epoch at which tasks' gradients are compared", at_least(0))
+    on_nan: str = _setting("stop", "at a loss or gradient that is not finite: stop, or skip the batch", choices=ON_NAN)
     weight_average: float = _setting(0.99, "decay of a running mean of the weights; 0: none", SHARE)
     threads: int = _setting(0, "threads that share each batch; 0: one for each core", at_least(0))
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from minitx.app.plots import epoch_axis
 from minitx.autograd.context import running
 from minitx.data.batches import Batch
+from minitx.training.epochs import Callback, Epoch
 from minitx.training.parallel import DataParallel, Loss
-from minitx.training.trainer import Callback, Epoch
 
 
 class TaskGradients(Callback):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from minitx.nn.module import Module
 
@@ -45,3 +46,15 @@ class WeightAverage:
         finally:
             for parameter, weights in own.items():
                 parameter.data[...] = weights
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on: the count, the averages and which rest, in the order of the parameters."""
+        resting = [parameter in self.resting for parameter in self.averages]
+        return {"steps": self.steps, "averages": list(self.averages.values()), "resting": resting}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; `ValueError` unless it is of as many parameters, of these shapes."""
+        for average, saved in zip(self.averages.values(), state["averages"], strict=True):
+            average[...] = saved
+        self.steps = state["steps"]
+        self.resting = {p for p, rests in zip(self.averages, state["resting"], strict=True) if rests}

@@ -159,9 +159,9 @@ class BagOfWords(Module):
 
     def save(self, path: Path) -> None:
         """One .safetensors file: the weights, and the terms and classes as its metadata."""
-        names = {"terms": list(self.columns), "classes": self.classes}
+        names = json.dumps({"terms": list(self.columns), "classes": self.classes})
         arrays = {**self.state_dict(), "idf": self.idf, "trained_on": self.trained_on}
-        safetensors.numpy.save_file(arrays, path, {name: json.dumps(value) for name, value in names.items()})
+        path.write_bytes(safetensors.numpy.save(arrays, {"names": names}))
 
     @classmethod
     def load(cls, path: Path) -> "BagOfWords":
@@ -170,6 +170,7 @@ class BagOfWords(Module):
             with safetensors.safe_open(path, "numpy") as file:
                 names = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            names = names.get("names", names)  # older files have a key for each
             idf = dict(zip(names["terms"], arrays.pop("idf").tolist(), strict=True))
             model = cls(idf, names["classes"], arrays.pop("trained_on"))
             model.load_state_dict(arrays)

@@ -4,10 +4,11 @@
     minitx.json          version, heads with their class names, how the data was labelled
     heads.safetensors    the heads' weights, `sentiment.weight` (C, D) and `sentiment.bias` (C,) for each
     timeline.png  trainable.txt      what was to train, when and how fast: made before training
+    manifest.json        settings, versions, threads and data by hash, to do the run again, and every file's hash
     baseline.safetensors a bag of words trained on the same rows, which `minitx evaluate` sets beside the model
     metrics.json  history.csv  curves.png  gradients.png  confusion_<head>.png      what came out
 
-The last three lines are not needed for loading. A directory of an older version is read, or refused with what to do;
+The last four lines are not needed for loading. A directory of an older version is read, or refused with what to do;
 one of each version that was ever written is kept in tests/saved.
 """
 

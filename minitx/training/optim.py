@@ -118,7 +118,7 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float, run: Map =
                 p.grad = p.grad.coalesce()
             grads.append(p.grad.values if isinstance(p.grad, RowGradient) else p.grad)
     norm = math.sqrt(sum(spread(run, lambda g: float(np.vdot(g, g)), grads)))
-    if norm > max_norm:
+    if max_norm < norm < math.inf:  # what is infinite is left as it is, for its owner to find
         share = max_norm / (norm + 1e-6)
         spread(run, lambda g: np.multiply(g, share, out=g), grads)
     return norm

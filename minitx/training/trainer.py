@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from tqdm import tqdm
@@ -17,31 +18,12 @@ from minitx.evaluation.metrics import Report, report_heads
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.training.average import WeightAverage
+from minitx.training.epochs import Callback, Epoch, best_epoch
 from minitx.training.groups import Optimizer
+from minitx.training.nonfinite import check_finite, not_finite
 from minitx.training.optim import clip_grad_norm_
 from minitx.training.parallel import DataParallel, Loss, Result
 from minitx.training.schedules import LambdaLR
-
-
-@dataclass
-class Epoch:
-    """What one epoch did."""
-
-    number: int
-    train: dict[str, Report]  # with dropout on, while the weights moved
-    validation: dict[str, Report]
-    tokens_per_second: float  # through the encoder: 0 while its vectors are known and it need not run
-    seconds: float
-    task_weights: dict[str, float] = field(default_factory=dict)  # head -> factor of its loss at the end, if learned
-    more: dict[str, float] = field(default_factory=dict)  # what callbacks measured
-
-    @property
-    def score(self) -> float:
-        """What "best" means: the mean over the heads of accuracy and macro-F1 on the validation rows.
-
-        Both, because macro-F1 alone can hang on a handful of rows of a small class, and accuracy alone ignores them.
-        """
-        return float(np.mean([(report.accuracy + report.macro_f1) / 2 for report in self.validation.values()]))
 
 
 @dataclass(frozen=True)
@@ -56,19 +38,10 @@ class TrainingSettings:
     max_grad_norm: float = 1.0  # gradients are scaled down to this joint length
     class_weights: Mapping[str, np.ndarray] = field(default_factory=dict)  # head -> (C,); reports are unweighted
     label_smoothing: float = 0.0
+    on_nan: str = "stop"  # at a loss or gradient that is NaN or infinite; or "skip": that batch moves nothing, counted
     weight_average: float = 0.0  # decay of a `WeightAverage`, whose weights are then judged and kept; 0 for none
     threads: int | None = None  # how many share each batch, see `parallel.DataParallel`; by default one for each core
     progress: bool = True  # show bars: of a frozen encoder's pass, and of each epoch with the loss
-
-
-class Callback:
-    """What `fit` tells on its way; a subclass listens to some. It may measure, and must not write to the model."""
-
-    def on_batch(self, number: int, batch: Batch, parallel: DataParallel, loss: Loss) -> None:
-        """Before step `number` of an epoch, counted from 0."""
-
-    def on_epoch(self, epoch: Epoch) -> None:
-        """After an epoch; `epoch.more` takes further figures."""
 
 
 def fit(
@@ -100,42 +73,40 @@ def fit(
 
     Raises:
         ValueError: the optimizer does not train this model, or no validation row has a label for some head.
-        FloatingPointError: the loss became NaN or infinite.
+        FloatingPointError: the loss, a gradient or a weight became NaN or infinite; see `training.nonfinite`.
     """
     task_weights = task_weights or TaskWeights(model.heads)
     optimizer.check(model, task_weights)
     for head, labels in validation.labels.items():
         if not (labels >= 0).any():
             raise ValueError(f"no validation row has a label for {head}: epochs could not be compared")
-    epochs: list[Epoch] = []
-    best: dict[str, np.ndarray] = {}
     with DataParallel(model, settings.threads, rng.spawn(1)[0]) as parallel:
-        training = _Training(model, optimizer, settings, schedule, task_weights, parallel)
-        if training.encoder_is_frozen():
-            training.known, held_out = (
-                model.encoder.encode_ids(rows.sequences, show_progress_bar=settings.progress)
-                for rows in (train, validation)
-            )
-        for number in range(1, settings.epochs + 1):
-            start = time.perf_counter()
-            trained, tokens = training.epoch(number, train, callbacks, rng)
-            seconds = time.perf_counter() - start
+        training = Training(model, optimizer, settings, schedule, task_weights, parallel, rng)
+        for callback in callbacks:
+            callback.on_start(training)
+        if training.encoder_is_frozen() and not training.thawed:
+            encode, bar = model.encoder.encode_ids, settings.progress
+            training.known, held_out = (encode(rows.sequences, show_progress_bar=bar) for rows in (train, validation))
+        while len(training.epochs) < settings.epochs:
+            trained, tokens, seconds = training.epoch(train, callbacks)
             with training.average.applied() if training.average else nullcontext():
+                check_finite(model, f"after epoch {(number := len(training.epochs) + 1)}")
                 judged = evaluate(model, validation, None if training.known is None else held_out)
                 learned = {} if task_weights.log_variance is None else task_weights.current()
-                epochs.append(Epoch(number, trained, judged, tokens / seconds, seconds, learned))
-                if epochs[-1] is best_epoch(epochs):
-                    best = {name: weights.copy() for name, weights in model.state_dict().items()}
+                speed, skipped = tokens / seconds, training.skipped
+                training.epochs.append(Epoch(number, trained, judged, speed, seconds, learned, skipped))
+                if training.epochs[-1] is best_epoch(training.epochs):
+                    training.best = {name: weights.copy() for name, weights in model.state_dict().items()}
             for callback in callbacks:
-                callback.on_epoch(epochs[-1])
-    model.load_state_dict(best)
+                callback.on_epoch(training.epochs[-1])
+    model.load_state_dict(training.best)
     model.eval()
-    return epochs
+    return training.epochs
 
 
 @dataclass
-class _Training:
-    """What stays the same from one step to the next."""
+class Training:
+    """A run of `fit` between two steps: with the rows, all that the next one depends on."""
 
     model: MultiTaskModel
     optimizer: Optimizer
@@ -143,7 +114,17 @@ class _Training:
     schedule: LambdaLR | None
     task_weights: TaskWeights
     parallel: DataParallel
+    rng: np.random.Generator
     known: np.ndarray | None = None  # (N, D) vectors of the training rows, until the encoder first trains
+    thawed: bool = False  # it has
+    epochs: list[Epoch] = field(default_factory=list)  # those that are finished
+    best: dict[str, np.ndarray] = field(default_factory=dict)  # the weights of the best of them
+    done: int = 0  # steps of the epoch under way; the next four are of it, too
+    order: object = None  # the state of `rng` that shuffled its rows
+    seen: dict[str, np.ndarray] = field(default_factory=dict)  # head -> (N, C) float64, logits of the rows so far
+    tokens: int = 0
+    seconds: float = 0.0
+    skipped: int = 0  # steps that moved nothing, see `TrainingSettings.on_nan`
 
     def __post_init__(self) -> None:
         self.average = WeightAverage(self.model, decay) if (decay := self.settings.weight_average) else None
@@ -151,58 +132,59 @@ class _Training:
         self.encoder = list(self.model.encoder.parameters())
 
     def encoder_is_frozen(self) -> bool:
+        """Nothing of the encoder trains at the moment."""
         return not any(parameter.requires_grad for parameter in self.encoder)
 
-    def epoch(
-        self, number: int, train: TokenisedRows, callbacks: Sequence[Callback], rng: np.random.Generator
-    ) -> tuple[dict[str, Report], int]:
-        """Every row once: reports of the training rows, and how many tokens went through the encoder."""
+    def epoch(self, train: TokenisedRows, callbacks: Sequence[Callback]) -> tuple[dict[str, Report], int, float]:
+        """Every row once: reports of the training rows, tokens that went through the encoder, seconds."""
         model, settings = self.model, self.settings
         model.train()
-        seen = {h: np.zeros((len(train.sequences), len(c))) for h, c in model.classes.items()}
-        tokens, running = 0, 0.0
-        batches = length_batches(*train, batch_size=settings.batch_size, pad_id=model.encoder.config.pad_id, rng=rng)
+        if not self.done:
+            self.seen = {h: np.zeros((len(train.sequences), len(c))) for h, c in model.classes.items()}
+            self.tokens, self.seconds, self.order = 0, 0.0, self.rng.bit_generator.state
+        running, size, start = 0.0, settings.batch_size, time.perf_counter() - self.seconds
+        batches = length_batches(*train, batch_size=size, pad_id=model.encoder.config.pad_id, rng=self.rng)
         with tqdm(total=len(train.sequences), unit=" rows", disable=not settings.progress, leave=False) as bar:
-            bar.set_description(f"epoch {number}/{settings.epochs}")
-            for i, batch in enumerate(batches):
+            bar.set_description(f"epoch {len(self.epochs) + 1}/{settings.epochs}")
+            bar.update(self.done * size)
+            for i, batch in islice(enumerate(batches), self.done, None):
                 frozen = self.encoder_is_frozen()
                 if model.encoder.training == frozen:  # a walk through all of it, so only when that changes
                     model.encoder.train(not frozen)
-                self.known = self.known if frozen else None
+                self.known, self.thawed = (self.known, self.thawed) if frozen else (None, True)
                 loss = Loss(settings.class_weights, settings.label_smoothing, self.task_weights.current())
                 for callback in callbacks:
                     callback.on_batch(i, batch, self.parallel, loss)
                 vectors = None if self.known is None else self.known[batch.rows]
-                result, total = self.step(number, batch, loss, vectors)
+                result, total = self.step(batch, loss, vectors)
                 for head, logits in result.logits.items():
-                    seen[head][batch.rows] = logits
-                tokens += 0 if vectors is not None else int(batch.attention_mask.sum())
+                    self.seen[head][batch.rows] = logits
+                self.tokens += 0 if vectors is not None else int(batch.attention_mask.sum())
+                self.done, self.seconds = i + 1, time.perf_counter() - start
                 running = 0.9 * running + 0.1 * total if running else total
                 bar.update(len(batch))
                 bar.set_postfix_str(f"loss {running:.3f}", refresh=False)
-        probabilities = {head: F.softmax(Tensor(logits)).data for head, logits in seen.items()}
-        return report_heads(train.labels, probabilities, model.classes), tokens
+                for callback in callbacks:
+                    callback.on_step()
+        self.done, probabilities = 0, {head: F.softmax(Tensor(logits)).data for head, logits in self.seen.items()}
+        return report_heads(train.labels, probabilities, model.classes), self.tokens, self.seconds
 
-    def step(self, epoch: int, batch: Batch, loss: Loss, vectors: np.ndarray | None) -> tuple[Result, float]:
+    def step(self, batch: Batch, loss: Loss, vectors: np.ndarray | None) -> tuple[Result, float]:
         """Move the weights once; `vectors` (B, D) if the encoder need not run."""
         self.optimizer.zero_grad()
         result = self.parallel.backward(batch, loss, vectors=vectors, pieces=self.settings.accumulate)
         total = self.task_weights(Tensor(list(result.losses.values())))
-        if not math.isfinite(total.item()):
-            self.optimizer.zero_grad()
-            raise FloatingPointError(f"the loss became {total.item()} in epoch {epoch}: lower the learning rate")
         if total.requires_grad:
             total.backward()  # the task weights', if they are learned; the model has its gradients
         run = self.parallel.pool.map if vectors is None else map  # heads alone are not worth a thread
-        clip_grad_norm_(self.parameters, self.settings.max_grad_norm, run)
-        self.optimizer.step(run)
-        if self.average:
-            self.average.update()
+        norm = clip_grad_norm_(self.parameters, self.settings.max_grad_norm, run)
+        if math.isfinite(total.item()) and math.isfinite(norm):
+            self.optimizer.step(run)
+            if self.average:
+                self.average.update()
+        else:
+            where = f"epoch {len(self.epochs) + 1}, step {self.done + 1}"
+            self.skipped += not_finite(self.settings.on_nan, where, self.parallel, batch, loss, vectors, result.losses)
         if self.schedule is not None:
             self.schedule.step()
         return result, total.item()
-
-
-def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
-    """The epoch whose weights `fit` keeps: the highest score, the later of equals."""
-    return max(reversed(epochs), key=lambda epoch: epoch.score)

@@ -1,0 +1,142 @@
+"""`minitx train`, with all of its settings, `--resume`, and `minitx replay`: arguments in, one call, lines out."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, suppress
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from minitx.app.checkpoints import MINUTES
+from minitx.app.experiment import replay, resume, run
+from minitx.app.manifest import MANIFEST, Manifest
+from minitx.app.prepare import prepare
+from minitx.app.settings import SETTINGS, apply_assignment, experiment_of, read_recipe
+from minitx.app.timeline import timeline
+from minitx.errors import InputError
+from minitx.writing import RUN, UNFINISHED, check_new_file, whole_file
+
+
+def train(a: argparse.Namespace) -> None:
+    """`minitx train`."""
+    labels = dict(a.label)
+    if len(labels) < len(a.label):
+        raise InputError("--label names the same head twice")
+    recipe = read_recipe(a.recipe) if a.recipe else {}
+    for assignment in a.set:
+        apply_assignment(recipe, assignment)
+    flags = {setting.name: getattr(a, setting.name) for setting in SETTINGS if hasattr(a, setting.name)}
+    if a.resume:
+        _resume(a, flags)
+        return
+    experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
+    if a.plan:
+        check_new_file(Path(a.plan), ".png", a.overwrite)
+        with whole_file(Path(a.plan)) as picture:
+            timeline(prepare(experiment).plan, picture)
+        print(f"the plan is drawn in {a.plan}; nothing was trained")
+        return
+    name = Path(experiment.data or "synthetic").stem.replace(" ", "-")
+    out = Path(a.out) if a.out else _unused(Path("runs") / (Path(a.recipe).stem if a.recipe else name))
+    with _say_how_to_go_on(out):
+        run(experiment, out, overwrite=a.overwrite, **_how(a))
+    print(f'\nwritten to {out}; try:  minitx predict {out} "crashes all the time since the update"')
+
+
+def _resume(a: argparse.Namespace, given: dict[str, Any]) -> None:
+    out = Path(a.resume).absolute()
+    changed = {name: given.pop(name) for name in ("threads", "on_nan") if name in given}
+    if given or a.recipe or a.set or a.label or a.out or a.overwrite or a.plan:
+        raise InputError(
+            "--resume goes on as the run began; accepted beside it: --threads, --on-nan, --checkpoint-every"
+        )
+    with _where_it_began(out / UNFINISHED / RUN), _say_how_to_go_on(out):
+        resume(out, **changed, **_how(a))
+    print(f"\nwritten to {out}")
+
+
+def _how(a: argparse.Namespace) -> dict[str, Any]:
+    """What a training is watched and stopped by, and does not change its result."""
+    shown = sys.stderr.isatty() or a.progress
+    return {"progress": shown, "checkpoint_every": a.checkpoint_every, "stop": a.stop}
+
+
+@contextmanager
+def _where_it_began(manifest: Path) -> Iterator[None]:
+    """In the directory of an earlier run, if that is still there: the paths that it was given may start from it."""
+    directory = Manifest.read(manifest).directory if manifest.is_file() else "."
+    with chdir(directory if os.path.isdir(directory) else "."):
+        yield
+
+
+@contextmanager
+def _say_how_to_go_on(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if (out / UNFINISHED / RUN).exists():
+            error.add_note(f"what is done is kept: `minitx train --resume {shlex.quote(str(out))}` goes on")
+        raise
+
+
+def replay_result(a: argparse.Namespace) -> int:
+    """`minitx replay`: 1 if anything differs."""
+    directory = Path(a.model).absolute()
+    with _where_it_began(directory / MANIFEST):
+        compared, differ = replay(directory, progress=sys.stderr.isatty())
+    for line in differ[:20]:
+        print(line)
+    print(f"{len(differ):,} of {compared:,} figures and files differ" if differ else f"all {compared:,} are the same")
+    return 1 if differ else 0
+
+
+def _unused(path: Path) -> Path:
+    """`path`, or the first of path-2, path-3, ... that nobody has; it is made at once, so that nobody else takes it."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    for candidate in chain([path], numbered):
+        with suppress(FileExistsError):
+            candidate.mkdir(parents=True)
+            (candidate / UNFINISHED).mkdir()
+            return candidate
+    raise AssertionError("there is no end to numbers")
+
+
+def _name_and_column(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise argparse.ArgumentTypeError(f"expected NAME=COLUMN, as in sentiment=stars, not {text!r}")
+    return name, column
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `train`: a flag for each setting that is one value, a line of help for each table or list."""
+    add, repeated = parser.add_argument, dict[str, Any](action="append", default=[])
+    add("--recipe", metavar="NAME|FILE", help="settings to start from; `minitx recipes` lists them")
+    add("--set", metavar="KEY=VALUE", help="change a setting, as in --set rates.heads=1e-3; repeatable", **repeated)
+    add("--label", metavar="NAME=COLUMN", type=_name_and_column, help="a head and its column; repeatable", **repeated)
+    add = parser.add_argument_group("result").add_argument
+    add("--out", metavar="DIR", help="where to write; by default a new directory under runs/")
+    add("--overwrite", action="store_true", help="replace the result directory DIR, or PNG")
+    add("--resume", metavar="DIR", help="go on with the run in DIR that was interrupted")
+    about = "save where it stands every so many minutes, besides after each epoch (default: %(default)g)"
+    add("--checkpoint-every", type=float, default=MINUTES, metavar="MINUTES", help=about)
+    add("--progress", action="store_true", help="show the progress bar even if not on a terminal")
+    add("--plan", metavar="PNG", help="draw what would train when, and how fast, and stop before it does")
+    add = parser.add_argument_group("settings", "flags go before --set, --set before the recipe").add_argument
+    tables = ["tables and lists, which a recipe or --set gives:"]
+    for setting in SETTINGS:
+        flag, about, default = f"--{setting.name.replace('_', '-')}", setting.metadata["help"], setting.default
+        choices = setting.metadata["choices"] or None
+        if isinstance(default, bool):
+            add(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
+        elif default is None or isinstance(default, str | int | float):
+            kind = str if default is None else type(default)
+            help = about if default in (None, "") else f"{about} (default: {default})"
+            metavar = None if choices else kind.__name__.upper()
+            add(flag, type=kind, default=argparse.SUPPRESS, choices=choices, metavar=metavar, help=help)
+        else:
+            tables.append(f"  {setting.name:22}{about}")  # the width of argparse's column of flags
+    parser.epilog = "\n".join(tables)
