@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minitx.app.checkpoints import Stop
-from minitx.app.embed import embed_file
+from minitx.app.embed import beside, check_vectors, embed_file
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_data
 from minitx.app.settings import RECIPES, read_recipe, recipe_names
@@ -154,14 +154,16 @@ def _predict(a: argparse.Namespace) -> None:
 
 def _embed(a: argparse.Namespace) -> None:
     out = Path(a.out)
-    check_new_file(out, ".npy", a.overwrite)  # before the model is loaded
+    check_vectors(out, a.overwrite)  # before the model is loaded
     encoder = SentenceEncoder.from_pretrained(a.model)
     try:
         rows, before, cut = embed_file(
             encoder, a.file, out, text_column=a.text, overwrite=a.overwrite, progress=sys.stderr.isatty()
         )
     except KeyboardInterrupt:
-        print(f"interrupted; the same command goes on from {out}.partial", file=sys.stderr)
+        partial = beside(out)[0]
+        state = f"the same command goes on from {partial}" if partial.exists() else f"{out} is as it was, or finished"
+        print(f"interrupted; {state}", file=sys.stderr)
         raise SystemExit(130) from None
     if before:
         print(f"resumed after {before:,} vectors that were there already")

@@ -1,16 +1,20 @@
-"""A file of texts becomes a file of vectors: a few thousand at a time, so that memory stays flat, and resumable.
+"""A file of texts becomes a file of vectors: a block at a time, so that memory stays flat, and resumable to the bit.
 
-While it grows, the result is `X.npy.partial`, with `X.npy.partial.json` beside it, which says what it is made from. The
-length of the file tells how many vectors are finished, so the same command goes on after the last whole one. (A memory
-map would need a count of its own, and a full disk would kill the process where writing to a file gives an error.)
+While it grows, the result is `X.npy.partial`, with `X.npy.partial.json` beside it. The first line there says what the
+vectors are made of, and each further line is the checksum of a finished block, written once the disk has the block. So
+a kill at any instant costs the block that was at work: the same command checks what is there and goes on after the last
+good block, from the same text as a run that was never killed, and hence to the same bytes. (A memory map would need no
+writing, but a full disk would kill the process where writing to a file gives an error.)
 """
 
-import io
+import hashlib
 import json
 import os
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import BinaryIO
+from unicodedata import unidata_version
 
 import numpy as np
 from tqdm import tqdm
@@ -18,9 +22,11 @@ from tqdm import tqdm
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
-from minitx.writing import check_new_file
+from minitx.writing import alone, check_new_file, take_place, to_disk
 
-TEXTS_AT_ONCE = 4096  # enough for batches of one length each
+TEXTS_AT_ONCE = 4096  # a block: enough for batches of one length each
+# Another processor, BLAS or table of characters may give other bits: that shows in the vectors of any text.
+SAMPLE = "Which MODEL is this, on which machine, by which rules? Ça m'étonne, 漢字 \U0001f621 \u200b\u0301 1234567890!"
 
 
 def embed_file(
@@ -39,54 +45,141 @@ def embed_file(
         source: see `data.texts.stream_texts`; it is read once to count and check, and once more to embed.
         out: a .npy, which must not exist unless `overwrite`.
         text_column: of a .csv.
-        overwrite: replace `out`, and a partial result that is of another model, file or column.
+        overwrite: replace `out`, and a partial result that is of another model or file.
         progress: show a bar.
 
     Returns:
         How many vectors there are, how many of them were there already, and how many texts were cut.
 
     Raises:
-        InputError: a file or a combination cannot be used; nothing that existed is lost.
+        InputError: a file or a combination cannot be used; nothing that existed is lost, and no finished block.
     """
-    check_new_file(out, ".npy", overwrite)
-    width = encoder.config.hidden_size
-    total = sum(1 for _ in stream_texts(source, text_column))
-    partial, note = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.partial.json")
-    sample = encoder.encode("which model is this?")  # tells models apart that were trained into the same directory
-    about = [str(source), text_column, total, os.stat(source).st_mtime_ns, width, [round(float(x), 4) for x in sample]]
-    made_of = json.dumps(about).encode()
-    if partial.exists() and not (note.is_file() and note.read_bytes() == made_of):
-        if not overwrite:
-            raise InputError(f"{partial} was started with another model or file: delete it, or pass --overwrite")
-        partial.unlink()
-    note.write_bytes(made_of)
-    cut = 0
-    with partial.open("r+b" if partial.exists() else "w+b") as file:
-        before = done = _resume(file, total, width)
-        texts = islice(stream_texts(source, text_column), before, None)
-        with tqdm(total=total, initial=before, unit=" texts", disable=not progress) as bar:
-            while part := list(islice(texts, TEXTS_AT_ONCE)):
-                sequences, too_long = encoder.tokenize_and_cut(part)
-                cut += too_long
-                file.write(encoder.encode_ids(sequences, show_progress_bar=False).astype("<f4").tobytes())
-                file.flush()
-                done += len(part)
-                bar.update(len(part))
-    if done != total:
-        raise InputError(f"{source} changed while it was read: there were {total:,} texts, and then {done:,}")
-    os.replace(partial, out)
-    note.unlink()
+    check_vectors(out, overwrite)
+    partial, note, lock = beside(out)
+    try:
+        with alone(lock, out):
+            blocks = [block for _, block in _blocks(source, text_column)]
+            made_of = _made_of(encoder, blocks)
+            partial.touch()
+            note.touch()
+            to_disk(partial.parent)
+            with partial.open("r+b") as file, note.open("r+b") as log:
+                _begin(file, log, made_of, overwrite)
+                done, cut = _resume(file, log, [rows for rows, _ in blocks], encoder.config.hidden_size)
+                before, total = (sum(rows for rows, _ in some) for some in (blocks[:done], blocks))
+                with tqdm(total=total, initial=before, unit=" texts", disable=not progress) as bar:
+                    for found, block in zip_longest(islice(_blocks(source, text_column), done, None), blocks[done:]):
+                        if found is None or found[1] != block:
+                            goes_on = f"with what it was the same command goes on, else delete {partial}"
+                            raise InputError(f"{source} changed while it was read: {goes_on}")
+                        sequences, too_long = encoder.tokenize_and_cut(found[0])
+                        vectors = encoder.encode_ids(sequences, show_progress_bar=False).astype("<f4").tobytes()
+                        _write(file, vectors)
+                        _write(log, _line(vectors, too_long))  # never claims what the disk does not have
+                        cut += too_long
+                        bar.update(len(sequences))
+            to_disk(partial)
+            take_place(partial, partial.with_suffix(""), overwrite)
+            note.unlink()
+    except OSError as error:
+        wrong = f"{error.filename or partial} cannot be written: {error.strerror or error}"
+        raise InputError(f"{wrong}; what is finished is kept, and the same command goes on") from error
     return total, before, cut
 
 
-def _resume(file: BinaryIO, rows: int, width: int) -> int:
-    """Leave `file` where the next row belongs, after a header and whole rows; returns how many rows there are."""
-    header, row = io.BytesIO(), 4 * width
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (rows, width)})
-    start = header.tell()
-    done = max(0, file.seek(0, os.SEEK_END) - start) // row  # a last, half-written row does not count
+def beside(out: Path) -> list[Path]:
+    """The vectors while they are unfinished, the note about them, and the lock; through a symlink, which stays."""
+    out = Path(os.path.realpath(out)) if out.is_symlink() else out
+    return [out.with_name(f"{out.name}.partial{end}") for end in ("", ".json", ".lock")]
+
+
+def check_vectors(out: Path, overwrite: bool = False) -> None:
+    """`check_new_file`, after removing what a run left that was killed when `out` had just got its name.
+
+    Also an `InputError` if there is something else than a file where one belongs, finished or not.
+    """
+    partial, note, lock = beside(out)
+    for path in (partial.with_suffix(""), partial, note, lock):
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise InputError(f"{path} is not a regular file, so minitx has not written it: move it away")
+    if out.is_file() and lock.exists():
+        with alone(lock, out):
+            if partial.exists() and out.samefile(partial):
+                partial.unlink()
+            if not partial.exists():
+                note.unlink(missing_ok=True)
+    check_new_file(out, ".npy", overwrite)
+
+
+def _blocks(source: str | Path, text_column: str | None) -> Iterator[tuple[list[str], tuple[int, str]]]:
+    """Some thousands of texts, and how many and which they are.
+
+    Blocks begin at the same texts whether a run is resumed or not, and so the bits of their vectors are the same.
+    """
+    texts = stream_texts(source, text_column)
+    while part := list(islice(texts, TEXTS_AT_ONCE)):
+        yield part, (len(part), _sha256(json.dumps(part).encode()))
+
+
+def _made_of(encoder: SentenceEncoder, blocks: Sequence[tuple[int, str]]) -> dict[str, str]:
+    """Whatever decides about the bits of the vectors, as checksums."""
+    weights = [
+        (name, w.dtype.str, w.shape, _sha256(np.ascontiguousarray(w).data)) for name, w in encoder.state_dict().items()
+    ]
+    ids, _ = encoder.tokenize_and_cut([SAMPLE] * 8)  # refuses an encoder without a tokenizer
+    made_of = {
+        "minitx": "second format",
+        "model": (encoder.config, encoder.max_seq_length, encoder.tokenizer and encoder.tokenizer.spec, weights),
+        "file": blocks,
+        "NumPy, Python or processor": (np.__version__, unidata_version, ids, encoder.encode_ids(ids).tobytes()),
+    }
+    return {what: _sha256(ascii(value).encode()) for what, value in made_of.items()}
+
+
+def _begin(file: BinaryIO, log: BinaryIO, made_of: dict[str, str], overwrite: bool) -> None:
+    """Leave the note after its first line; `InputError` if it says that the file is of something else."""
+    head = json.dumps(made_of).encode() + b"\n"
+    found = log.readline(len(head))
+    if found != head:
+        if file.seek(0, os.SEEK_END) and not overwrite:
+            other = next((what for what, value in made_of.items() if value.encode() not in found), "minitx")
+            raise InputError(f"{file.name} was started with another {other}: delete it, or pass --overwrite")
+        log.seek(0)
+        log.truncate()  # so that no block counts
+        _write(log, head)
+
+
+def _resume(file: BinaryIO, log: BinaryIO, blocks: Sequence[int], width: int) -> tuple[int, int]:
+    """Leave both where the next block belongs, after a header and good blocks; how many, and how many texts were cut.
+
+    A block is good if the note has the checksum of what is there. From the first that is not, all are made anew.
+    """
+    header, done, cut = {"descr": "<f4", "fortran_order": False, "shape": (sum(blocks), width)}, 0, 0
     file.seek(0)
-    file.write(header.getvalue())
-    file.truncate(start + done * row)
-    file.seek(0, os.SEEK_END)
-    return done
+    np.lib.format.write_array_header_1_0(file, header)
+    ends = file.tell(), log.tell()
+    for rows in blocks:
+        vectors, line = file.read(4 * width * rows), log.readline(100)
+        too_long = int(line[65:-1]) if line[65:-1].isdigit() else 0
+        if line != _line(vectors, too_long):
+            break
+        ends, done, cut = (file.tell(), log.tell()), done + 1, cut + too_long
+    for stream, end in zip((file, log), ends, strict=True):
+        stream.truncate(end)
+        stream.seek(end)
+    return done, cut
+
+
+def _line(vectors: bytes, cut: int) -> bytes:
+    """What the note says of a finished block."""
+    return f"{_sha256(vectors)} {cut}\n".encode()
+
+
+def _sha256(content: bytes | memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
