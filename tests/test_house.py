@@ -255,7 +255,7 @@ TESTED_BY = {
     "training/progress.py": "resume",
     "__init__.py": "imports docs",
     "app/cli.py": "cli",
-    "app/embed.py": "embed",
+    "app/embed.py": "embed kills",
     "app/experiment.py": "checkpoint cli study",
     "app/mistakes.py": "mistakes",
     "app/mistakes_page.py": "mistakes",

@@ -1,0 +1,206 @@
+"""Runs that are killed, and resumed, and killed again: do they end with the bytes of a run that was never killed?
+
+    python -m benchmarks.kills embed [--kills 200] [--seed 0] [--size 1]
+
+A third of the kills wait until only the final writing is left; the others come at an instant that is drawn from the
+time of a whole run. Seven in ten are SIGKILL, the others SIGTERM and SIGINT (Ctrl-C). After a kill the run is resumed,
+and perhaps killed again. When it has ended by itself, all that it was to leave is compared, and that there is nothing
+else. The exit code is 1 if any differs.
+
+To add a subject, write a function of a directory, where it prepares what it needs, and a size, which returns a
+`Subject`; and put it into `SUBJECTS`.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from minitx.app.embed import TEXTS_AT_ONCE
+from minitx.data.samples import synthetic_reviews
+from minitx.models.config import EncoderConfig
+from minitx.models.encoder import SentenceEncoder
+from minitx.text.bpe import BPETokenizer
+
+ROOT = Path(__file__).parents[1]
+MINITX = "import sys; from minitx.app.cli import main; sys.exit(main())"
+SIGNALS = [*[signal.SIGKILL] * 14, *[signal.SIGTERM] * 3, *[signal.SIGINT] * 3]
+LATE, AGAIN = 1 / 3, 0.3  # the share of kills in the final writing, and of resumed runs that are killed too
+PHASES = ("before anything is written", "in the middle", "final writing", "already finished")
+PATIENCE = 600  # seconds for one run
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file."""
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A command that is started in an empty folder, and goes on in one where it was killed."""
+
+    command: Callable[[Path], list[str]]  # of the folder as it is
+    progress: Callable[[Path], float]  # 0: nothing is there; 1: only the final writing is left; 2: finished
+    compared: Callable[[Path], dict[str, str]] = everything  # what must be equal, by name
+
+
+@dataclass
+class Outcome:
+    """What became of all kills."""
+
+    kills: Counter[tuple[str, str]] = field(default_factory=Counter)  # (phase, signal)
+    runs: int = 0  # those that ended by themselves, after kills
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        names = sorted({name for _, name in self.kills})
+        rows = [f"{'killed':28}" + "".join(f"{name:>9}" for name in names) + f"{'all':>9}"]
+        for phase in (*PHASES, "all"):
+            counts = [sum(n for (p, s), n in self.kills.items() if phase in (p, "all") and s == name) for name in names]
+            rows.append(f"{phase:28}" + "".join(f"{count:9}" for count in [*counts, sum(counts)]))
+        rows.append(f"{self.runs} runs that were killed, and resumed until they ended; {len(self.wrong)} wrong")
+        return "\n".join(rows + self.wrong)
+
+
+def phase(progress: float) -> str:
+    return PHASES[3 if progress >= 2 else 2 if progress >= 1 else 1 if progress > 0 else 0]
+
+
+def start(subject: Subject, folder: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.getenv("PYTHONPATH")])])}
+    with folder.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen(subject.command(folder), cwd=folder, env=environment, stdout=log, stderr=log)
+
+
+def kill(subject: Subject, folder: Path, child: subprocess.Popen[bytes], seconds: float, rng: random.Random) -> str:
+    """Send a signal at a random instant; its name, or "" if the run has ended before."""
+    delay, number = rng.random() * seconds, rng.choice(SIGNALS)
+    if rng.random() < LATE:
+        delay = rng.random() ** 4 * seconds / 20  # most of them just after the last block, where a lot happens
+        while subject.progress(folder) < 1 and child.poll() is None:
+            time.sleep(0.0002)
+    try:
+        child.wait(delay)
+    except subprocess.TimeoutExpired:
+        child.send_signal(number)
+        child.wait(PATIENCE)
+        return number.name
+    return ""
+
+
+def run(subject: Subject, folder: Path, most: int, seconds: float, rng: random.Random, outcome: Outcome) -> int:
+    """One run that is killed up to `most` times and resumed until it ends; how many kills there were."""
+    folder.mkdir()
+    kills = 0
+    while True:
+        finished = subject.progress(folder) >= 2
+        child = start(subject, folder)
+        try:
+            name = ""
+            if kills < most and (not kills or rng.random() < AGAIN):
+                name = kill(subject, folder, child, seconds, rng)
+            if name:
+                outcome.kills[phase(subject.progress(folder)), name] += 1
+                kills += 1
+                continue
+            code = child.wait(PATIENCE)
+        finally:
+            child.kill()
+            child.wait()
+        if code != 0 and not (finished and code == 2):  # 2: what is finished is not overwritten
+            outcome.wrong.append(f"{folder.name}: exit code {code}")
+        return kills
+
+
+def kill_all(subject: Subject, kills: int, seed: int, place: Path, progress: bool = False) -> Outcome:
+    """Runs until there were so many kills; `place` is an empty directory, where what is wrong is left."""
+    rng, outcome, reference, number = random.Random(seed), Outcome(), place / "reference", -1
+    reference.mkdir()
+    begin = time.monotonic()
+    if start(subject, reference).wait(PATIENCE):
+        raise RuntimeError(reference.with_suffix(".log").read_text("utf-8", "replace"))
+    seconds, right = time.monotonic() - begin, subject.compared(reference)
+    with tqdm(total=kills, unit=" kills", disable=not progress) as bar:
+        while (before := outcome.kills.total()) < kills:  # a bar that is switched off does not count
+            number += 1
+            folder = place / f"run-{number}"
+            killed = run(subject, folder, kills - before, seconds, rng, outcome)
+            found = subject.compared(folder)
+            wrong = [name for name in sorted(right | found) if right.get(name) != found.get(name)]
+            outcome.wrong += [f"{folder.name}: {name} is missing, differs, or is left over" for name in wrong]
+            outcome.runs += killed > 0
+            bar.set_postfix(wrong=len(outcome.wrong), refresh=False)
+            bar.update(killed)
+            if not any(line.startswith(f"{folder.name}:") for line in outcome.wrong):
+                shutil.rmtree(folder)
+                folder.with_suffix(".log").unlink()
+    return outcome
+
+
+# -- subjects --------------------------------------------------------------------------------------------------
+
+
+def embed(place: Path, size: float = 1) -> Subject:
+    """`minitx embed` of some 20,000 synthetic reviews by a small model, or of a part of that in as many blocks."""
+    lines, block = int(20_000 * size), int(TEXTS_AT_ONCE * size)
+    reviews = synthetic_reviews(n=lines, seed=0)["content"].dropna()
+    texts = [f"{' '.join(review.split())} {i}" for i, review in enumerate(reviews)]
+    (place / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    tokenizer = BPETokenizer.train(texts[:500], vocab_size=400)
+    sizes = {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "intermediate_size": 64, "max_length": 64}
+    encoder = SentenceEncoder(EncoderConfig(tokenizer.vocab_size, **sizes), tokenizer, rng=np.random.default_rng(0))
+    encoder.save_pretrained(place / "model")
+    blocks = f"from minitx.app import embed; embed.TEXTS_AT_ONCE = {block}; "
+    arguments = ["embed", str(place / "model"), str(place / "texts.txt"), "--out", "X.npy"]
+    whole = 128 + 4 * len(texts) * encoder.config.hidden_size
+
+    def progress(folder: Path) -> float:
+        out, partial = folder / "X.npy", folder / "X.npy.partial"
+        if out.exists():
+            return 1 + (len(list(folder.iterdir())) == 1)
+        try:
+            return partial.stat().st_size / whole
+        except FileNotFoundError:
+            return 0
+
+    return Subject(lambda _: [sys.executable, "-c", blocks + MINITX, *arguments], progress)
+
+
+SUBJECTS = {"embed": embed}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("subject", choices=SUBJECTS)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--size", type=float, default=1, help="of the work, a part or a multiple (default: %(default)s)"
+    )
+    parser.add_argument("--keep", type=Path, help="a new directory for the runs; what is wrong stays there")
+    a = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a child of a shell's background job would ignore it
+    with tempfile.TemporaryDirectory() as temporary:
+        place = a.keep or Path(temporary)
+        (place / "runs").mkdir(parents=True)
+        outcome = kill_all(SUBJECTS[a.subject](place, a.size), a.kills, a.seed, place / "runs", progress=True)
+    print(outcome)
+    return int(bool(outcome.wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
