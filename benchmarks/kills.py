@@ -1,6 +1,6 @@
 """Runs that are killed, and resumed, and killed again: do they end with the bytes of a run that was never killed?
 
-    python -m benchmarks.kills embed [--kills 200] [--seed 0] [--size 1]
+    python -m benchmarks.kills training|embed [--kills 200] [--seed 0] [--size 1]
 
 A third of the kills wait until only the final writing is left; the others come at an instant that is drawn from the
 time of a whole run. Seven in ten are SIGKILL, the others SIGTERM and SIGINT (Ctrl-C). After a kill the run is resumed,
@@ -13,6 +13,7 @@ To add a subject, write a function of a directory, where it prepares what it nee
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -27,13 +28,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from minitx.app.embed import TEXTS_AT_ONCE
+from minitx.app.manifest import HISTORY, MANIFEST
 from minitx.data.samples import synthetic_reviews
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.text.bpe import BPETokenizer
+from minitx.writing import RUN, UNFINISHED
 
 ROOT = Path(__file__).parents[1]
 MINITX = "import sys; from minitx.app.cli import main; sys.exit(main())"
@@ -180,7 +184,42 @@ def embed(place: Path, size: float = 1) -> Subject:
     return Subject(lambda _: [sys.executable, "-c", blocks + MINITX, *arguments], progress)
 
 
-SUBJECTS = {"embed": embed}
+def training(place: Path, size: float = 1) -> Subject:
+    """`minitx train` of some 600 synthetic reviews with a stage, dropout and a checkpoint after every step."""
+    synthetic_reviews(n=max(150, int(600 * size)), seed=1).to_csv(place / "reviews.csv", index=False)
+    settings = ("epochs=3", "batch-size=16", "vocab-size=300", "num-layers=1", "hidden-size=32", "intermediate-size=64")
+    stages = "stages=[{train = ['heads']}, {train = 'everything', epoch = 1.3}]"
+    arguments = ["train", "--data", str(place / "reviews.csv"), "--out", "run", "--checkpoint-every", "0"]
+    arguments += [*(f"--{setting}" for setting in settings), "--set", stages]
+
+    def command(folder: Path) -> list[str]:
+        begun = (folder / "run" / UNFINISHED / RUN).exists()
+        return [sys.executable, "-c", MINITX, *(["train", "--resume", "run"] if begun else arguments)]
+
+    def progress(folder: Path) -> float:
+        work = folder / "run" / UNFINISHED
+        if (folder / "run" / "config.json").exists() and not (work / RUN).exists():
+            return 2
+        if (work / "writing" / "config.json").exists() or any((work / name).exists() for name in ("result", "moving")):
+            return 1
+        return 0.5 * work.exists()
+
+    return Subject(command, progress, untimed)
+
+
+def untimed(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file, of history.csv without its times, of manifest.json without that file's sum."""
+    found = everything(folder)
+    if (folder / "run" / HISTORY).exists():
+        history = pd.read_csv(folder / "run" / HISTORY, dtype=str).drop(columns=["seconds", "tokens_per_second"])
+        found[f"run/{HISTORY}"] = history.to_csv()
+    if (folder / "run" / MANIFEST).exists():
+        manifest = json.loads((folder / "run" / MANIFEST).read_text("utf-8"))
+        found[f"run/{MANIFEST}"] = json.dumps(manifest | {"directory": "", "files": {**manifest["files"], HISTORY: ""}})
+    return found
+
+
+SUBJECTS = {"training": training, "embed": embed}
 
 
 def main() -> int:

@@ -2,13 +2,20 @@
 
 import pytest
 
-from benchmarks.kills import Subject, embed, kill_all
+from benchmarks.kills import Subject, embed, kill_all, training
 
 
 def test_embed_that_is_killed_ends_with_the_bytes_of_a_run_never_killed(tmp_path):
     (tmp_path / "runs").mkdir()
     outcome = kill_all(embed(tmp_path, size=1 / 40), 3, seed=0, place=tmp_path / "runs")
     assert outcome.kills.total() == 3
+    assert outcome.wrong == []
+
+
+def test_a_training_that_is_killed_ends_with_the_bytes_of_a_run_never_killed(tmp_path):
+    (tmp_path / "runs").mkdir()
+    outcome = kill_all(training(tmp_path, size=1 / 4), 10, seed=0, place=tmp_path / "runs")
+    assert outcome.kills.total() == 10
     assert outcome.wrong == []
 
 

@@ -160,11 +160,11 @@ def _embed(a: argparse.Namespace) -> None:
         rows, before, cut = embed_file(
             encoder, a.file, out, text_column=a.text, overwrite=a.overwrite, progress=sys.stderr.isatty()
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         partial = beside(out)[0]
-        state = f"the same command goes on from {partial}" if partial.exists() else f"{out} is as it was, or finished"
-        print(f"interrupted; {state}", file=sys.stderr)
-        raise SystemExit(130) from None
+        goes_on = f"the same command goes on from {partial}" if partial.exists() else f"{out} is as it was, or finished"
+        error.add_note(goes_on)
+        raise
     if before:
         print(f"resumed after {before:,} vectors that were there already")
     if cut:
