@@ -45,29 +45,21 @@ def row_blocks(
 ) -> Iterator[Callable[[], None]]:
     """x *= shrink for all of a table x (V, D), then `update` for some of its rows, ascending."""
     height = max(1, BLOCK // x[0].size)
-    for start in range(0, len(x), height):
+
+    def move(start: int) -> None:
+        if shrink != 1:
+            x[start : start + height] *= shrink
         among = rows[slice(*np.searchsorted(rows, (start, start + height)))]
-        yield partial(_move_rows, update, shrink, x[start : start + height], among, gradient, (x, *buffers))
+        if len(among):
+            moved = [table[among] for table in (x, *buffers)]
+            g = np.zeros_like(moved[0])  # of the rows without a gradient in this step
+            have = slice(*np.searchsorted(gradient.rows, (among[0], among[-1] + 1)))
+            g[np.searchsorted(among, gradient.rows[have])] = gradient.values[have]
+            update(moved[0], g, *moved[1:])
+            for table, values in zip((x, *buffers), moved, strict=True):
+                table[among] = values
 
-
-def _move_rows(
-    update: Update,
-    shrink: float,
-    block: np.ndarray,
-    rows: np.ndarray,
-    gradient: RowGradient,
-    tables: Sequence[np.ndarray],
-) -> None:
-    if shrink != 1:
-        block *= shrink
-    if len(rows):
-        x, *buffers = (table[rows] for table in tables)
-        g = np.zeros_like(x)  # of the rows without a gradient in this step
-        have = slice(*np.searchsorted(gradient.rows, (rows[0], rows[-1] + 1)))
-        g[np.searchsorted(rows, gradient.rows[have])] = gradient.values[have]
-        update(x, g, *buffers)
-        for table, moved in zip(tables, (x, *buffers), strict=True):
-            table[rows] = moved
+    return (partial(move, start) for start in range(0, len(x), height))
 
 
 def spread(run: Map, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
