@@ -140,28 +140,26 @@ class Optimizer:
         shrink = 1 - group["lr"] * group["weight_decay"] if self.decoupled_weight_decay else 1.0
         if isinstance(parameter.grad, RowGradient):
             gradient = parameter.grad.coalesce()
-            rows = self._moving_rows(parameter, gradient, buffers, group)
+            rows = self._moving_rows(parameter, gradient.rows, buffers, group)
             if len(rows) < len(parameter.data) / 2:
                 return row_blocks(update, shrink, parameter.data, buffers, gradient, rows)
         else:
             self.seen_rows.pop(parameter, None)  # a full gradient moves, and gives momentum to, any row
         return full_blocks(update, shrink, parameter.data, buffers, np.asarray(parameter.grad))
 
-    def _moving_rows(
-        self, parameter: Parameter, gradient: RowGradient, buffers: list[np.ndarray], group: Group
-    ) -> np.ndarray:
-        """The rows of a table that this step moves: those that have, or ever had, a gradient; ascending.
+    def _moving_rows(self, table: Parameter, rows: np.ndarray, buffers: list[np.ndarray], group: Group) -> np.ndarray:
+        """The rows of a table that this step moves: those that have (`rows`), or ever had, a gradient; ascending.
 
         Of the others all momentum is 0, so that leaving them out changes no bit.
         """
         if group["weight_decay"] and not self.decoupled_weight_decay:
-            return np.arange(len(parameter.data))  # the decay itself is a gradient
-        if parameter not in self.seen_rows:  # at the start, after loading a state or after a full gradient
-            self.seen_rows[parameter] = np.zeros(len(parameter.data), bool)
+            return np.arange(len(table.data))  # the decay itself is a gradient
+        if table not in self.seen_rows:  # at the start, after loading a state or after a full gradient
+            self.seen_rows[table] = np.zeros(len(table.data), bool)
             for buffer in buffers:
-                self.seen_rows[parameter] |= buffer.any(axis=1)
-        self.seen_rows[parameter][gradient.rows] = True
-        return np.flatnonzero(self.seen_rows[parameter])
+                self.seen_rows[table] |= buffer.any(axis=1)
+        self.seen_rows[table][rows] = True
+        return np.flatnonzero(self.seen_rows[table])
 
     # -- state in and out ----------------------------------------------------------------------------------------
 
