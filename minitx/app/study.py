@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +64,11 @@ class Study:
         `InputError` if two runs measured different things.
         """
         measured: dict[str, dict[str, list[dict[str, float]]]] = {}  # contender -> arm -> figures of each seed
-        with tqdm(total=len(self.arms) * len(self.seeds), unit=" runs", disable=not progress) as bar:
-            for seed in self.seeds:
-                for name, arm in self.arms.items():
-                    bar.set_postfix_str(f"{name}, seed {seed}")
-                    for contender, figures in _measure(arm, seed).items():
-                        measured.setdefault(contender, {}).setdefault(name, []).append(figures)
-                    bar.update()
+        with tqdm(list(product(self.seeds, self.arms)), unit=" runs", disable=not progress) as bar:
+            for seed, name in bar:
+                bar.set_postfix_str(f"{name}, seed {seed}")
+                for contender, figures in _measure(self.arms[name], seed).items():
+                    measured.setdefault(contender, {}).setdefault(name, []).append(figures)
         return StudyResult(_rows(measured), list(self.arms), list(self.seeds))
 
 
@@ -97,13 +96,12 @@ class StudyResult:
     def reading(self) -> list[str]:
         """One sentence for each metric and each arm but the first."""
         lines = []
-        for metric in self.metrics:
-            for arm in self.arms[1:]:
-                d = self.difference(arm, metric)
-                found = f"{d.mean:+.3f} (95 % interval {d.low:+.3f} to {d.high:+.3f}, n = {d.n})"
-                told = d.verdict != "no verdict"
-                pair = f"{arm} is {d.verdict} than {self.arms[0]}" if told else f"no verdict, {arm} or {self.arms[0]}"
-                lines.append(f"{metric}: {pair}: {found}")
+        for metric, arm in product(self.metrics, self.arms[1:]):
+            d = self.difference(arm, metric)
+            found = f"{d.mean:+.3f} (95 % interval {d.low:+.3f} to {d.high:+.3f}, n = {d.n})"
+            told = d.verdict != "no verdict"
+            pair = f"{arm} is {d.verdict} than {self.arms[0]}" if told else f"no verdict, {arm} or {self.arms[0]}"
+            lines.append(f"{metric}: {pair}: {found}")
         return lines
 
     def __str__(self) -> str:
@@ -118,16 +116,14 @@ class StudyResult:
 
     def to_dict(self) -> dict[str, object]:
         """Every value, interval and difference, as plain JSON types."""
-        means = {row: {m: self.mean(row, m)._asdict() for m in measured} for row, measured in self.values.items()}
-        differences = {
-            arm: {m: {**(d := self.difference(arm, m))._asdict(), "verdict": d.verdict} for m in self.metrics}
-            for arm in self.arms[1:]
-        }
         return {
             "seeds": self.seeds,
             "values": {row: {m: x.tolist() for m, x in measured.items()} for row, measured in self.values.items()},
-            "means": means,
-            f"differences from {self.arms[0]}": differences,
+            "means": {row: {m: self.mean(row, m)._asdict() for m in measured} for row, measured in self.values.items()},
+            f"differences from {self.arms[0]}": {
+                arm: {m: {**(d := self.difference(arm, m))._asdict(), "verdict": d.verdict} for m in self.metrics}
+                for arm in self.arms[1:]
+            },
             "reading": self.reading(),
         }
 
