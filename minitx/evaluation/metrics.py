@@ -110,23 +110,15 @@ class Report:
     @property
     def undefined(self) -> dict[str, str]:
         """Class -> what cannot be computed for it and why; such a figure is NaN, and 0 in the averages."""
-        found = {}
-        for name, precision, recall in zip(self.classes, self.precision, self.recall, strict=True):
-            parts = ["precision undefined: never predicted"] * bool(np.isnan(precision))
-            parts += ["recall undefined: no such rows"] * bool(np.isnan(recall))
-            if parts:
-                found[name] = ", ".join(parts)
-        return found
+        whys = {"precision undefined: never predicted": self.precision, "recall undefined: no such rows": self.recall}
+        found = {name: [why for why, x in whys.items() if np.isnan(x[i])] for i, name in enumerate(self.classes)}
+        return {name: ", ".join(parts) for name, parts in found.items() if parts}
 
     def _by_class(self) -> Iterator[tuple[str, float, float, float, int]]:
         return zip(self.classes, self.precision, self.recall, self.f1, self.support, strict=True)
 
     def to_dict(self) -> dict[str, object]:
         """Everything, as plain numbers for JSON; undefined ones are null."""
-        per_class = {
-            name: {"precision": _number(p), "recall": _number(r), "f1": _number(f1), "support": int(support)}
-            for name, p, r, f1, support in self._by_class()
-        }
         return {
             "rows": self.rows,
             "loss": _number(self.loss) if self.rows else None,
@@ -139,7 +131,10 @@ class Report:
             "macro": {name: _number(value) for name, value in self.macro._asdict().items()},
             "weighted": {name: _number(value) for name, value in self.weighted._asdict().items()},
             "undefined": self.undefined,
-            "classes": per_class,
+            "classes": {
+                name: {"precision": _number(p), "recall": _number(r), "f1": _number(f1), "support": int(support)}
+                for name, p, r, f1, support in self._by_class()
+            },
             "confusion": self.confusion.tolist(),
             **({"bag_of_words": self.bag_of_words.to_dict()} if self.bag_of_words else {}),
         }
