@@ -36,10 +36,12 @@ def word_lists(name: str) -> dict[str, Any]:
 
 
 class _Writer:
-    """Writes one text after another from one generator; `words` is the name of a word list."""
+    """Writes `n` texts, one after another, from one generator; `name` is that of a word list."""
 
-    def __init__(self, rng: np.random.Generator, words: str):
-        self.rng, self.words = rng, word_lists(words)
+    def __init__(self, n: int, seed: int, name: str):
+        if n < 1:
+            raise InputError(f"{n} synthetic {name}: expected at least 1")
+        self.rng, self.words = np.random.default_rng(seed), word_lists(name)
 
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
@@ -118,10 +120,8 @@ def synthetic_reviews(n: int = 4000, seed: int = 0) -> pd.DataFrame:
     at, appVersion. Like a real export it has missing cells, repeated and nearly repeated texts, and repeated ids.
     Raises InputError if n is below 1.
     """
-    if n < 1:
-        raise InputError(f"{n} synthetic reviews: expected at least 1")
-    rng = np.random.default_rng(seed)
-    writer = _Writer(rng, "reviews")
+    writer = _Writer(n, seed, "reviews")
+    rng = writer.rng
     stars = rng.choice(list(STARS), size=n, p=list(STARS.values()))
     written = [writer.review(count) for count in stars.tolist()]
     interest = np.array([expected for _, expected in written])
@@ -172,11 +172,8 @@ def synthetic_sentences(n: int = 3000, seed: int = 0) -> pd.DataFrame:
 
     Raises InputError if n is below 1.
     """
-    if n < 1:
-        raise InputError(f"{n} synthetic sentences: expected at least 1")
-    rng = np.random.default_rng(seed)
-    writer = _Writer(rng, "sentences")
-    words, pick = writer.words, writer.pick
+    writer = _Writer(n, seed, "sentences")
+    rng, words, pick = writer.rng, writer.words, writer.pick
     templates = [(kind, mood, texts) for kind, moods in words["templates"].items() for mood, texts in moods.items()]
 
     rows = []
