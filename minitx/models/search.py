@@ -97,8 +97,6 @@ def _what_is_not_finite(blocks: dict[str, tuple[np.ndarray, int]]) -> str:
 def _largest(scores: np.ndarray, count: int) -> np.ndarray:
     """The columns of the `count` largest of each row (N, M), in order -> (N, count); of equals the first."""
     count = min(count, scores.shape[1])
-    if count == 0:
-        return np.empty((len(scores), 0), np.int64)
     bounds = np.partition(scores, -count, axis=1)[:, -count]  # linear in M, which sorting all of them is not
     result = np.empty((len(scores), count), np.int64)
     for row, bound, best in zip(scores, bounds, result, strict=True):
