@@ -33,8 +33,7 @@ class LabelledTexts:
     def subset(self, indices: np.ndarray) -> "LabelledTexts":
         """The rows at `indices` (integers), in that order; class numbers keep their meaning."""
         labels = {head: values[indices] for head, values in self.labels.items()}
-        texts, ids = ([column[i] for i in indices] for column in (self.texts, self.ids))
-        return LabelledTexts(texts, labels, self.classes, ids)
+        return LabelledTexts([self.texts[i] for i in indices], labels, self.classes, [self.ids[i] for i in indices])
 
     def class_counts(self, head: str) -> np.ndarray:
         """Rows per class of `head`, (C,) int64, classes without a row included."""

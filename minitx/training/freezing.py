@@ -50,12 +50,10 @@ def select(model: MultiTaskModel, parts: str | Iterable[str]) -> set[str]:
         **{f"top {n}": encoder[-n:] for n in range(1, len(encoder))},
         **{layer: [layer] for layer in of},
     }
+    names = [name for layer in of.values() for name in layer]
     chosen: set[str] = set()
     for part in [parts] if isinstance(parts, str) else parts:
-        names = [name for layer in of.values() for name in layer]
-        hits = [name for layer in named.get(part, ()) for name in of[layer]] or [
-            name for name in names if fnmatchcase(name, part)
-        ]
+        hits = [n for layer in named.get(part, ()) for n in of[layer]] or [n for n in names if fnmatchcase(n, part)]
         if not hits:
             near = suggestion(part, [*named, *names], f"choose from {', '.join(named)}")
             raise InputError(f"no parameter of this model is {part!r}: {near}")
