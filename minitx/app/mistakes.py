@@ -78,11 +78,10 @@ def _pieces(text: str, tokenizer: Tokenizer, contributions: np.ndarray) -> list[
     """The text cut where its tokens begin and end; tokens that share a character, such as an emoji's, are one piece."""
     offsets = tokenizer.encode_with_offsets(text).offsets
     after = next((i for i, span in enumerate(reversed(offsets)) if span != (0, 0)), 0)  # special tokens at the end
-    length = len(contributions)  # less than there are offsets if the text was too long: it was cut before those
-    offsets = [*offsets[: length - after], *offsets[len(offsets) - after :]]
+    kept = offsets[: len(contributions) - after]  # fewer if the text was too long: it was cut before those
     pieces: list[Piece] = []
     done = 0
-    for (start, end), value in zip(offsets, contributions.tolist(), strict=True):
+    for (start, end), value in zip(kept, contributions.tolist(), strict=False):
         if end == 0:  # a special token
             continue
         if start < done:
