@@ -3,7 +3,7 @@
 import numpy as np
 
 from minitx.autograd import functional as F
-from minitx.autograd.tensor import Tensor, where
+from minitx.autograd.tensor import Tensor, as_tensor, where
 from minitx.errors import InputError
 from minitx.nn.module import Module
 
@@ -34,9 +34,8 @@ class Pooling(Module):
         if self.mode == "cls":
             return x[:, 0]
         real = attention_mask.astype(bool)[:, :, None]
-        lowest = Tensor(np.full((), np.finfo(x.dtype).min, x.dtype))
-        zero = Tensor(np.zeros((), x.dtype))
-        return where(real.any(axis=1), where(real, x, lowest).max(dim=1), zero)
+        lowest = as_tensor(np.finfo(x.dtype).min, x)
+        return where(real.any(axis=1), where(real, x, lowest).max(dim=1), as_tensor(0.0, x))
 
 
 class Normalize(Module):
