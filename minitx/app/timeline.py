@@ -19,8 +19,7 @@ def timeline(plan: Plan, path: Path) -> None:
     tell 5 % from each other.
     """
     # As many columns as can be told apart; among them the steps at which something changes, and each stage's fastest.
-    stages = pairwise([*plan.starts, plan.total_steps])
-    peaks = [max(range(start, end), key=plan.factor) for start, end in stages]
+    peaks = [max(range(*stage), key=plan.factor) for stage in pairwise([*plan.starts, plan.total_steps])]
     steps = sorted({*np.linspace(0, plan.total_steps, 400, endpoint=False).astype(int).tolist(), *plan.starts, *peaks})
     rows, rates, shares = by_layer(plan, steps)
     epochs = np.array([*steps, plan.total_steps]) / plan.steps_per_epoch
@@ -31,7 +30,7 @@ def timeline(plan: Plan, path: Path) -> None:
     low = min(rates.max(axis=1, where=rates > 0, initial=0)[rates.any(axis=1)], default=peak) / 30
     shown = np.ma.masked_where(shares == 0, np.maximum(rates, low))
     colours = axes.pcolormesh(epochs, np.arange(len(rows) + 1), shown, norm=LogNorm(low, peak * 1.001))
-    for row, layer_shares in enumerate(shares):
+    for row, (layer_shares, highest) in enumerate(zip(shares, rates.max(axis=1), strict=True)):
         changes = np.flatnonzero(np.diff(layer_shares, prepend=np.nan, append=np.nan) != 0)
         for first, last in pairwise(changes):
             start, width = epochs[first], epochs[last] - epochs[first]
@@ -40,9 +39,8 @@ def timeline(plan: Plan, path: Path) -> None:
             elif layer_shares[first] < 1:
                 note = f"{layer_shares[first]:.0%} of it trains"
                 axes.text(start + width / 2, row + 0.5, note, ha="center", va="center", fontsize=8, color="white")
-    for row, rate in enumerate(rates.max(axis=1)):
-        if rate > 0:
-            axes.text(1.01, row + 0.5, f"{rate:.2e}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+        if highest > 0:
+            axes.text(1.01, row + 0.5, f"{highest:.2e}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     for start in plan.starts[1:]:
         axes.axvline(start / plan.steps_per_epoch, color="black", linewidth=0.8, linestyle=":")
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
