@@ -81,8 +81,7 @@ def leakage_report(train: LabelledTexts, test: LabelledTexts) -> LeakageReport:
             words = frozenset(text.split())
             candidates = sorted({number for word in _prefix(words, rarity) for number in holders.get(word, ())})
             similar = (n for n in candidates if len(words & word_sets[n]) / len(words | word_sets[n]) >= SIMILARITY)
-            found = next(similar, None)
-            if found is not None:
+            if (found := next(similar, None)) is not None:
                 near.append((row, train_rows[found]))
     return LeakageReport(train, test, {"same_text": same_text, "same_id": same_id, "near": near})
 

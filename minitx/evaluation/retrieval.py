@@ -25,8 +25,7 @@ def similarity_correlation(a: np.ndarray, b: np.ndarray, scores: np.ndarray) -> 
 
     sentence-transformers: `EmbeddingSimilarityEvaluator`, `spearman_cosine`.
     """
-    cosines = np.array([cos_sim(u, v)[0, 0] for u, v in zip(a, b, strict=True)])
-    return spearman(cosines, scores)
+    return spearman(np.array([cos_sim(u, v)[0, 0] for u, v in zip(a, b, strict=True)]), scores)
 
 
 @dataclass(frozen=True)

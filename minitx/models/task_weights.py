@@ -24,8 +24,7 @@ class TaskWeights(Module):
 
     def __init__(self, tasks: Iterable[str], fixed: Mapping[str, float] | None = None, learned: bool = False) -> None:
         self.tasks = tuple(tasks)
-        unknown = [task for task in fixed or {} if task not in self.tasks]
-        if unknown:
+        if unknown := [task for task in fixed or {} if task not in self.tasks]:
             raise InputError(f"task_weights: there is no head {unknown[0]!r}: there is {', '.join(self.tasks)}")
         if fixed and learned:
             raise InputError("task_weights are fixed or learned, not both: leave one of the two out")

@@ -27,8 +27,7 @@ def relative_buckets(length: int, num_buckets: int, max_distance: int = 128) -> 
     exact = half // 2
     ratio = np.log(np.maximum(distance, exact).astype(np.float32) / exact) / np.float32(math.log(max_distance / exact))
     far = np.minimum(exact + (ratio * np.float32(half - exact)).astype(np.int64), half - 1)
-    buckets: np.ndarray = np.where(distance < exact, distance, far) + half * (steps > 0)
-    return buckets
+    return np.where(distance < exact, distance, far) + half * (steps > 0)
 
 
 class RelativePositionBias(Module):

@@ -89,9 +89,8 @@ def parameter_groups(
     Each group has a `name` and the `layer` it belongs to.
     """
     of = layers(model)
-    encoder = [layer for layer in of if layer not in model.heads]
     rate_of = {name: head_lr for head in model.heads for name in of[head]}
-    for depth, layer in enumerate(reversed(encoder)):
+    for depth, layer in enumerate(reversed([layer for layer in of if layer not in model.heads])):
         rate_of.update(dict.fromkeys(of[layer], lr * layer_decay**depth))
     for part, rate in (rates or {}).items():
         rate_of.update(dict.fromkeys(select(model, part), rate))

@@ -94,12 +94,10 @@ class Optimizer:
         """
         grouped = {p for group in self.param_groups for p in group["params"]}
         own = {p: name for model in models for name, p in model.named_parameters()}
-        strangers = len(grouped.difference(own))
-        if strangers:
-            theirs = f"{strangers} of the optimizer's {len(grouped)} parameters"
+        if strangers := grouped.difference(own):
+            theirs = f"{len(strangers)} of the optimizer's {len(grouped)} parameters"
             raise ValueError(f"{theirs} are not this model's: build the optimizer after the model")
-        left_out = [name for p, name in own.items() if p.requires_grad and p not in grouped]
-        if left_out:
+        if left_out := [name for p, name in own.items() if p.requires_grad and p not in grouped]:
             raise ValueError(f"{len(left_out)} trainable parameters are in no optimizer group: {', '.join(left_out)}")
 
     def zero_grad(self) -> None:

@@ -48,10 +48,9 @@ def trainable_report(model: Module, optimizer: Optimizer) -> TrainableReport:
     """
     groups = [{"name": str(number), **group} for number, group in enumerate(optimizer.param_groups)]
     group_of = {p: group for group in groups for p in group["params"]}
-    none = {"name": "-", "lr": 0.0, "weight_decay": 0.0}
     rows = []
     for name, parameter in model.named_parameters():
-        group = group_of.get(parameter, none)
+        group = group_of.get(parameter, {"name": "-", "lr": 0.0, "weight_decay": 0.0})
         rate, frozen = group.get("initial_lr", group["lr"]), not parameter.requires_grad
         rows.append(ReportRow(name, parameter.shape, group["name"], rate, group["weight_decay"], frozen))
     return TrainableReport(rows, model.num_parameters(trainable=True), model.num_parameters())
