@@ -146,9 +146,10 @@ class Report:
     def per_class(self) -> str:
         """The table of classes and their averages."""
         width = max(len(name) for name in (*self.classes, "weighted average"))
+        undefined = self.undefined if self.rows else {}
         lines = [f"{'':{width}}  precision  recall      F1    rows"]
         for name, *figures, support in self._by_class():
-            note = f"  {self.undefined[name]}; counts as 0" if self.rows and name in self.undefined else ""
+            note = f"  {undefined[name]}; counts as 0" if name in undefined else ""
             lines.append(f"{name:{width}}  {_row(figures, (9, 6, 6))}  {support:6,}{note}")
         for name, average in (("macro average", self.macro), ("weighted average", self.weighted)):
             lines.append(f"{name:{width}}  {_row(average, (9, 6, 6))}  {self.rows:6,}")
