@@ -10,7 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
-from threadpoolctl import threadpool_limits
+import threadpoolctl
 from tqdm import tqdm
 
 from minitx.errors import InputError
@@ -21,6 +21,8 @@ CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"  #
 _blas = threading.Lock()
 _blas_users: set[object] = set()
 _blas_limits: list[Any] = []  # the limit in force, if there is one; it knows what was before
+# From 3.8 on, threadpoolctl obeys the first thread that sets a limit, and silently no other for as long as that lives.
+_free_blas = getattr(getattr(threadpoolctl, "OpenBLASController", None), "clear_controlling_thread", lambda force: None)
 
 
 @contextmanager
@@ -37,21 +39,21 @@ def one_blas_thread() -> Iterator[None]:
         yield
     finally:
         _blas_users.discard(user)
-        _settle_blas()
+        if threading.main_thread().is_alive():  # else Python is ending: it starts no thread, and nobody computes
+            _settle_blas()
 
 
 def _settle_blas() -> None:
-    """Limit BLAS if there are users, else take the limit away, from a thread that ends at once.
-
-    threadpoolctl obeys one thread alone for as long as that lives; and what another thread does, Ctrl-C leaves whole.
-    """
+    """Limit BLAS if there are users, else take the limit away, from a thread of its own: Ctrl-C leaves that whole."""
 
     def settle() -> None:
         with _blas:
+            _free_blas(force=True)
             if _blas_users and not _blas_limits:
-                _blas_limits.append(threadpool_limits(1, "blas"))
+                _blas_limits.append(threadpoolctl.threadpool_limits(1, "blas"))
             elif _blas_limits and not _blas_users:
                 _blas_limits.pop().restore_original_limits()
+            _free_blas(force=True)
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(settle).result()

@@ -590,6 +590,42 @@ def test_the_last_to_leave_restores_blas_though_another_set_it():
     assert run_alone(f"{TWO_THREADS}{code}") == ["inside 1", "after as before"]
 
 
+def test_a_limit_that_a_living_thread_has_set_with_threadpoolctl_is_no_obstacle():
+    """From 3.8 on, threadpoolctl obeys that thread and silently no other: ours would compute with all BLAS threads."""
+    code = "import threadpoolctl\nthreadpoolctl.threadpool_limits(2)\nstart = threads()\nleft.set()\n"
+    code += "done.set()\nentered.set()\nlast()\nthreadpoolctl.threadpool_limits(1)\nprint(*threads())"
+    assert run_alone(f"{TWO_THREADS}{code}") == ["inside 1", "after as before", "1"]
+
+
+OVERLAPPING = """
+import sys, threading
+from threadpoolctl import ThreadpoolController
+from minitx.system import one_blas_thread
+
+sys.setswitchinterval(1e-5)
+libraries = [found for found in ThreadpoolController().lib_controllers if found.user_api == "blas"]
+threads = lambda: [library.get_num_threads() for library in libraries]
+before, inside = threads(), set()
+
+def work():
+    for _ in range(100):
+        with one_blas_thread():
+            inside.update(threads())
+
+together = [threading.Thread(target=work) for _ in range(3)]
+for thread in together:
+    thread.start()
+for thread in together:
+    thread.join()
+print(inside, threads() == before)
+"""
+
+
+def test_blas_limits_hold_and_come_back_however_often_blocks_overlap():
+    """One thread that ends the last block, while another that began it has not quite ended."""
+    assert run_alone(OVERLAPPING) == ["{1} True"]
+
+
 def test_blas_limits_come_back_after_overlapping_work_that_fails(monkeypatch):
     monkeypatch.setattr(encoding, "TOKENS_IN_CACHE", 3)
     before = threadpool_info()
@@ -627,6 +663,22 @@ def test_a_pool_that_cannot_start_keeps_no_limit(monkeypatch):
     with pytest.raises(RuntimeError, match="new thread"), DataParallel(make()[0], 2):
         pass
     assert blas_threads() == before
+
+
+NEVER_LEFT = """
+import numpy as np
+from minitx import EncoderConfig, MultiTaskModel, SentenceEncoder
+from minitx.training.parallel import DataParallel
+
+rng = np.random.default_rng(0)
+config = EncoderConfig(9, hidden_size=4, num_heads=1, num_layers=1, intermediate_size=4)
+parallel = DataParallel(MultiTaskModel(SentenceEncoder(config, rng=rng), {"mood": 2}, rng=rng), 2).__enter__()
+print(parallel.pool.submit(sum, [1, 1]).result())
+"""
+
+
+def test_a_data_parallel_that_is_never_left_says_nothing_when_python_ends():
+    assert run_alone(NEVER_LEFT) == ["2"]
 
 
 def test_no_graph_is_kept_by_a_look():
