@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
+from uuid import uuid4
 
 import threadpoolctl
 from tqdm import tqdm
@@ -59,10 +60,33 @@ def _settle_blas() -> None:
         pool.submit(settle).result()
 
 
+@contextmanager
+def workers(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads, each with one BLAS thread.
+
+    All have ended when the block has: after an error or Ctrl-C, what they have begun is finished and the rest dropped.
+    """
+    with one_blas_thread():
+        pool = ThreadPoolExecutor(threads, name := f"minitx workers {uuid4()}")
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+            for thread in threading.enumerate():  # of one that starts while Ctrl-C comes, the pool knows nothing
+                if thread.name.startswith(name):
+                    thread.join()
+
+
 if hasattr(os, "register_at_fork"):  # not on Windows. A child has none of its parent's threads, so it has no users
     os.register_at_fork(before=_blas.acquire, after_in_parent=_blas.release, after_in_child=_blas.release)
     # ... and nobody who would release tqdm's lock.
     os.register_at_fork(after_in_child=lambda: _blas_users.clear() or tqdm.set_lock(threading.RLock()))  # type: ignore[func-returns-value]
+
+
+class Bar(tqdm):  # type: ignore[type-arg]
+    """A progress bar without tqdm's monitor, a thread that would stay for good, even of a bar that is not shown."""
+
+    monitor_interval = 0
 
 
 def usable_cores() -> int:

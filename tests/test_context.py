@@ -656,10 +656,12 @@ def test_blas_limits_come_back_after_overlapping_work_that_fails(monkeypatch):
 def test_a_pool_that_cannot_start_keeps_no_limit(monkeypatch):
     before = blas_threads()
 
-    def refuse(threads):
-        raise RuntimeError("can't start new thread")
+    def refuse(threads, *name):
+        if threads == 2:
+            raise RuntimeError("can't start new thread")
+        return ThreadPoolExecutor(threads, *name)  # what sets the limit, and takes it away
 
-    monkeypatch.setattr("minitx.training.parallel.ThreadPoolExecutor", refuse)
+    monkeypatch.setattr("minitx.system.ThreadPoolExecutor", refuse)
     with pytest.raises(RuntimeError, match="new thread"), DataParallel(make()[0], 2):
         pass
     assert blas_threads() == before

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minitx.system import usable_cores, workers
+
 MOST_TOKENS = 8000  # only the most frequent count, so that the three matrices take 256 MB each at most
 SMOOTHING = 0.75  # exponent of the neighbours' counts; with 1, the rarest neighbours would seem to say the most
+ROWS = 512  # of a product that a thread computes at once; fixed, so that bits depend on no number of threads
 
 
 def cooccurrence_vectors(
@@ -52,12 +55,19 @@ def cooccurrence_vectors(
     expected = np.maximum(count[:, None] * (smoothed / max(smoothed.sum(), 1)), np.finfo(np.float32).tiny)
     P = np.log(np.maximum(np.divide(n, expected, out=n), 1, out=n), out=n)
 
-    basis = P @ rng.normal(size=(len(tokens), dim + 32)).astype(np.float32)
-    for _ in range(3):
-        basis = P @ (P.T @ np.linalg.qr(basis)[0])
-    basis = np.linalg.qr(basis)[0]
-    u, s, _ = np.linalg.svd(basis.T @ P, full_matrices=False)
-    found = (basis @ u)[:, :dim] * np.sqrt(s[:dim])
+    basis = rng.normal(size=(len(tokens), dim + 32)).astype(np.float32)
+    with workers(usable_cores()) as pool:
+
+        def times(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            parts = pool.map(lambda start: a[start : start + ROWS] @ b, range(0, max(1, len(a)), ROWS))
+            return np.concatenate(list(parts))
+
+        basis = times(P, basis)
+        for _ in range(3):
+            basis = times(P, times(P.T, np.linalg.qr(basis)[0]))
+        basis = np.linalg.qr(basis)[0]
+        u, s, _ = np.linalg.svd(times(P.T, basis).T, full_matrices=False)
+        found = (basis @ u)[:, :dim] * np.sqrt(s[:dim])
 
     known = count > 0
     found[known] -= found[known].mean(axis=0) if known.any() else 0

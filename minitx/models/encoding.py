@@ -6,14 +6,12 @@ spread over the cores too. The longest sequences go first, so that all threads e
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from tqdm import tqdm
 
 from minitx.autograd.context import inference, inherit
 from minitx.data.batches import pad
-from minitx.system import one_blas_thread, usable_cores
+from minitx.system import Bar, usable_cores, workers
 
 TOKENS_IN_CACHE = 1024  # of one batch: more is no faster, and would leave the cores unevenly loaded
 
@@ -57,15 +55,9 @@ def run_batches(
     delay = 1.0 if show_progress_bar is None else 0.0
     disable = None if show_progress_bar is None else not show_progress_bar
     with (
-        tqdm(total=len(sequences), unit=" texts", disable=disable, delay=delay, leave=bool(show_progress_bar)) as bar,
-        one_blas_thread(),  # for a single batch too: bits must not depend on what other threads are doing
+        Bar(total=len(sequences), unit=" texts", disable=disable, delay=delay, leave=bool(show_progress_bar)) as bar,
+        workers(usable_cores()) as pool,  # for a single batch too: bits must not depend on what other threads do
     ):
-        if len(batches) == 1:
-            bar.update(run(batches[0]))
-            return
-        pool = ThreadPoolExecutor(usable_cores())
-        try:
-            for done in pool.map(inherit(run), batches):
-                bar.update(done)
-        finally:
-            pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C, only what has begun is finished
+        # A pool starts no thread before it is asked to, and a single batch is not worth one.
+        for done in pool.map(inherit(run), batches) if len(batches) > 1 else map(run, batches):
+            bar.update(done)

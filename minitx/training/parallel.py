@@ -6,6 +6,7 @@ spread over the cores too, and nobody waits for the other inside every product.
 """
 
 import math
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from minitx.autograd.engine import Node, Sums
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch
 from minitx.models.multitask import MultiTaskModel
-from minitx.system import one_blas_thread, usable_cores
+from minitx.system import usable_cores, workers
 
 # A thread takes its part of the batch in shares of about so many tokens: their activations stay close to its core from
 # one op to the next, and only one share's are alive at a time.
@@ -65,13 +66,19 @@ class DataParallel:
 
     def __enter__(self) -> Self:
         with ExitStack() as entered:
-            entered.enter_context(one_blas_thread())
-            self.pool = entered.enter_context(ThreadPoolExecutor(self.threads))
+            self._pool, self.process = entered.enter_context(workers(self.threads)), os.getpid()
             self.entered = entered.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.entered.close()
+
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """The threads. A process forked inside the block has none of its parent's, so there it is entered anew."""
+        if self.process != os.getpid():
+            self.__enter__()
+        return self._pool
 
     def backward(
         self, batch: Batch, loss: Loss | None = None, *, vectors: np.ndarray | None = None, pieces: int = 1
