@@ -25,8 +25,11 @@ def _fit_erf(dtype: np.dtype) -> tuple[float, np.ndarray]:
 
 def erf(z: np.ndarray) -> np.ndarray:
     """erf(z), in z's dtype; z is used up as scratch space."""
+    if z.dtype == np.float16:  # too coarse for the polynomial
+        return erf(z.astype(np.float32)).astype(z.dtype)
     limit, coefficients = _fit_erf(z.dtype)
-    np.clip(z, -limit, limit, out=z)
+    reach = 1.03 * limit  # so far that tanh is exactly ±1: Φ(x) has to be 0 there, as x Φ(x) would show what is left
+    np.clip(z, -reach, reach, out=z)
     s = np.square(z)
     s *= 2 / limit**2
     s -= 1

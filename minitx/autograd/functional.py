@@ -76,6 +76,7 @@ def _relu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
     return x > 0 if want_slope else None
 
 
+@np.errstate(over="ignore")  # of x²: exp(-∞) is the 0 that it should be
 def _gelu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
     """Replace x by x Φ(x); returns its slope, Φ(x) + x φ(x) with φ(x) = exp(-x²/2) / √(2π), if that is wanted.
 
@@ -297,14 +298,12 @@ def attention(
         if bias is not None:
             p += bias.data.swapaxes(-1, -2)
         if hidden is not None and hidden[block].any():
-            # Below any score, so that exp() gives exactly 0; finite, so that a row of nothing else stays finite.
             for scores, masked in zip(p, hidden[block], strict=True):
-                scores[:, masked] = np.finfo(p.dtype).min
+                scores[:, masked] = -np.inf  # below any score, so that exp() gives exactly 0
+        # Where nothing is real, a finite largest score and sum: 0 / tiny, not NaN. Other rows have a sum of at least 1.
         p -= p.max(axis=-2, keepdims=True, initial=np.finfo(p.dtype).min)
         np.exp(p, out=p)
-        p /= p.sum(axis=-2, keepdims=True)
-        if hidden is not None:
-            p[hidden[block].all(axis=-1)] = 0
+        p /= np.maximum(p.sum(axis=-2, keepdims=True), np.finfo(p.dtype).tiny)
         weights.append(p)
         if dropout_p:
             p = dropout_mask(p.shape, dropout_p, rng, p.dtype)
@@ -351,7 +350,7 @@ def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:
     """
     # dx = (dy - y (y · dy)) / |x| ;  below eps the length is a constant, so dx = dy / eps
     length = np.sqrt(np.einsum("...d,...d->...", x.data, x.data))[..., None]
-    clipped = np.maximum(length, eps)
+    clipped = np.maximum(length, max(eps, np.finfo(x.dtype).tiny))  # in float16, 1e-12 is 0
     y = x.data / clipped
 
     def backward(dy: np.ndarray) -> Gradients:

@@ -18,8 +18,8 @@ class Pooling(Module):
     * "cls": the first token, which stands for the sentence in BERT.
     * "max": the largest value of each column over the real tokens.
 
-    A sample without a real token gives zeros ("mean" and "max"). sentence-transformers: `models.Pooling`.
-    Plain: `learn.plain.mean_pool`.
+    A sample without a real token gives zeros ("mean" and "max"; "cls" too if there is not even padding).
+    sentence-transformers: `models.Pooling`. Plain: `learn.plain.mean_pool`.
     """
 
     def __init__(self, mode: str = "mean") -> None:
@@ -29,7 +29,7 @@ class Pooling(Module):
 
     def forward(self, x: Tensor, attention_mask: np.ndarray) -> Tensor:
         """(B, T, D), (B, T) -> (B, D)."""
-        if self.mode == "mean":
+        if self.mode == "mean" or not x.shape[1]:
             return F.mean_pool(x, attention_mask)
         if self.mode == "cls":
             return x[:, 0]
