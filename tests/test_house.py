@@ -350,7 +350,7 @@ TESTED_BY = {
     "../tutorials": "lessons labs",
     "../tutorials/capstone.py": "capstone",
     "../docs/build.py": "site",
-    "../minitx": "imports house long_runs",
+    "../minitx": "imports house long_runs everywhere",
 }
 
 
