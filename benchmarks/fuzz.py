@@ -8,6 +8,7 @@ else is a finding, which is written to `--out` with the input and the traceback;
 
 import argparse
 import hashlib
+import re
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,7 @@ def fuzz(engine: str, reader: str, inputs: int, seed: int, deadline: float, fold
     with tqdm(total=inputs, unit=" inputs", desc=f"{reader} ({engine})", leave=False) as bar:
         while counts[0] < inputs and time.monotonic() < deadline:
             first = int(counts[0])
+            (folder / "ready").unlink(missing_ok=True)
             arguments = [engine, reader, str(folder), str(first), str(inputs), str(seed)]
             with (folder / "output").open("w+b") as output:
                 command = [sys.executable, "-m", "benchmarks.fuzz_worker", *arguments]
@@ -60,12 +62,13 @@ def fuzz(engine: str, reader: str, inputs: int, seed: int, deadline: float, fold
                 said = output.read().decode("utf-8", "replace")
             if counts[0] >= inputs or ended == "deadline":
                 break
-            if counts[0] == first and not (folder / "files").exists():
+            if not (folder / "ready").exists():
                 raise RuntimeError(f"the child ended at its start:\n{said}")
             ended = ended or f"the process ended with code {child.returncode}"
             name, content = last_input(folder / "files", reader)
             about = f"engine {engine}, seed {seed}, input {counts[0]}\n{said[-20_000:]}"
-            counts[3] += note(folder, reader, name, content, about, f"{ended} {content[:99]!r}")
+            frames = re.findall(r'File "\S*minitx/(\S+", line \d+ in \w+)', said)  # faulthandler's, the last call first
+            counts[3] += note(folder, reader, name, content, about, f"{ended} {' < '.join(frames[:3])}")
             counts[0] += 1
     return np.array(counts)
 

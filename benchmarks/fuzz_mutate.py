@@ -234,6 +234,6 @@ def mutate(rng: Random, suffix: str, data: bytes, others: Sequence[bytes]) -> by
     if structured and rng.random() < 0.75:
         try:
             return structured(rng, data, others)
-        except (ValueError, IndexError, AttributeError, RecursionError):
+        except (ValueError, ArithmeticError, LookupError, AttributeError, RecursionError):
             pass  # a mutant of a mutant may be beyond its format
     return mutate_bytes(rng, data, others)

@@ -17,9 +17,12 @@ printable line are what a reader may do; a warning, any other exception, five se
 process is a finding.
 """
 
+import json
+import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -31,7 +34,9 @@ from benchmarks.fuzz_mutate import mutate
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
+from minitx.system import write_json
 from minitx.text.bpe import BPETokenizer
+from minitx.text.load import load_tokenizer
 from minitx.text.spec import TokenizerSpec
 from minitx.text.specials import SpecialToken
 from minitx.text.truncation import TruncationWarning
@@ -54,7 +59,8 @@ class Corpus:
 
     def __init__(self, reader: Reader, directory: Path) -> None:
         self.reader, self.directory = reader, directory
-        directory.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
         self.valid = {}
         for name, others in reader.make(directory).items():
             self.valid[name] = [(directory / name).read_bytes(), *others]
@@ -90,28 +96,13 @@ class Corpus:
 # -- model directories -------------------------------------------------------------------------------------------
 
 SIZES = {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "intermediate_size": 12, "max_length": 16}
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "##aff", "##able", "##a", "!", "it", "'", "s", "a", "great", "app"]
 
 
+@cache
 def _wordpiece() -> WordPieceTokenizer:
-    tokens = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "un",
-        "##aff",
-        "##able",
-        "##a",
-        "!",
-        "it",
-        "'",
-        "s",
-        "a",
-        "great",
-        "app",
-    ]
-    vocab = {token: id for id, token in enumerate(tokens)}
-    specials = [SpecialToken(token, id) for id, token in enumerate(tokens[:4])]
+    vocab = {token: id for id, token in enumerate(PIECES)}
+    specials = [SpecialToken(token, id) for id, token in enumerate(PIECES[:4])]
     return WordPieceTokenizer(TokenizerSpec("WordPiece", vocab, specials, ["[CLS]"], ["[SEP]"]))
 
 
@@ -121,28 +112,11 @@ def _bpe() -> BPETokenizer:
     return BPETokenizer.train(["great greater app it's"] * 3, vocab_size=268, special_tokens=names)
 
 
-def _encoder(**settings: object) -> SentenceEncoder:
+def write_model(directory: Path, **settings: object) -> None:
+    """A model directory with random weights; `settings` of EncoderConfig."""
     tokenizer = _wordpiece()
     config = EncoderConfig(tokenizer.vocab_size, **{**SIZES, **settings})
-    return SentenceEncoder(config, tokenizer, rng=np.random.default_rng(0))
-
-
-def _safetensors(weights: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
-    return safetensors.numpy.save(weights, metadata)
-
-
-def make_model(directory: Path) -> dict[str, list[bytes]]:
-    _encoder().save_pretrained(directory / "bert")
-    weights = safetensors.numpy.load_file(directory / "bert" / "model.safetensors")
-    name = "embeddings.word_embeddings.weight"
-    half = {name: array.astype(np.float16) for name, array in weights.items()}
-    old = {f"bert.{name}".replace("LayerNorm.weight", "LayerNorm.gamma"): array for name, array in weights.items()}
-    tied = {"decoder.weight" if key == name else key: array for key, array in weights.items()}
-    brain = _safetensors(half).replace(b'"F16"', b'"BF16"')
-    header = brain[8 : 8 + int.from_bytes(brain[:8], "little")]
-    brain = len(header).to_bytes(8, "little") + brain[8:]
-    contents = [_safetensors(half), _safetensors(old), _safetensors(tied, {name: "decoder.weight"}), brain]
-    return {"bert/model.safetensors": contents}
+    SentenceEncoder(config, tokenizer, rng=np.random.default_rng(0)).save_pretrained(directory)
 
 
 def use_model(directory: Path) -> None:
@@ -152,6 +126,90 @@ def use_model(directory: Path) -> None:
     assert np.isfinite(vector).all(), "a vector that is not finite"
 
 
+def _make_weights(directory: Path) -> dict[str, list[bytes]]:
+    """In float32, in float16, in bfloat16, by older names, and with a tied tensor under its other name."""
+    write_model(directory / "bert")
+    weights = safetensors.numpy.load_file(directory / "bert" / "model.safetensors")
+    name, save = "embeddings.word_embeddings.weight", safetensors.numpy.save
+    half = save({name: array.astype(np.float16) for name, array in weights.items()})
+    header = half[8 : 8 + int.from_bytes(half[:8], "little")]
+    brain = header.replace(b'"F16"', b'"BF16"')
+    old = {f"bert.{name}".replace("LayerNorm.weight", "LayerNorm.gamma"): array for name, array in weights.items()}
+    tied = {"decoder.weight" if key == name else key: array for key, array in weights.items()}
+    others = [half, len(brain).to_bytes(8, "little") + brain + half[8 + len(header) :], save(old)]
+    return {"bert/model.safetensors": [*others, save(tied, {name: "decoder.weight"})]}
+
+
+def _make_configs(directory: Path) -> dict[str, list[bytes]]:
+    """BERT with its class alone and RoBERTa-PreLayerNorm."""
+    write_model(directory / "bert")
+    write_model(directory / "prenorm", norm_first=True, activation="relu", pooling="cls")
+    old = (directory / "bert" / "config.json").read_bytes().replace(b'"model_type": "bert",', b"")
+    return {"bert/config.json": [old], "prenorm/config.json": []}
+
+
+def _make_modules(directory: Path) -> dict[str, list[bytes]]:
+    write_model(directory / "m", normalize=True)
+    others = {"sentence_bert_config.json": [], "config_sentence_transformers.json": []}
+    new = b'{"embedding_dimension": 8, "pooling_mode": "mean"}'
+    return {f"m/{name}": x for name, x in {"modules.json": [], "1_Pooling/config.json": [new], **others}.items()}
+
+
+def use_tokenizer(path: Path) -> None:
+    """All that can be done with a tokenizer, once."""
+    tokenizer = load_tokenizer(path)
+    ids = tokenizer.encode(TEXT, allow_special=True)
+    assert tokenizer.encode_with_offsets(TEXT, allow_special=True).ids == ids
+    tokenizer.decode(ids)
+    tokenizer.decode(ids, skip_special_tokens=False)
+    for id in sorted(tokenizer.get_vocab().values())[-20:]:
+        tokenizer.decode([id])
+    tokenizer.encode_batch([TEXT, ""], max_length=8)
+    assert all(line.isprintable() for line in tokenizer.explain(TEXT)), "explain does not print"
+    for role in ("pad_id", "cls_id", "sep_id"):
+        with suppress(InputError):
+            getattr(tokenizer, role)
+
+
+def _make_tokenizers(directory: Path) -> dict[str, list[bytes]]:
+    for name, tokenizer in (("bpe", _bpe()), ("wordpiece", _wordpiece())):
+        (directory / name).mkdir()
+        tokenizer.save(directory / name / "tokenizer.json")
+    trimmed = replace(_bpe().spec, trim_offsets=True, keep_first_space=True, add_prefix_space=True)
+    BPETokenizer(trimmed).save(directory / "trimmed.json")
+    pair = '"post_processor":{"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",2]}'
+    data = json.loads((directory / "wordpiece" / "tokenizer.json").read_text("utf-8"))
+    old = json.dumps(data | json.loads(f"{{{pair}}}")).encode()
+    return {"bpe/tokenizer.json": [(directory / "trimmed.json").read_bytes()], "wordpiece/tokenizer.json": [old]}
+
+
+def _make_vocabularies(directory: Path) -> dict[str, list[bytes]]:
+    (directory / "w").mkdir()
+    (directory / "w" / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
+    (directory / "b").mkdir()
+    write_json(directory / "b" / "vocab.json", _bpe().get_vocab())
+    merges = ["#version: 0.2", *(f"{left} {right}" for left, right in _bpe().spec.merges)]
+    (directory / "b" / "merges.txt").write_text("\n".join(merges) + "\n", encoding="utf-8")
+    return {"w/vocab.txt": [], "b/vocab.json": [], "b/merges.txt": []}
+
+
+def _make_tokenizer_configs(directory: Path) -> dict[str, list[bytes]]:
+    _make_vocabularies(directory)
+    _make_tokenizers(directory)
+    bert = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True, "model_max_length": 16}
+    bert |= {"cls_token": "[CLS]", "sep_token": {"content": "[SEP]", "lstrip": False}, "unk_token": "[UNK]"}
+    bert |= {"pad_token": "[PAD]", "tokenizer_class": "BertTokenizer"}
+    gpt = {"add_prefix_space": True, "cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "mask_token": "a"}
+    for folder, content in (("w", bert), ("b", gpt), ("wordpiece", bert)):
+        write_json(directory / folder / "tokenizer_config.json", content)
+    return {f"{folder}/tokenizer_config.json": [] for folder in ("w", "b", "wordpiece")}
+
+
 READERS = [
-    Reader("model.safetensors", make_model, lambda path: use_model(path.parent)),
+    Reader("model.safetensors", _make_weights, lambda path: use_model(path.parent)),
+    Reader("config.json", _make_configs, lambda path: use_model(path.parent)),
+    Reader("modules.json", _make_modules, lambda path: use_model(path.parents[path.parent.name == "1_Pooling"])),
+    Reader("tokenizer.json", _make_tokenizers, use_tokenizer),
+    Reader("vocab.txt", _make_vocabularies, lambda path: use_tokenizer(path.parent)),
+    Reader("tokenizer_config.json", _make_tokenizer_configs, lambda path: use_tokenizer(path.parent)),
 ]
