@@ -53,7 +53,8 @@ def peak() -> int:
 def frames_in_package(error: BaseException) -> str:
     """The last three lines of minitx that an error went through: two findings with equal ones are one."""
     package = str(Path(importlib.import_module("minitx").__file__).parent)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(package)]
+    raised = error.__cause__ or error  # an InputError that does not print is the cause
+    frames = [f for f in traceback.extract_tb(raised.__traceback__) if f.filename.startswith(package)]
     places = " < ".join(f"{f.filename.removeprefix(package)[1:]}:{f.name}:{f.lineno}" for f in frames[-3:])
     return f"{type(error).__name__} {places}"
 

@@ -2,7 +2,10 @@
 
 import json
 import os
+import reprlib
+import stat
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +21,7 @@ from minitx.errors import InputError
 
 PathLike = str | os.PathLike[str]
 CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"  # what makes a directory a model's
+MOST_BYTES = 64 << 20  # of a file that is read whole; the largest tokenizer.json that minitx reads has some 30 MB
 
 _blas = threading.Lock()
 _blas_users: set[object] = set()
@@ -99,6 +103,10 @@ def open_text(path: PathLike) -> Iterator[TextIO]:
     """Open UTF-8 text, with or without a byte order mark, and turn whatever goes wrong into an InputError."""
     name = os.fspath(path)
     try:
+        try:
+            os.stat(path)
+        except ValueError as error:  # a NUL in the name, or what the file system's encoding cannot spell
+            raise InputError(f"{name!r}: {error}; expected a readable file") from None
         with open(path, "rb") as binary, TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
             try:
                 yield file
@@ -115,30 +123,61 @@ def read_text(path: PathLike) -> str:
         return file.read().replace("\r\n", "\n").replace("\r", "\n")
 
 
+def check_file(path: PathLike, most: float = float("inf")) -> None:
+    """`InputError` unless `path` is a regular file, of at most `most` bytes.
+
+    For files of a directory that someone else made: a pipe in their place may never answer, a device may never end.
+    """
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return  # whoever opens it says why
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{os.fspath(path)} is a pipe or a device; expected a regular file")
+    if found.st_size > most:
+        raise InputError(f"{os.fspath(path)} has {found.st_size:,} bytes; accepted are at most {most:,}")
+
+
 def read_json(path: PathLike) -> Any:
-    """A UTF-8 file of JSON in which no key occurs twice: the second of two equal tokens would silently win."""
+    """A UTF-8 file of JSON in which no key occurs twice: the second of two equal tokens would silently win.
+
+    NaN and Infinity are not JSON, though Python writes and reads them. Of `MOST_BYTES` at most.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise InputError(f"{path}: the key {twice!r} occurs twice in one object")
+            twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+            raise InputError(f"{path}: the key {brief(twice)} occurs twice in one object")
         return result
 
+    def refuse(name: str) -> None:
+        raise InputError(f"{path} is not JSON: it has no {name}")
+
+    check_file(path, MOST_BYTES)
     try:
-        return json.loads(read_text(path), object_pairs_hook=unique)
+        return json.loads(read_text(path), object_pairs_hook=unique, parse_constant=refuse)
     except InputError:
         raise
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply") from None
+    except (RecursionError, MemoryError) as error:
+        raise InputError(f"{path}: {'nested too deeply' if isinstance(error, RecursionError) else 'too big'}") from None
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from None
+
+
+_repr = reprlib.Repr()  # unlike repr(), it neither recurses without end nor spells out what it then cuts off
+_repr.maxstring = _repr.maxlong = _repr.maxother = 60
+
+
+def brief(value: Any) -> str:
+    """A value of a file for a message: in one line, and not longer than one."""
+    return f"{_repr.repr(value):.90}"
 
 
 REQUIRED: Any = object()  # in place of a default
 KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
 KINDS |= {int: "a whole number", float: "a number"}
+MOST = 1e40  # of numbers; transformers writes 1e30 for "no limit"
 
 
 class Fields:
@@ -152,19 +191,23 @@ class Fields:
 
     def __init__(self, data: Any, where: str) -> None:
         if not isinstance(data, dict):
-            raise InputError(f"{where} holds {data!r:.60}; it must be an object")
+            raise InputError(f"{where} holds {brief(data)}; it must be an object")
         self.data, self.where = data, where
 
     def get(self, key: str, kind: type, default: Any = REQUIRED, least: int | None = None) -> Any:
-        """The value of `key`, of a kind in `KINDS` and, with `least`, no smaller; `default` when absent or null."""
+        """The value of `key`, of a kind in `KINDS` and, with `least`, no smaller; `default` when absent or null.
+
+        A number must be finite and below `MOST`: what is computed from it then fits a float.
+        """
         value: Any = self.data.get(key)
         if value is None and default is not REQUIRED:
             return default
         kinds = (int, float) if kind is float else kind
         right = isinstance(value, kinds) and isinstance(value, bool) == (kind is bool)  # True is an int to Python
-        if not right or (least is not None and not value >= least):
-            found = "is missing" if value is None else f"is {value!r:.60}"
-            limit = "" if least is None else f" of at least {least}"
+        large = right and kind in (int, float) and not -MOST < value < MOST
+        if not right or large or (least is not None and not value >= least):
+            found = "is missing" if value is None else f"is {brief(value)}"
+            limit = ("" if least is None else f" of at least {least}") + f" below {MOST:g}" * large
             raise InputError(f"{self.where}: {key} {found}; it must be {KINDS[kind]}{limit}")
         return value
 
@@ -183,10 +226,10 @@ class Fields:
             return accepted[0]
         if value not in accepted:
             names = ", ".join("none" if name is None else str(name) for name in accepted)
-            raise InputError(f"{self.where}: {key} {value!r:.60} is not implemented; accepted: {names}")
+            raise InputError(f"{self.where}: {key} {brief(value)} is not implemented; accepted: {names}")
         return value
 
 
 def read_fields(path: PathLike, optional: bool = False) -> Fields:
     """The object that a file of JSON holds; an empty one if the file is `optional` and not there."""
-    return Fields({} if optional and not Path(path).exists() else read_json(path), os.fspath(path))
+    return Fields({} if optional and not os.path.lexists(path) else read_json(path), os.fspath(path))

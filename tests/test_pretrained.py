@@ -162,7 +162,7 @@ def refused(path, message):
         ("config.json", {"position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key' is not"),
         ("config.json", {"is_decoder": True}, "config.json: is_decoder True is not implemented"),
         ("config.json", {"type_vocab_size": -1}, "type_vocab_size is -1; it must be a whole number of at least 1"),
-        ("config.json", {"layer_norm_eps": -1e-5}, r"config.json: layer_norm_eps must be in \[0, 1\), not -1e-05"),
+        ("config.json", {"layer_norm_eps": -1e-5}, r"config.json: layer_norm_eps must be in \[1e-30, 1\), not -1e-05"),
         ("config.json", {"hidden_dropout_prob": "0"}, "config.json: hidden_dropout_prob is '0'; it must be a number"),
         ("config.json", {"pad_token_id": -1}, "pad_token_id is -1; it must be a whole number of at least 0"),
         (
@@ -207,7 +207,10 @@ def test_a_field_that_cannot_be_is_named(copy, file, change, message):
         ([{"type": 3, "path": ""}], "modules.json: modules 0: type is 3; it must be text"),
         ([{"type": "m.Transformer"}], "modules.json: modules 0: path is missing; it must be text"),
         ([{"type": "m.Transformer", "path": ""}], "modules.json lists Transformer; a Transformer and a Pooling"),
-        ([{"type": "m.Transformer", "path": ""}, {"type": "m.Dense", "path": "2_Dense"}], "module m.Dense is not impl"),
+        (
+            [{"type": "m.Transformer", "path": ""}, {"type": "m.Dense", "path": "2_Dense"}],
+            "module 'm.Dense' is not impl",
+        ),
     ],
 )
 def test_modules_that_are_not_ours_are_named(copy, entries, message):

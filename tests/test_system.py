@@ -49,7 +49,7 @@ def test_values_of_the_kind_asked_for():
         (lambda: FIELDS.within("inner").get("n", int), "f.json: inner: n is '4'; it must be a whole number"),
         (lambda: FIELDS.each("list"), "f.json: list 1 holds 2; it must be an object"),
         (lambda: FIELDS.choose("n", None, "a"), "f.json: n 3 is not implemented; accepted: none, a"),
-        (lambda: Fields({"x": "y" * 999}, "f").get("x", int), f"f: x is '{'y' * 59}; it must be"),
+        (lambda: Fields({"x": "y" * 999}, "f").get("x", int), f"f: x is '{'y' * 27}...{'y' * 28}'; it must be"),
     ],
 )
 def test_what_is_wrong_is_named(ask, message):

@@ -19,7 +19,7 @@ from typing import Any
 
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
-from minitx.system import REQUIRED, Fields
+from minitx.system import REQUIRED, Fields, brief
 
 # Name of a layer here -> its name there; `.weight` and `.bias` are the same in both.
 OUTSIDE_BLOCKS = {
@@ -134,12 +134,12 @@ def architecture_of(config: Fields) -> Architecture:
     """The architecture that a config.json describes; `InputError` naming those that are known."""
     kind = config.get("model_type", str, None)
     if kind is None:  # files of 2019 name only the class
-        classes = [str(name) for name in config.get("architectures", list, [])]
+        classes = [name for name in config.get("architectures", list, []) if isinstance(name, str)]
         stems = {a.model_class.removesuffix("Model"): a for a in ARCHITECTURES.values()}
         kind = next((a.model_type for stem, a in stems.items() if any(name.startswith(stem) for name in classes)), None)
     if kind not in ARCHITECTURES:
         raise InputError(
-            f"{config.where}: model_type {kind!r} is not implemented; accepted: {', '.join(ARCHITECTURES)}"
+            f"{config.where}: model_type {brief(kind)} is not implemented; accepted: {', '.join(ARCHITECTURES)}"
         )
     return ARCHITECTURES[kind]
 

@@ -42,8 +42,8 @@ class EncoderConfig:
             raise InputError(f"pad_id must be from 0 to vocab_size - 1 = {self.vocab_size - 1}, not {self.pad_id}")
         if not 0 <= self.dropout <= MAX_DROPOUT:
             raise InputError(f"dropout must be from 0 to {MAX_DROPOUT:.5f}, not {self.dropout}")
-        if not 0 <= self.layer_norm_eps < 1:
-            raise InputError(f"layer_norm_eps must be in [0, 1), not {self.layer_norm_eps}")
+        if not 1e-30 <= self.layer_norm_eps < 1:  # float32 must hold it, or equal numbers would be 0 / 0
+            raise InputError(f"layer_norm_eps must be in [1e-30, 1), not {self.layer_norm_eps}")
         if self.hidden_size % self.num_heads:
             raise InputError(f"num_heads must divide hidden_size: {self.hidden_size} / {self.num_heads} is not whole")
         choices = {"positions": POSITIONS, "pooling": POOLING_MODES, "activation": tuple(ACTIVATIONS)}

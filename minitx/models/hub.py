@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 from minitx.errors import InputError
-from minitx.system import CONFIG, WEIGHTS
+from minitx.system import CONFIG, WEIGHTS, read_text
 
+NAME = r"[\w-][\w.-]{,95}(/[\w-][\w.-]{,95})?"  # of a model; the hub allows as many letters
 # Name of a model -> the package that contains it (extra `minilm`), and the checksum of its weights.
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": (
@@ -29,12 +30,12 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: the model is neither here nor can it be downloaded; the message says what would help.
     """
-    path = Path(name)
-    if path.is_dir():
+    path, model = Path(name), os.fspath(name)
+    if os.path.isdir(path):
         return path
-    model = os.fspath(name)
-    if path.exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", model):
-        raise InputError(f"{model} is not a directory: expected one with {CONFIG} and {WEIGHTS}")
+    if os.path.exists(path) or not re.fullmatch(NAME, model):
+        found = model if model.isprintable() else repr(model)
+        raise InputError(f"{found:.300} is not a directory: expected one with {CONFIG} and {WEIGHTS}")
     model = model if "/" in model else f"sentence-transformers/{model}"
     if model in PACKAGED and (packaged := _packaged(*PACKAGED[model])) is not None:
         return packaged
@@ -42,8 +43,9 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     folder = cache / f"models--{model.replace('/', '--')}"
     reference = folder / "refs" / "main"
     if reference.is_file():
-        snapshot = folder / "snapshots" / reference.read_text(encoding="utf-8").strip()
-        if all((snapshot / file).is_file() for file in (CONFIG, WEIGHTS)):
+        revision = read_text(reference).strip()
+        snapshot = folder / "snapshots" / revision
+        if re.fullmatch(r"\w+", revision) and all((snapshot / file).is_file() for file in (CONFIG, WEIGHTS)):
             return snapshot
     try:
         hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here

@@ -11,6 +11,7 @@ would change a vector is ignored: what is not implemented is refused by name.
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,11 +29,13 @@ from minitx.models.search import SIMILARITIES
 from minitx.nn.module import Module
 from minitx.nn.pooling import POOLING_MODES
 from minitx.nn.position import SinusoidalPosition
-from minitx.system import CONFIG, MODULES, WEIGHTS, Fields, read_fields, read_json
+from minitx.system import CONFIG, MODULES, WEIGHTS, Fields, brief, check_file, read_fields, read_json
 from minitx.text.load import load_tokenizer
 from minitx.text.tokenizer import Tokenizer
 from minitx.writing import whole_file, write_json
 
+MOST_HEADER = 10 << 20  # bytes of the header of a safetensors file: 100,000 tensors
+LARGEST = 65504.0  # weight, of float16; beyond it, products of a few of them are infinite in float32
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy has no BF16: the upper half of an F32
 OLD_NAMES = {"gamma": "weight", "beta": "bias"}  # of LayerNorm
 POOLING_KEYS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}  # pooling_mode_... in older files
@@ -103,18 +106,31 @@ def read_directory(path: Path) -> Pretrained:
 
 def _read_modules(file: Path) -> dict[str, str]:
     """Kind of module -> its folder, from modules.json; a directory without it is one Transformer."""
-    if not file.exists():
+    if not os.path.lexists(file):  # a broken link is refused below
         return {"Transformer": ""}
     folders: dict[str, str] = {}
     order = ("Transformer", "Pooling", "Normalize")
     for entry in Fields({"modules": read_json(file)}, str(file)).each("modules"):
         kind = entry.get("type", str).rsplit(".", 1)[-1]
         if kind not in order[len(folders) :]:
-            raise InputError(f"{file}: module {entry.data['type']} is not implemented; accepted: {', '.join(order)}")
-        folders[kind] = entry.get("path", str)
+            found = brief(entry.data["type"])
+            raise InputError(f"{file}: module {found} is not implemented; accepted: {', '.join(order)}")
+        folders[kind] = _read_folder(entry)
     if list(folders)[:2] != ["Transformer", "Pooling"]:
         raise InputError(f"{file} lists {', '.join(folders) or 'nothing'}; a Transformer and a Pooling are needed")
     return folders
+
+
+def _read_folder(entry: Fields) -> str:
+    """The folder of a module, which must be in the model directory.
+
+    A name that is written in a file does not lead out of the directory on any system: no "..", no root, no drive. Links
+    are followed, wherever they lead: they are not the file's to make, and the cache of Hugging Face consists of them.
+    """
+    name = entry.get("path", str)
+    if name.startswith("/") or ".." in name.split("/") or {*name} & {*"\\:"} or not name.isprintable():
+        raise InputError(f"{entry.where}: path is {brief(name)}; it must be a folder of the model directory")
+    return name
 
 
 def _read_pooling(path: Path, config: EncoderConfig) -> str:
@@ -130,7 +146,7 @@ def _read_pooling(path: Path, config: EncoderConfig) -> str:
         mode = POOLING_KEYS.get(modes[0], modes[0]) if len(modes) == 1 else modes
     if mode not in POOLING_MODES:
         raise InputError(
-            f"{path}: pooling {mode!r:.60} is not implemented; accepted: one of {', '.join(POOLING_MODES)}"
+            f"{path}: pooling {brief(mode)} is not implemented; accepted: one of {', '.join(POOLING_MODES)}"
         )
     return mode
 
@@ -172,23 +188,30 @@ def load_weights(module: Module, source: Pretrained) -> None:
     ]
     missing = [name for name in shapes if name not in found]
     unexpected = [name for name in found if name not in shapes and not OTHER_USES.match(name)]
-    lists = {"missing": missing, "unexpected": unexpected}
+    lists = {"missing": missing, "unexpected": [repr(name)[1:-1] for name in unexpected]}
     problems += [f"{what} {', '.join(listed)}" for what, listed in lists.items() if listed]
     if problems:
         raise InputError(f"{path}: {'; '.join(problems)}")
     for name, parameter in parameters.items():
-        parameter.data = _float32(found[names[name]])
+        parameter.data = _float32(source, names[name])
     table = parameters["position.weight"]
     table.data = table.data[first:].copy()
     if source.token_types:
-        table.data += _float32(found[TOKEN_TYPES])[0]
+        table.data += _float32(source, TOKEN_TYPES)[0]
 
 
-def _float32(stored: np.ndarray) -> np.ndarray:
-    """A tensor of the file as float32, in memory of its own."""
-    if stored.dtype == DTYPES["BF16"]:
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return np.array(stored, np.float32)
+def _float32(source: Pretrained, name: str) -> np.ndarray:
+    """A tensor of the file as float32, in memory of its own; `InputError` if a number cannot be computed with."""
+    array = source.stored[name]
+    if array.dtype == DTYPES["BF16"]:
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    else:
+        with np.errstate(over="ignore"):  # the infinity is refused below
+            array = np.array(array, np.float32)
+    for extreme in (array.max(initial=0), array.min(initial=0)):  # both are NaN if there is one
+        if not abs(extreme) <= LARGEST:
+            raise InputError(f"{source.weights_path}: {name} holds {extreme:g}; accepted: at most {LARGEST:g}")
+    return array
 
 
 def _read_header(path: Path, architecture: Architecture) -> dict[str, np.ndarray]:
@@ -198,28 +221,31 @@ def _read_header(path: Path, architecture: Architecture) -> dict[str, np.ndarray
     of the file, read as they are used; BF16 comes as integers.
     """
     if not path.exists():
-        old = ": it has pytorch_model.bin, which can run code when read; save it anew from transformers" * (
+        old = ": it has pytorch_model.bin, which can run code when read; convert it to safetensors" * (
             path.with_name("pytorch_model.bin").exists()
         )
         raise InputError(f"{path}: no such file{old}")
+    check_file(path)
+    tensors = {}
     try:
-        with safetensors.safe_open(path, framework="numpy"):
-            pass
         file = np.asarray(np.memmap(path, np.uint8, "r"))
         start = 8 + int.from_bytes(file[:8], "little")
+        if start > 8 + MOST_HEADER:
+            raise ValueError(f"a header of {start - 8:,} bytes, where at most {MOST_HEADER:,} are accepted")
+        with safetensors.safe_open(path, framework="numpy"):
+            pass
         header = json.loads(bytes(file[8:start]))
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a complete safetensors file: {error}") from error
-    for name, kept in header.pop("__metadata__", {}).items():
-        if kept in header:  # one of two tied tensors was stored, and the metadata says under which name
-            header.setdefault(name, header[kept])
-    tensors = {}
-    for name, entry in header.items():
-        if entry["dtype"] in DTYPES:
-            name = name.removeprefix(architecture.model_type.replace("-", "_") + ".")
-            name = re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda old: OLD_NAMES[old[1]], name)
-            begin, end = entry["data_offsets"]
-            tensors[name] = file[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        for name, kept in (header.pop("__metadata__", None) or {}).items():
+            if kept in header:  # one of two tied tensors was stored, and the metadata says under which name
+                header.setdefault(name, header[kept])
+        for name, entry in header.items():
+            if entry["dtype"] in DTYPES:
+                name = name.removeprefix(architecture.model_type.replace("-", "_") + ".")
+                name = re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda old: OLD_NAMES[old[1]], name)
+                begin, end = entry["data_offsets"]
+                tensors[name] = file[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    except (safetensors.SafetensorError, OSError, ValueError, OverflowError) as error:
+        raise InputError(f"{path} is not a complete safetensors file: {repr(str(error))[1:-1]:.300}") from error
     return tensors
 
 

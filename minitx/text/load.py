@@ -1,11 +1,12 @@
 """Which tokenizer does this directory hold? tokenizer.json, or the older vocab.txt, or vocab.json with merges.txt."""
 
 from os import PathLike
+from os.path import isdir, lexists
 from pathlib import Path
 from typing import Any
 
 from minitx.errors import InputError
-from minitx.system import Fields, read_fields, read_text
+from minitx.system import MOST_BYTES, Fields, brief, check_file, read_fields, read_text
 from minitx.text.bpe import BPETokenizer
 from minitx.text.spec import TokenizerSpec, check_merges, check_vocab
 from minitx.text.specials import CLS_NAMES, PAD_NAMES, SEP_NAMES, SpecialToken
@@ -30,18 +31,18 @@ def load_tokenizer(path: str | PathLike[str]) -> BPETokenizer | WordPieceTokeniz
     Equivalent: `transformers.AutoTokenizer.from_pretrained(path)`.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not isdir(path):
         spec = read_tokenizer_json(path)
     else:
         config = read_fields(path / "tokenizer_config.json", optional=True)
-        if (path / "tokenizer.json").exists():
+        if lexists(path / "tokenizer.json"):  # a broken link is refused, not passed over
             spec = read_tokenizer_json(path / "tokenizer.json")
             spec.pad_token = spec.pad_token or _name(config, "pad_token", spec.vocab)
             if config.data.get("tokenizer_class") not in GENERIC_CLASSES:
                 _read_cleaning(config, spec)
-        elif (path / "vocab.txt").exists():
+        elif lexists(path / "vocab.txt"):
             spec = _from_vocab_txt(path / "vocab.txt", config)
-        elif (path / "vocab.json").exists() and (path / "merges.txt").exists():
+        elif lexists(path / "vocab.json") and lexists(path / "merges.txt"):
             spec = _from_vocab_and_merges(path / "vocab.json", path / "merges.txt", config)
         else:
             raise InputError(f"{path} holds no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt")
@@ -73,9 +74,10 @@ def _specials(vocab: dict[str, int], config: Fields) -> dict[str, Any]:
 def _from_vocab_txt(path: Path, config: Fields) -> TokenizerSpec:
     """One token a line; its id is the number of the line."""
     vocab: dict[str, int] = {}
+    check_file(path, MOST_BYTES)
     for line, token in enumerate(read_text(path).removesuffix("\n").split("\n")):
         if vocab.setdefault(token, line) != line:
-            raise InputError(f"{path}: line {line + 1} repeats the token {token!r} of line {vocab[token] + 1}")
+            raise InputError(f"{path}: line {line + 1} repeats the token {brief(token)} of line {vocab[token] + 1}")
     unknown = _name(config, "unk_token", vocab) or "[UNK]"
     specials = _specials(check_vocab(vocab, str(path)), config)
     spec = TokenizerSpec("WordPiece", vocab, **specials, unk_token=unknown, source=str(path))
@@ -93,6 +95,7 @@ def _read_cleaning(config: Fields, spec: TokenizerSpec) -> None:
 def _from_vocab_and_merges(vocab_path: Path, merges_path: Path, config: Fields) -> TokenizerSpec:
     """vocab.json is {token: id}; merges.txt is one "left right" a line after a line that begins with #version."""
     vocab = check_vocab(read_fields(vocab_path).data, str(vocab_path))
+    check_file(merges_path, MOST_BYTES)
     lines = read_text(merges_path).split("\n")
     if lines[0].startswith("#version"):
         del lines[0]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minitx.errors import InputError
+from minitx.system import brief
 from minitx.text.specials import SpecialToken
 from minitx.text.words import BYTE_SYMBOLS
 
@@ -40,11 +41,11 @@ class TokenizerSpec:
         """`InputError` for a token that is needed and missing, or merges that cannot be replayed."""
         for token in [*self.prefix, *self.suffix, *filter(None, [self.pad_token])]:
             if token not in self.vocab:
-                raise InputError(f"{self.source}: the special token {token!r} is not in the vocabulary")
+                raise InputError(f"{self.source}: the special token {brief(token)} is not in the vocabulary")
         if self.model == "BPE":
             self._check_merges()
         elif self.unk_token not in self.vocab:
-            raise InputError(f"{self.source}: the vocabulary lacks {self.unk_token!r}, the token for unknown words")
+            raise InputError(f"{self.source}: the vocabulary lacks {self.unk_token!r:.60}, the token for unknown words")
 
     def _check_merges(self) -> None:
         """Encoding applies a merge everywhere at once and never returns to an earlier one.
@@ -58,7 +59,7 @@ class TokenizerSpec:
                 raise InputError(f"{self.source}: the vocabulary lacks {symbol!r}; {needs}")
         specials, made = {special.content for special in self.special_tokens}, set(BYTE_SYMBOLS)
         for rank, (left, right) in enumerate(self.merges):
-            where, new = f"{self.source}: merge {rank}, {left!r} + {right!r}", left + right
+            where, new = f"{self.source}: merge {rank}, {left!r:.60} + {right!r:.60}", left + right
             if new not in self.vocab:
                 raise InputError(f"{where}: the result is not in the vocabulary")
             if left not in made or right not in made:
@@ -78,11 +79,11 @@ def check_vocab(vocab: dict[str, Any], where: str) -> dict[str, int]:
     owners: dict[int, str] = {}
     for token, id in vocab.items():
         if type(id) is not int or not 0 <= id <= MAX_ID:
-            raise InputError(f"{where}: token {token!r} has the id {id!r}; ids are whole numbers from 0 to {MAX_ID}")
+            raise InputError(f"{where}: {token!r:.60} has the id {brief(id)}; ids are whole numbers from 0 to {MAX_ID}")
         if owners.setdefault(id, token) != token:
-            raise InputError(f"{where}: the id {id} is given to both {owners[id]!r} and {token!r}")
+            raise InputError(f"{where}: the id {id} is given to both {brief(owners[id])} and {brief(token)}")
         if any("\ud800" <= char <= "\udfff" for char in token):  # JSON can spell it, as an escape; nothing else can
-            raise InputError(f"{where}: the token {token!r} holds half of a surrogate pair, which UTF-8 cannot write")
+            raise InputError(f"{where}: the token {token!r:.60} holds half of a surrogate pair, which is no UTF-8")
     return vocab
 
 
@@ -92,6 +93,6 @@ def check_merges(merges: list[Any], where: str) -> list[tuple[str, str]]:
     for rank, merge in enumerate(merges):
         pair = merge.split(" ") if isinstance(merge, str) else merge
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(token, str) for token in pair):
-            raise InputError(f'{where}: merge {rank} is {merge!r:.40}; a merge is ["a", "b"] or "a b"')
+            raise InputError(f'{where}: merge {rank} is {brief(merge)}; a merge is ["a", "b"] or "a b"')
         pairs.append((pair[0], pair[1]))
     return pairs

@@ -7,18 +7,21 @@ it does not know is refused by name: to ignore it would silently give other ids 
 `truncation` and `padding` are not taken over: here both are arguments of the call that encodes.
 """
 
+from collections import Counter
 from operator import itemgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from minitx.errors import InputError
-from minitx.system import Fields, read_fields
+from minitx.system import Fields, brief, read_fields
 from minitx.text.spec import TokenizerSpec, check_merges, check_vocab
 from minitx.text.specials import SpecialToken
 from minitx.writing import write_json
 
 Json = dict[str, Any]
+MOST_LETTERS = 1_000  # of a word or a token: matching takes time with the product
+MOST_ADDED, MOST_SPELT = 10_000, 500_000  # tokens and their characters; all of them are one regular expression
 PROCESSORS = (None, "TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel")
 
 
@@ -34,7 +37,14 @@ def read_tokenizer_json(path: str | PathLike[str]) -> TokenizerSpec:
     kinds = ("BPE", "WordPiece") if "merges" in model.data else ("WordPiece", "BPE")
     kind = model.choose("type", *kinds)
     vocab = model.get("vocab", dict)
-    specials = [_read_added_token(entry, vocab) for entry in data.each("added_tokens", [])]
+    added = data.each("added_tokens", [])
+    letters = sum(len(entry.get("content", str)) for entry in added)
+    if len(added) > MOST_ADDED or letters > MOST_SPELT:
+        limit = f"accepted are at most {MOST_ADDED:,} of {MOST_SPELT:,} characters"
+        raise InputError(f"{data.where}: {len(added):,} added_tokens of {letters:,} characters; {limit}")
+    specials = [_read_added_token(entry, vocab) for entry in added]
+    if twice := [token for token, count in Counter(special.content for special in specials).items() if count > 1]:
+        raise InputError(f"{data.where}: added_tokens has {brief(twice[0])} twice")
     spec = TokenizerSpec(kind, check_vocab(vocab, data.where), specials, source=data.where)
     (_read_bpe if kind == "BPE" else _read_wordpiece)(data, model, spec)
     _read_post_processor(data.within("post_processor", {}), spec)
@@ -48,9 +58,10 @@ def _read_added_token(entry: Fields, vocab: Json) -> SpecialToken:
     if not content:
         raise InputError(f"{entry.where}: content is empty; it must be the spelling of a token")
     if vocab.setdefault(content, id) != id:
-        raise InputError(f"{entry.where}: {content!r} has the id {id}, but {vocab[content]} in the vocabulary")
+        found = f"{brief(content)} has the id {id}, but {brief(vocab[content])} in the vocabulary"
+        raise InputError(f"{entry.where}: {found}")
     if not entry.get("special", bool, False):
-        raise InputError(f"{entry.where}: {content!r} is not special; minitx accepts special tokens only")
+        raise InputError(f"{entry.where}: {brief(content)} is not special; minitx accepts special tokens only")
     entry.choose("single_word", False)
     return SpecialToken(content, id, entry.get("lstrip", bool, False), entry.get("rstrip", bool, False))
 
@@ -62,7 +73,7 @@ def _component(data: Fields, key: str, *accepted: str | None) -> Fields:
     kind = component.get("type", str) if present else None
     if kind not in accepted:
         names = ", ".join(name or "none" for name in accepted)
-        raise InputError(f"{data.where}: {key} {kind or 'none'!r} is not implemented; accepted: {names}")
+        raise InputError(f"{data.where}: {key} {brief(kind or 'none')} is not implemented; accepted: {names}")
     return component
 
 
@@ -92,6 +103,9 @@ def _read_wordpiece(data: Fields, model: Fields, spec: TokenizerSpec) -> None:
     spec.unk_token = model.get("unk_token", str)
     spec.subword_prefix = model.get("continuing_subword_prefix", str)
     spec.max_word_length = model.get("max_input_chars_per_word", int, 100, least=0)
+    if spec.max_word_length > MOST_LETTERS and (longest := max(map(len, spec.vocab))) > MOST_LETTERS:
+        found = f"max_input_chars_per_word is {spec.max_word_length}, and a token has {longest:,} characters"
+        raise InputError(f"{model.where}: {found}; one of them must be at most {MOST_LETTERS:,}")
 
 
 def _read_post_processor(processor: Fields, spec: TokenizerSpec) -> None:
@@ -105,7 +119,7 @@ def _read_post_processor(processor: Fields, spec: TokenizerSpec) -> None:
             for key, side in (("cls", spec.prefix), ("sep", spec.suffix)):
                 token, id = (*part.get(key, list), None, None)[:2]
                 if not isinstance(token, str) or spec.vocab.get(token) != id:
-                    found = f"{key} is {part.data[key]!r:.60}"
+                    found = f"{key} is {brief(part.data[key])}"
                     raise InputError(f"{part.where}: {found}; it must be a token of the vocabulary and its id")
                 side.append(token)
         if kind in ("RobertaProcessing", "ByteLevel"):
@@ -122,9 +136,8 @@ def _read_template(template: Fields, spec: TokenizerSpec) -> None:
         token = item.within("SpecialToken").get("id", str)
         ids = template.within("special_tokens").within(token).get("ids", list)
         if ids != [spec.vocab.get(token)]:
-            raise InputError(
-                f"{template.where}: {token!r} has the ids {ids!r:.60}, in the vocabulary {spec.vocab.get(token)}"
-            )
+            found = f"{brief(token)} has the ids {brief(ids)}"
+            raise InputError(f"{template.where}: {found}, in the vocabulary {spec.vocab.get(token)}")
         side.append(token)
     if side is spec.prefix:
         raise InputError(f"{template.where}: the template has no place for the text")
