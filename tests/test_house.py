@@ -253,6 +253,7 @@ TESTED_BY = {
     "training/epochs.py": "trainer",
     "training/nonfinite.py": "trainer resume",
     "training/progress.py": "resume",
+    "terminal.py": "hostile_data",
     "__init__.py": "imports docs",
     "app/cli.py": "cli",
     "app/embed.py": "embed kills",

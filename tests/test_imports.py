@@ -13,7 +13,7 @@ import minitx
 PACKAGE = Path(minitx.__file__).parent
 # Each room may import from itself and from rooms before it. `__init__` re-exports what users import, from any of them.
 ROOMS = (
-    *("errors", "system", "writing", "text", "data", "autograd", "nn", "models", "evaluation", "training"),
+    *("terminal", "errors", "system", "writing", "text", "data", "autograd", "nn", "models", "evaluation", "training"),
     *("app", "learn", "__init__"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))

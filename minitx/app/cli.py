@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import json
 import re
 import sys
 import warnings
@@ -27,6 +26,7 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
 from minitx.system import Fields
+from minitx.terminal import json_line, shown
 from minitx.text.load import load_tokenizer
 from minitx.text.truncation import TruncationWarning
 from minitx.training.baseline import BagOfWords
@@ -124,18 +124,18 @@ def _evaluate(a: argparse.Namespace) -> None:
     if bag_of_words:
         reports, known = bag_of_words.beside(reports, data), int(bag_of_words.knows(data.texts).sum())
     else:
-        say(f"{stored} is missing, so there is no bag of words to compare with; training anew writes it")
+        say(f"{shown(str(stored))} is missing, so there is no bag of words to compare with; training anew writes it")
     if known:
         say(f"{known:,} of {len(data):,} texts are in the training rows: there the figures measure memory")
     if page:
         write_mistakes_page(page, Path(a.data).name, model, data, probabilities, reports, bag_of_words, known)
     if a.format == "json":
-        print(json.dumps({head: report.to_dict() for head, report in reports.items()}))
+        print(json_line({head: report.to_dict() for head, report in reports.items()}))
         return
     for head, report in reports.items():
         print(f"\n{head}\n{report}")
     if page:
-        print(f"\nthe most confident mistakes and what misled the model: {page}")
+        print(f"\nthe most confident mistakes and what misled the model: {shown(str(page))}")
 
 
 def _predict(a: argparse.Namespace) -> None:
@@ -147,9 +147,9 @@ def _predict(a: argparse.Namespace) -> None:
     for text, heads in zip(texts, model.predict(texts), strict=True):
         if a.format == "json":
             labels = {head: {"label": label, "probability": p} for head, (label, p) in heads.items()}
-            print(json.dumps({"text": text, **labels}, ensure_ascii=False))
+            print(json_line({"text": text, **labels}))
         else:
-            print("  ".join([*(f"{head}: {label} {p:.2f}" for head, (label, p) in heads.items()), f"| {text}"]))
+            print(shown("  ".join([*(f"{head}: {label} {p:.2f}" for head, (label, p) in heads.items()), f"| {text}"])))
 
 
 def _embed(a: argparse.Namespace) -> None:
@@ -179,9 +179,9 @@ def _search(a: argparse.Namespace) -> None:
     score = SIMILARITIES[encoder.similarity_fn_name]
     for hit in semantic_search(encoder.encode(a.query), corpus, top_k=a.top_k, score_function=score)[0]:
         if a.format == "json":
-            print(json.dumps({**hit, "text": texts[int(hit["corpus_id"])]}, ensure_ascii=False))
+            print(json_line({**hit, "text": texts[int(hit["corpus_id"])]}))
         else:
-            print(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}")
+            print(shown(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}"))
 
 
 def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
@@ -197,12 +197,13 @@ def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
 def _similar(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
     for text, score in zip(a.others, encoder.similarity(*map(encoder.encode, (a.text, a.others)))[0], strict=True):
-        print(f"{score:.3f}  {text}")
+        print(f"{score:.3f}  {shown(text)}")
 
 
 def _tokenize(a: argparse.Namespace) -> None:
     path = Path(a.tokenizer)
-    print("\n".join(load_tokenizer(path if path.is_file() else find_directory(a.tokenizer)).explain(a.text)))
+    tokenizer = load_tokenizer(path if path.is_file() else find_directory(a.tokenizer))
+    print("\n".join(map(shown, tokenizer.explain(a.text))))
 
 
 def _at_least_1(text: str) -> int:

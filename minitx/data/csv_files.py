@@ -16,6 +16,7 @@ import pandas as pd
 
 from minitx.errors import InputError
 from minitx.system import PathLike, open_text
+from minitx.terminal import shown
 
 
 @dataclass
@@ -38,7 +39,8 @@ class Audit:
     def __str__(self) -> str:
         lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
         lines += [f"  {count:,} dropped: {reason}" for reason, count in self.dropped.items()]
-        return "\n".join(lines + [f"  {count:,} kept without a label for {h}" for h, count in self.unlabelled.items()])
+        lines += [f"  {count:,} kept without a label for {head}" for head, count in self.unlabelled.items()]
+        return "\n".join(map(shown, lines))
 
 
 def read_table(path: PathLike, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[pd.DataFrame, Audit]:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minitx.terminal import shown
+
 
 def confusion_matrix(target: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
     """Counts (C, C): row = true class, column = predicted class. scikit-learn: `confusion_matrix`."""
@@ -145,12 +147,12 @@ class Report:
 
     def per_class(self) -> str:
         """The table of classes and their averages."""
-        width = max(len(name) for name in (*self.classes, "weighted average"))
+        width = max(len(shown(name)) for name in (*self.classes, "weighted average"))
         undefined = self.undefined if self.rows else {}
         lines = [f"{'':{width}}  precision  recall      F1    rows"]
         for name, *figures, support in self._by_class():
             note = f"  {undefined[name]}; counts as 0" if name in undefined else ""
-            lines.append(f"{name:{width}}  {_row(figures, (9, 6, 6))}  {support:6,}{note}")
+            lines.append(f"{shown(name):{width}}  {_row(figures, (9, 6, 6))}  {support:6,}{note}")
         for name, average in (("macro average", self.macro), ("weighted average", self.weighted)):
             lines.append(f"{name:{width}}  {_row(average, (9, 6, 6))}  {self.rows:6,}")
         return "\n".join(lines)
