@@ -1,6 +1,7 @@
 """Settings, files and texts that nobody wrote in good faith: refused in one line, or used and harmless."""
 
 import json
+import math
 import re
 import shutil
 
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 from test_cli import elsewhere, refused, run, write_csv  # noqa: F401 - a fixture
 
+from minitx.app.settings import SETTINGS, Experiment, apply_assignment, experiment_of
 from minitx.data.csv_files import Audit
+from minitx.data.rules import read_rules
+from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
 
 # Clear the screen, title of the window, a forged line, C1's CSI, a line separator, an override of the direction, DEL.
@@ -68,3 +72,118 @@ def test_names_of_classes_columns_and_files_are_shown_harmless():
 def test_emoji_and_scripts_are_shown_as_they_are(capsys, trained):
     text = "👩‍👩‍👧 👍🏽 نمی‌دانم café"
     assert run(capsys, "predict", trained, text)[1].endswith(f"| {text}\n")
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+DIGITS = 10**400
+WHOLE = [setting.name for setting in SETTINGS if type(setting.default) is int]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_whole_number_has_a_bound_that_its_message_names(name):
+    for absurd in (DIGITS, -DIGITS):
+        with pytest.raises(InputError, match=rf"^{name} must be at least \d+ and at most [\d,]+, not ") as error:
+            experiment_of({name: absurd})
+        assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hidden_size": 10**8},
+        {"hidden_size": 65536, "num_layers": 100},
+        {"vocab_size": 10**6, "hidden_size": 8000, "num_heads": 1},
+        {"max_length": 100_000, "hidden_size": 32768},
+        {"intermediate_size": 10**6, "num_layers": 1000},
+        {"head_hidden": 100_000, "hidden_size": 32768},
+    ],
+)
+def test_sizes_that_no_memory_holds_are_refused_before_any_is_asked_for(settings):
+    with pytest.raises(InputError, match=r"at most [\d,]+"):
+        experiment_of(settings)
+
+
+FLOATS = [setting.name for setting in SETTINGS if isinstance(setting.default, float)]
+
+
+@pytest.mark.parametrize("name", [*FLOATS, "rates.heads", "task_weights.a"])
+@pytest.mark.parametrize("absurd", [DIGITS, -DIGITS, math.nan, -math.inf])
+def test_every_number_has_a_bound(name, absurd):
+    table, _, key = name.partition(".")
+    with pytest.raises(InputError, match=rf"^{name} must be .*, not ") as error:
+        experiment_of({table: {key: absurd} if key else absurd})
+    assert len(str(error.value)) < 200
+
+
+def test_a_stage_far_away_is_refused():
+    with pytest.raises(InputError, match="stage 1: epoch must be at least 0 and finite, not 1000"):
+        experiment_of({"stages": [{"train": "heads", "epoch": DIGITS}]})
+
+
+@pytest.mark.parametrize("value", ["[" * 3000, "9" * 5000, "0x" + "f" * 5000, "{a=" * 3000])
+def test_toml_that_is_too_much_for_python_is_refused(capsys, tmp_path, value):
+    (tmp_path / "mine.toml").write_text(f"lr = {value}\n", encoding="utf-8")
+    assert "mine.toml is not TOML" in refused(capsys, "train", "--recipe", "mine.toml")
+    message = refused(capsys, "train", "--set", f"lr={value}")
+    assert "lr must be a number, not '" in message
+    assert len(message) < 300
+
+
+def test_an_assignment_sets_what_it_names_and_nothing_else():
+    settings = {}
+    apply_assignment(settings, "data=1\nlr = 1e-3")
+    assert settings == {"data": "1\nlr = 1e-3"}  # as a file name, which is then not found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rules": {"a": {"x": {"words": ["w"]}, "y": {}}}, "words": {"w": "b"}},
+        {"rules": {"a": {f"class {i}": {} for i in range(501)}}},
+        {"two_stage": {"topic": [["a"], ["b"]]}},
+        {"two_stage": {"topic": [{}, 1]}},
+        {"words": {"w": "a," * 20_000}},
+        {"data": "a\0b.csv"},
+        {"data": "\udcff.csv"},
+        {"data": "x.csv", "text": "t", "labels": {"a": "\udcff"}},
+        {"pretrained": "\udcff"},
+        {"data": "x.csv", "text": "t", "labels": {"mood": "a", "Mood": "b"}},
+        {"data": "x.csv", "text": "t", "labels": {"a" * 51: "a"}},
+        {"data": "x.csv", "text": "t", "labels": {f"h{i}": "a" for i in range(51)}},
+        {"rates": {1: 2.0}},
+    ],
+)
+def test_settings_of_every_kind_that_cannot_work_are_refused(settings):
+    with pytest.raises(InputError) as error:
+        experiment_of(settings)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("words", ["a*********************b", "x, *a*a*a*a*a*a*a*a*c", "a**"])
+def test_words_whose_search_would_never_end_are_refused(words):
+    with pytest.raises(InputError, match=r"words\.w: .*a word has at most one"):
+        read_rules({"h": {"a": {"words": "w"}, "b": {}}}, {"w": words})
+
+
+def test_a_search_for_words_ends_soon_on_the_worst_text():
+    (rule,) = read_rules({"h": {"a": {"words": "w"}, "b": {}}}, {"w": "a*b, *b, a*-a*-a*-b, * a* a* b"})
+    texts = ["a" * 100_000, "a-" * 50_000, "a " * 50_000]
+    assert rule.label(texts, np.array([1, 1, 1])).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *({"vocab_size": 300}, {"hidden_size": 64}, {"num_layers": 3}, {"num_heads": 2}, {"intermediate_size": 64}),
+        *({"activation": "relu"}, {"positions": "learned"}, {"embeddings": "random"}, {"relative_buckets": 32}),
+        {"norm_first": True},
+    ],
+)
+def test_what_only_an_encoder_from_scratch_uses_is_refused_beside_a_pretrained_one(setting):
+    (name,) = setting
+    with pytest.raises(InputError, match=rf"^{name}: .*all-MiniLM-L6-v2 has its own"):
+        Experiment(pretrained="all-MiniLM-L6-v2", **setting)
+    assert Experiment(pretrained="all-MiniLM-L6-v2", max_length=64, pooling="cls", dropout=0.1, normalize=True)
+    assert Experiment(**setting)

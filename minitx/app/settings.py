@@ -7,7 +7,10 @@
 import dataclasses
 import math
 import os
+import re
+import sys
 import tomllib
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,18 +40,21 @@ class Limit(NamedTuple):
     accepts: Callable[[float], bool]
 
 
-def at_least(least: int) -> Limit:
-    """The limit of a whole number."""
-    return Limit(f"at least {least}", lambda number: number >= least)
+def at_least(least: int, most: int) -> Limit:
+    """The limits of a whole number. `most` is far above what anybody needs, and far below what never ends."""
+    return Limit(f"at least {least} and at most {most:,}", lambda number: least <= number <= most)
 
 
-NOT_NEGATIVE = Limit("at least 0 and finite", lambda number: 0 <= number < math.inf)
+FINITE = sys.float_info.max  # which an int can exceed
+NOT_NEGATIVE = Limit("at least 0 and finite", lambda number: 0 <= number <= FINITE)
 SHARE = Limit("between 0 and 1", lambda number: 0 <= number <= 1)
 BELOW_1 = Limit("in [0, 1)", lambda number: 0 <= number < 1)
 DROPOUT = Limit(f"from 0 to {MAX_DROPOUT:.5f}", lambda number: 0 <= number <= MAX_DROPOUT)
 DECAY = Limit("above 0 and at most 1", lambda number: 0 < number <= 1)
-VOCABULARY = Limit("at least 261, the bytes and the special tokens", lambda number: number >= 261)
-NORM = Limit("greater than 0 (inf for no clipping)", lambda number: number > 0)
+NORM = Limit("greater than 0 (inf for no clipping)", lambda number: 0 < number <= FINITE or number == math.inf)
+MOST_WEIGHTS = 10**9  # each takes 16 bytes while it trains: itself, its gradient, and two means of Adam's
+MOST_HEADS = 50  # each has pictures of its own, with its name, which therefore has at most so many characters too
+OF_ANY_ENCODER = {"max_length", "dropout", "pooling", "normalize"}  # of `EncoderConfig`; a pretrained one has the rest
 
 
 def _setting(
@@ -73,30 +79,32 @@ class Experiment:
     rules: Mapping[str, Any] = _setting({}, "heads of a review file labelled by rule: see `data.rules.read_rules`")
     words: Mapping[str, str] = _setting({}, "lists of words that rules look for: name = 'crash*, log in'", values=str)
     two_stage: Mapping[str, Any] = _setting({}, "a head that two others answer together as well: topic = [first, then]")
-    train_rows: int = _setting(0, "use only so many of the training rows; 0: all", at_least(0))
-    seed: int = _setting(0, "seed of the split, the weights, the dropout and the order of rows", at_least(0))
+    train_rows: int = _setting(0, "use only so many of the training rows; 0: all", at_least(0, 10**12))
+    seed: int = _setting(0, "seed of the split, the weights, the dropout and the order of rows", at_least(0, 2**128))
 
     pretrained: str = _setting("", "name or directory of a pretrained encoder; if none, the sizes make one")
-    vocab_size: int = _setting(4000, "size of the vocabulary to learn", VOCABULARY)
-    hidden_size: int = _setting(128, "width of the encoder")
-    num_layers: int = _setting(2, "transformer blocks")
-    num_heads: int = _setting(4, "attention heads of each block; divides hidden_size")
-    intermediate_size: int = _setting(512, "width inside the feed-forward networks")
+    vocab_size: int = _setting(
+        4000, "size of the vocabulary to learn, bytes and special tokens included", at_least(261, 10**6)
+    )
+    hidden_size: int = _setting(128, "width of the encoder", at_least(1, 100_000))
+    num_layers: int = _setting(2, "transformer blocks", at_least(1, 1000))
+    num_heads: int = _setting(4, "attention heads of each block; divides hidden_size", at_least(1, 1000))
+    intermediate_size: int = _setting(512, "width inside the feed-forward networks", at_least(1, 1_000_000))
     activation: str = _setting("gelu", "activation of the feed-forward networks", choices=tuple(ACTIVATIONS))
     positions: str = _setting("sinusoidal", "how the encoder knows the order of tokens", choices=POSITIONS)
     embeddings: str = _setting("cooccurrence", "how token embeddings start", choices=("cooccurrence", "random"))
-    relative_buckets: int = _setting(0, "rows of a relative position bias as MPNet has (32 there); 0: none")
+    relative_buckets: int = _setting(0, "rows of a relative position bias, in MPNet 32; 0: none", at_least(0, 10_000))
     norm_first: bool = _setting(False, "LayerNorm before attention and feed-forward, not after")
-    max_length: int = _setting(128, "longer texts are cut to this many tokens", at_least(3))
-    dropout: float = _setting(0.4, "dropout in the encoder while it trains")
+    max_length: int = _setting(128, "longer texts are cut to this many tokens", at_least(3, 100_000))
+    dropout: float = _setting(0.4, "dropout in the encoder while it trains", DROPOUT)
     pooling: str = _setting("mean", "how token vectors become one", choices=POOLING_MODES)
     normalize: bool = _setting(False, "scale sentence vectors to length 1")
     head_dropout: float = _setting(0.4, "dropout of sentence vectors on their way into the heads", DROPOUT)
-    head_hidden: int = _setting(0, "width of a hidden layer in each head; 0: heads are linear", at_least(0))
+    head_hidden: int = _setting(0, "width of a hidden layer in each head; 0: heads are linear", at_least(0, 100_000))
 
-    epochs: int = _setting(8, "times through the training rows", at_least(1))
-    batch_size: int = _setting(32, "rows of an optimizer step", at_least(1))
-    accumulate: int = _setting(1, "parts a batch is computed in, to save memory; the numbers are the same", at_least(1))
+    epochs: int = _setting(8, "times through the training rows", at_least(1, 10_000))
+    batch_size: int = _setting(32, "rows of an optimizer step", at_least(1, 1_000_000))
+    accumulate: int = _setting(1, "parts a batch is computed in, for less memory; same numbers", at_least(1, 10_000))
     lr: float = _setting(5e-4, "learning rate of the encoder's top block", NOT_NEGATIVE)
     layer_decay: float = _setting(1.0, "rate of each layer as a share of the one above, down to the embeddings", DECAY)
     head_lr: float = _setting(2e-3, "learning rate of the heads", NOT_NEGATIVE)
@@ -116,10 +124,10 @@ class Experiment:
     task_weights: Mapping[str, float] = _setting(
         {}, "head = fixed weight; the others are 1", NOT_NEGATIVE, values=float
     )
-    task_gradients: int = _setting(2, "steps of each epoch at which tasks' gradients are compared", at_least(0))
+    task_gradients: int = _setting(2, "steps of each epoch at which tasks' gradients are compared", at_least(0, 10_000))
     on_nan: str = _setting("stop", "at a loss or gradient that is not finite: stop, or skip the batch", choices=ON_NAN)
     weight_average: float = _setting(0.99, "decay of a running mean of the weights; 0: none", SHARE)
-    threads: int = _setting(0, "threads that share each batch; 0: one for each core", at_least(0))
+    threads: int = _setting(0, "threads that share each batch; 0: one for each core", at_least(0, 1000))
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
@@ -128,23 +136,24 @@ class Experiment:
         self._check_data()
         check_pairs(self.two_stage)
         self.parsed_stages()
-        self.encoder_config(self.vocab_size, pad_id=0)  # a shape that cannot work is refused before any work is done
+        self._check_sizes()
 
     def _check_setting(self, setting: "dataclasses.Field[Any]") -> None:
         """Kind, limit and choices: TOML, `--set` and callers can give anything."""
         name, about, default = setting.name, setting.metadata, DEFAULTS[setting.name]
-        value = getattr(self, name)
+        value: Any = getattr(self, name)
         if value is default is None:
             return
         kind = str if default is None else type(default)
-        if (kind, type(value)) in ((float, int), (tuple, list)):  # a number without a point; TOML's lists
-            object.__setattr__(self, name, value := kind(value))
         if about["values"]:
             _check(name, value, kind)
             for key, entry in value.items():
+                _check(f"a key of {name}", key, str)
                 _check(f"{name}.{key}", entry, about["values"], about["limit"])
         else:
+            value = tuple(value) if kind is tuple and isinstance(value, list) else value  # TOML knows lists alone
             _check(name, value, kind, about["limit"])
+            object.__setattr__(self, name, float(value) if kind is float else value)  # which may have no point
         if about["choices"] and value not in about["choices"]:
             raise InputError(f"unknown {name} {value!r}: choose from {', '.join(about['choices'])}")
 
@@ -157,8 +166,28 @@ class Experiment:
             raise InputError("labels come from columns or from rules, not from both: leave one of labels, rules out")
         if self.rules and self.data == SENTENCES_NAME:
             raise InputError(f"rules are for review files; the {SENTENCES_NAME} have labels")
-        check_head_names([*self.labels, *self.rules])
         read_rules(self.rules, self.words)
+        check_head_names(heads := [*self.labels, *self.rules])
+        if len(heads) > MOST_HEADS or max(map(len, heads), default=0) > MOST_HEADS:
+            raise InputError(
+                f"{len(heads)} heads; accepted are {MOST_HEADS}, with names of at most {MOST_HEADS} characters"
+            )
+        if len({unicodedata.normalize("NFKC", head).casefold() for head in heads}) < len(heads):
+            raise InputError(
+                f"heads {', '.join(heads)}: two differ in case alone, and Windows would mix up their files"
+            )
+
+    def _check_sizes(self) -> None:
+        """A shape that cannot work is refused before any work is done, and so is one that nobody would read."""
+        c = self.encoder_config(self.vocab_size, pad_id=0)
+        block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+        weights = (c.vocab_size + c.max_length + self.head_hidden) * c.hidden_size + c.num_layers * block
+        if weights > MOST_WEIGHTS:
+            raise InputError(f"these sizes make {weights:,} weights; at most {MOST_WEIGHTS:,} are accepted")
+        scratch = self.of_fields(EncoderConfig).keys() - OF_ANY_ENCODER | {"embeddings"}
+        given = [name for name in DEFAULTS if name in scratch and getattr(self, name) != DEFAULTS[name]]
+        if self.pretrained and given:
+            raise InputError(f"{', '.join(given)}: leave out, {self.pretrained} has its own, or set pretrained = ''")
 
     def parsed_stages(self) -> tuple[Stage, ...]:
         """The stages; one of everything if there are none. `InputError` naming the stage that cannot be used."""
@@ -188,16 +217,18 @@ def _check(name: str, value: Any, kind: type, limit: Limit | None = None) -> Non
     """`InputError` unless the value is of a kind, and within the limit if there is one."""
     fits = isinstance(value, (float, int) if kind is float else kind)
     if not fits or (isinstance(value, bool) and kind is not bool):
-        raise InputError(f"{name} must be {KINDS[kind]}, not {value!r}")
+        raise InputError(f"{name} must be {KINDS[kind]}, not {value!r:.60}")
     if limit and not limit.accepts(value):
-        raise InputError(f"{name} must be {limit.words}, not {value}")
+        raise InputError(f"{name} must be {limit.words}, not {value!r:.60}")
+    if kind is str and re.search("[\0\ud800-\udfff]", value):
+        raise InputError(f"{name} is {value!a:.60}, which is not UTF-8 or holds a NUL: rename what it names")
 
 
 def _parts(name: str, value: Any) -> tuple[str, ...]:
     """Parts of a model by name; one alone needs no list."""
     parts = (value,) if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise InputError(f"{name} must be a list of parts, not {value!r}")
+        raise InputError(f"{name} must be a list of parts, not {value!r:.60}")
     return tuple(parts)
 
 
@@ -225,10 +256,7 @@ def read_recipe(name: str | os.PathLike[str]) -> dict[str, Any]:
         path = RECIPES / f"{name}.toml"
     elif path.suffix != ".toml":
         raise InputError(f"no recipe {name}: {suggestion(str(name), recipe_names())} (or give a .toml file)")
-    try:
-        settings = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
+    settings = _toml(read_text(path), path)
     _check_keys(settings, [*DEFAULTS, *ABOUT], f"{path}: ")
     return settings
 
@@ -252,10 +280,12 @@ def apply_assignment(settings: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     key, text = key.strip(), text.strip()
     if not equals or not key:
-        raise InputError(f"expected key=value, as in lr=3e-5, not {assignment!r}")
+        raise InputError(f"expected key=value, as in lr=3e-5, not {assignment!r:.60}")
+    _check("an assignment", assignment, str)
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        document = _toml(f"value = {text}")
+        value = document["value"] if len(document) == 1 else text  # a second line would be another key
+    except InputError:
         value = text
     table, dot, inner = key.partition(".")
     _check_keys([table], list(DEFAULTS))
@@ -267,7 +297,17 @@ def apply_assignment(settings: dict[str, Any], assignment: str) -> None:
     settings[table] = {**settings[table], inner: value}
 
 
+def _toml(text: str, where: os.PathLike[str] | str = "it") -> dict[str, Any]:
+    """What TOML says; `InputError` if it is none, or too much for Python: numbers of 5,000 digits, 3,000 brackets."""
+    try:
+        settings = tomllib.loads(text)
+        repr(settings)  # as a message would quote it
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not TOML, or too deep: {error}") from None
+    return settings
+
+
 def _check_keys(keys: Iterable[str], known: list[str], where: str = "") -> None:
     for key in keys:
         if key not in known:
-            raise InputError(f"{where}unknown setting {key!r}; {suggestion(key, known, 'see minitx train --help')}")
+            raise InputError(f"{where}unknown setting {key!r:.60}; {suggestion(key, known, 'see minitx train --help')}")

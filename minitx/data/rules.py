@@ -14,6 +14,8 @@ import numpy as np
 from minitx.errors import InputError, suggestion
 
 NO_LABEL = -100  # losses and reports skip it
+MOST_CLASSES = 500  # of a head: figures and pictures of more would be read by nobody, and need C x C numbers
+MOST_CHARACTERS = 20_000  # of a list of words: every text is searched for each of them
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,10 @@ def read_rules(rules: Mapping[str, Any], words: Mapping[str, Any]) -> list[TextR
     patterns = {name: _pattern(name, value) for name, value in words.items()}
     read = []
     for head, classes in rules.items():
-        if not isinstance(classes, Mapping) or len(classes) < 2:
-            raise InputError(f"rules.{head}: expected at least two classes, each with its test")
+        if not isinstance(classes, Mapping) or not 2 <= len(classes) <= MOST_CLASSES:
+            raise InputError(
+                f"rules.{head}: expected at least two classes, and at most {MOST_CLASSES}, each with its test"
+            )
         tests = (_read_test(f"rules.{head}.{name}", test, patterns) for name, test in classes.items())
         read.append(TextRule(head, tuple(classes), tuple(tests)))
     return read
@@ -60,6 +64,10 @@ def _pattern(name: str, value: Any) -> re.Pattern[str]:
     phrases = [phrase.strip() for phrase in value.split(",") if phrase.strip()] if isinstance(value, str) else []
     if not phrases:
         raise InputError(f"words.{name}: expected words with commas between them, as in 'crash*, log in'")
+    if len(value) > MOST_CHARACTERS:
+        raise InputError(f"words.{name} has {len(value):,} characters; at most {MOST_CHARACTERS:,} are accepted")
+    if twice := [word for word in re.findall(r"[\w*]+", value) if word.count("*") > 1]:  # its search might never end
+        raise InputError(f"words.{name}: {twice[0]!r:.60}; * stands for any ending, so a word has at most one")
     accepted = "|".join(re.escape(phrase).replace(r"\*", r"\w*") for phrase in phrases)
     return re.compile(rf"\b(?:{accepted})(?!\w)", re.IGNORECASE)
 
@@ -69,13 +77,15 @@ def _read_test(
 ) -> tuple[tuple[int, ...], re.Pattern[str] | None]:
     """(stars accepted, pattern) of one class."""
     if not isinstance(test, Mapping):
-        raise InputError(f"{where}: expected a test such as {{ score = [1, 2], words = 'technical' }}, not {test!r}")
+        raise InputError(
+            f"{where}: expected a test such as {{ score = [1, 2], words = 'technical' }}, not {test!r:.60}"
+        )
     for key in test:
         if key not in ("score", "words"):
             raise InputError(f"{where}: unknown key {key!r}; {suggestion(key, ('score', 'words'))}")
     scores, name = test.get("score", []), test.get("words")
     if not isinstance(scores, list) or not all(type(s) is int and 1 <= s <= 5 for s in scores):
-        raise InputError(f"{where}: score is {scores!r}; expected a list of stars, 1 to 5")
-    if name is not None and name not in patterns:
-        raise InputError(f"{where}: no list of words is named {name!r}: there is {', '.join(patterns) or 'none'}")
+        raise InputError(f"{where}: score is {scores!r:.60}; expected a list of stars, 1 to 5")
+    if name is not None and (not isinstance(name, str) or name not in patterns):
+        raise InputError(f"{where}: no list of words is named {name!r:.60}: there is {', '.join(patterns) or 'none'}")
     return tuple(scores), patterns[name] if name is not None else None
