@@ -1,5 +1,6 @@
 """Settings, files and texts that nobody wrote in good faith: refused in one line, or used and harmless."""
 
+import csv
 import json
 import math
 import re
@@ -10,8 +11,11 @@ import pytest
 from test_cli import elsewhere, refused, run, write_csv  # noqa: F401 - a fixture
 
 from minitx.app.settings import SETTINGS, Experiment, apply_assignment, experiment_of
-from minitx.data.csv_files import Audit
+from minitx.data.csv_files import LONGEST_FIELD, LONGEST_LINE, Audit
+from minitx.data.labelled import read_labelled
+from minitx.data.reviews import SENTIMENT, read_reviews
 from minitx.data.rules import read_rules
+from minitx.data.texts import read_texts
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
 
@@ -187,3 +191,70 @@ def test_what_only_an_encoder_from_scratch_uses_is_refused_beside_a_pretrained_o
         Experiment(pretrained="all-MiniLM-L6-v2", **setting)
     assert Experiment(pretrained="all-MiniLM-L6-v2", max_length=64, pooling="cls", dropout=0.1, normalize=True)
     assert Experiment(**setting)
+
+
+# -- CSV and text files ------------------------------------------------------------------------------------------------
+
+
+def test_a_field_may_be_long_and_one_that_is_too_long_is_dropped_and_counted(tmp_path):
+    rows = ["a,5", f"{'b' * 200_000},5", f"{'c' * (LONGEST_FIELD + 1)},5", f'"{"d" * LONGEST_FIELD}\n\n",5', "e,5"]
+    data, audit = read_reviews(write_csv(tmp_path / "x.csv", rows, header="content,score"), [SENTIMENT])
+    assert [text[0] for text in data.texts] == ["a", "b", "e"]
+    assert len(data.texts[1]) == 200_000
+    assert audit.dropped == {f"a field of more than {LONGEST_FIELD:,} characters": 2}
+    assert (audit.read, audit.kept) == (5, 3)
+
+
+def test_reading_leaves_the_limit_of_python_as_it_is(tmp_path):
+    """It is the process's: two threads that set it and put it back would fail each other's long rows."""
+    before = csv.field_size_limit()
+    read_reviews(write_csv(tmp_path / "x.csv", [f"{'b' * 200_000},5"], header="content,score"), [SENTIMENT])
+    assert csv.field_size_limit() == before == LONGEST_LINE
+
+
+def test_a_quote_left_open_over_a_large_file_is_refused(tmp_path):
+    path = write_csv(
+        tmp_path / "x.csv", ['"open,5', *["line of text,5"] * (LONGEST_LINE // 14)], header="content,score"
+    )
+    with pytest.raises(
+        InputError, match=r"from line 2 on: field larger than field limit \(10000000\); is a quote left"
+    ):
+        read_reviews(path, [SENTIMENT])
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.txt"])
+def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory(tmp_path, name):
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="a line is longer than 10,000,000 characters"):
+        read_texts(tmp_path / name)
+
+
+def labelled(tmp_path, column):
+    return write_csv(tmp_path / "x.csv", [f"text {i},{label}" for i, label in enumerate(column)], header="text,label")
+
+
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [
+        ([f"id{i}" for i in range(21)], "label has 21 different values in 21 rows, as ids have; accepted are 500"),
+        ([f"id{i // 2}" for i in range(1002)], "label has 501 different values in 1,002 rows"),
+        (["a", "b" * 201] * 20, "label holds 'bbb"),
+    ],
+)
+def test_a_column_of_ids_or_texts_is_no_label(tmp_path, column, found):
+    with pytest.raises(InputError, match=found) as error:
+        read_labelled(labelled(tmp_path, column), "text", {"h": "label"})
+    assert len(str(error.value)) < 300
+
+
+def test_as_many_classes_as_are_accepted(tmp_path):
+    path = labelled(tmp_path, [f"class {i % 500}" for i in range(1000)])
+    assert len(read_labelled(path, "text", {"h": "label"})[0].classes["h"]) == 500
+    assert read_labelled(labelled(tmp_path, "abc"), "text", {"h": "label"})[0].classes["h"] == ("a", "b", "c")
+
+
+def test_a_missing_column_is_told_in_a_short_line(tmp_path):
+    path = write_csv(tmp_path / "x.csv", ["1"], header=",".join(f"column{i}" for i in range(10_000)))
+    with pytest.raises(InputError, match="no column content") as error:
+        read_texts(path)
+    assert len(str(error.value)) < 500

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TextIO
 
 import numpy as np
@@ -17,6 +18,10 @@ import pandas as pd
 from minitx.errors import InputError
 from minitx.system import PathLike, open_text
 from minitx.terminal import shown
+
+LONGEST_FIELD, LONGEST_LINE = 1_000_000, 10_000_000  # characters: a row with more is dropped, a file with more refused
+# Python's own limit is the process's, shared by its threads. So it is raised here, once, and never lowered again.
+csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
 
 
 @dataclass
@@ -79,7 +84,7 @@ def csv_rows(name: str, file: TextIO) -> tuple[list[str], Iterator[tuple[list[st
 
     def fault(row: list[str]) -> str:
         if len(row) == len(header):
-            return ""
+            return f"a field of more than {LONGEST_FIELD:,} characters" * (max(map(len, row)) > LONGEST_FIELD)
         return "too many fields" if len(row) > len(header) else "too few fields" if row else "bad quoting"
 
     return header, ((row, fault(row)) for row in records)
@@ -89,16 +94,24 @@ def find_columns(name: str, header: Sequence[str], wanted: Sequence[str]) -> lis
     """Where each wanted column stands in the header; `InputError` if one is missing or there is more than one."""
     missing = [column for column in wanted if column not in header]
     if missing:
-        raise InputError(f"{name}: no column {', '.join(missing)}; found {', '.join(header)}")
+        raise InputError(f"{name}: no column {', '.join(missing)}; found {', '.join(header):.300}")
     doubled = [column for column in wanted if header.count(column) > 1]
     if doubled:
         raise InputError(f"{name}: more than one column named {', '.join(doubled)}; names must be unique")
     return [header.index(column) for column in wanted]
 
 
+def lines_of(name: str, file: TextIO) -> Iterator[str]:
+    """The lines of a file; `InputError` at one that is too long, before it fills the memory, as /dev/zero would."""
+    for line in iter(partial(file.readline, LONGEST_LINE + 1), ""):
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{name}: a line is longer than {LONGEST_LINE:,} characters: {line!r:.60}")
+        yield line
+
+
 def _records(name: str, file: TextIO) -> Iterator[list[str]]:
     """The rows, header first; an empty list stands for a row with broken quoting."""
-    reader = csv.reader(file, strict=True)
+    reader = csv.reader(lines_of(name, file), strict=True)
     while True:
         line = reader.line_num + 1
         try:

@@ -7,10 +7,12 @@ import pandas as pd
 
 from minitx.data.csv_files import Audit, read_table
 from minitx.data.reviews import drop_blank, finish, review_ids
-from minitx.data.rules import NO_LABEL
+from minitx.data.rules import MOST_CLASSES, NO_LABEL
 from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.system import PathLike
+
+FEW_CLASSES, LONGEST_CLASS = 20, 200  # classes that may have a row each; characters of a name
 
 
 def read_labelled(
@@ -49,8 +51,23 @@ def label_frame(
     for head, column in label_columns.items():
         values = frame[column].fillna("").str.strip()
         blank = (values == "").to_numpy(dtype=bool)
-        names[head] = tuple(classes[head]) if classes is not None else tuple(sorted(set(values[keep & ~blank])))
+        names[head] = (
+            tuple(classes[head]) if classes is not None else _class_names(values[keep & ~blank], audit.source, column)
+        )
         codes = pd.Index(names[head]).get_indexer(pd.Index(values)).astype(np.int64)
         audit.drop(keep, (codes < 0) & ~blank, f"{column} not a class of {head}")
         labels[head] = np.where(codes < 0, NO_LABEL, codes)
     return finish(LabelledTexts(frame[text_column].tolist(), labels, names, review_ids(frame)), keep, audit)
+
+
+def _class_names(values: pd.Series, source: str, column: str) -> tuple[str, ...]:
+    """The distinct labels, sorted; `InputError` if they are rather ids or texts, too many or too long to be learnt."""
+    names = tuple(sorted(set(values)))
+    if len(names) > MOST_CLASSES or len(names) > max(FEW_CLASSES, len(values) // 2):
+        found = f"{len(names):,} different values in {len(values):,} rows, as ids have"
+        raise InputError(f"{source}: {column} has {found}; accepted are {MOST_CLASSES} classes, of two rows on average")
+    if long := next((name for name in names if len(name) > LONGEST_CLASS), None):
+        raise InputError(
+            f"{source}: {column} holds {long!r:.60}..., longer than the {LONGEST_CLASS} accepted in a class"
+        )
+    return names

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from minitx.data.csv_files import csv_rows, find_columns
+from minitx.data.csv_files import csv_rows, find_columns, lines_of
 from minitx.errors import InputError
 from minitx.system import PathLike, open_text
 
@@ -21,7 +21,7 @@ def stream_texts(path: PathLike, text_column: str | None = None) -> Iterator[str
     count = 0
     with open_text(path) as file:
         if suffix == ".txt":
-            for line in file:
+            for line in lines_of(name, file):
                 count += 1
                 yield line.rstrip("\r\n")
         else:
