@@ -11,9 +11,22 @@ from matplotlib.ticker import MaxNLocator
 
 from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import mean_interval
+from minitx.terminal import shown
 from minitx.training.epochs import Epoch, best_epoch
 
 TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"
+MOST_CLASSES, MOST_NUMBERED = 60, 20  # in a confusion picture: of more, the most frequent; counts in the cells
+MOST_PIXELS = 12_000  # of a side: a picture that would be larger is drawn more coarsely
+
+
+def words(text: str, most: int = 100) -> str:
+    """A text from the data as matplotlib has to have it: in one short line, and no formula between dollar signs."""
+    return shown(text if len(text) <= most else f"{text[: most - 1]}…").replace("$", r"\$")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture, whose memory has a bound."""
+    figure.savefig(path, dpi=min(120, MOST_PIXELS / max(figure.get_size_inches())))
 
 
 def epoch_axis(axes: Axes, epochs: Sequence[Epoch]) -> None:
@@ -26,7 +39,7 @@ def training_curves(epochs: Sequence[Epoch], path: Path, title: str) -> None:
     """One row for each head: loss, accuracy and macro-F1 by epoch, beside what the largest class alone would score."""
     heads, best = epochs[0].validation, best_epoch(epochs).number
     figure = Figure(figsize=(12, 3.2 * len(heads) + 0.6), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(words(title))
     for (head, first), panels in zip(heads.items(), figure.subplots(len(heads), 3, squeeze=False), strict=True):
         baselines = {"loss": None, "accuracy": first.majority, "macro_f1": first.majority_macro_f1}
         for axes, (metric, baseline) in zip(panels, baselines.items(), strict=True):
@@ -41,25 +54,33 @@ def training_curves(epochs: Sequence[Epoch], path: Path, title: str) -> None:
             epoch_axis(axes, epochs)
             axes.grid(alpha=0.25)
         panels[1].legend(fontsize=8, loc="lower right")
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def confusion_picture(report: Report, path: Path, title: str) -> None:
-    """The confusion matrix: counts as text, each row coloured by the share of its true class."""
-    shares = report.confusion / np.maximum(report.support[:, None], 1)
-    size = 1.1 * len(report.classes) + 2.2
+    """The confusion matrix: counts as text, each row coloured by the share of its true class.
+
+    Without the counts above 20 classes, and of more than 60 the most frequent, which the title then says.
+    """
+    kept = np.sort(np.argsort(-report.support, kind="stable")[:MOST_CLASSES])
+    counts, names = report.confusion[np.ix_(kept, kept)], [words(report.classes[i], 30) for i in kept]
+    shares = counts / np.maximum(report.support[kept, None], 1)
+    numbered = len(kept) <= MOST_NUMBERED
+    size = 1.1 * len(kept) + 2.2 if numbered else 0.3 * len(kept) + 4
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (i, j), count in np.ndenumerate(report.confusion):
+    for (i, j), count in np.ndenumerate(counts if numbered else counts[:0]):
         colour = "white" if shares[i, j] > 0.6 else "black"
         axes.text(j, i, f"{count}\n{shares[i, j]:.0%}", ha="center", va="center", color=colour, fontsize=10)
-    axes.set_xticks(range(len(report.classes)), report.classes, rotation=30, ha="right")
-    axes.set_yticks(range(len(report.classes)), report.classes)
+    axes.set_xticks(range(len(names)), names, rotation=30 if numbered else 90, ha="right" if numbered else "center")
+    axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_title(f"{title}\naccuracy {report.accuracy:.3f}, macro-F1 {report.macro_f1:.3f}", fontsize=10)
+    part = f"; the {len(kept)} most frequent of {len(report.classes)} classes" * (len(kept) < len(report.classes))
+    figures = f"accuracy {report.accuracy:.3f}, macro-F1 {report.macro_f1:.3f}{part}"
+    axes.set_title(f"{words(title)}\n{figures}", fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def interval_picture(rows: Mapping[str, Mapping[str, np.ndarray]], arms: Sequence[str], path: Path, title: str) -> None:
@@ -70,7 +91,7 @@ def interval_picture(rows: Mapping[str, Mapping[str, np.ndarray]], arms: Sequenc
     metrics = list(rows[arms[0]])
     columns, lines = min(3, len(metrics)), math.ceil(len(metrics) / 3)
     figure = Figure(figsize=(1.8 + 3.6 * columns, 1.1 + lines * (0.9 + 0.34 * len(rows))), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(words(title), fontsize=11)
     for number, metric in enumerate(metrics):
         axes = figure.add_subplot(lines, columns, number + 1)
         for y, (name, measured) in enumerate(rows.items()):
@@ -80,8 +101,8 @@ def interval_picture(rows: Mapping[str, Mapping[str, np.ndarray]], arms: Sequenc
                 axes.plot([mean.low, mean.high], [y, y], color=colour, linewidth=2, alpha=0.6)
                 axes.plot(mean.mean, y, color=colour, marker=marker, markersize=7)
                 axes.plot(measured[metric], np.full(mean.n, y + 0.22), ".", color=TRAIN, markersize=5)
-        axes.set_yticks(range(len(rows)), list(rows) if number % columns == 0 else [""] * len(rows))
+        axes.set_yticks(range(len(rows)), [words(row) for row in rows] if number % columns == 0 else [""] * len(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_title(metric, fontsize=10)
+        axes.set_title(words(metric), fontsize=10)
         axes.grid(alpha=0.25)
-    figure.savefig(path, dpi=120)
+    save(figure, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from minitx.app.plots import epoch_axis
+from minitx.app.plots import epoch_axis, save, words
 from minitx.autograd.context import running
 from minitx.data.batches import Batch
 from minitx.training.epochs import Callback, Epoch
@@ -74,7 +74,7 @@ def task_gradients_picture(epochs: Sequence[Epoch], path: Path, title: str) -> N
     """Do the tasks help or fight? Left: how strongly each pulls the encoder. Right: the cosine between each two."""
     numbers, tasks = [epoch.number for epoch in epochs], list(epochs[0].train)
     figure = Figure(figsize=(11, 3.8), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(words(title))
     left, right = figure.subplots(1, 2)
     for task in tasks:
         left.plot(numbers, [e.more[f"gradient_norm_{task}"] for e in epochs], "o-", markersize=4, label=task)
@@ -90,4 +90,4 @@ def task_gradients_picture(epochs: Sequence[Epoch], path: Path, title: str) -> N
     right.set_title("cosine of the tasks' gradients, mean over steps: 1 pull together, -1 fight", fontsize=10)
     right.axhline(0, color="black", linewidth=0.8)
     right.set_ylim(-1, 1)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
