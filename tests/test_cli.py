@@ -424,7 +424,7 @@ def test_interrupted(capsys, monkeypatch, reviews_csv, tmp_path):
         (5, "data is 5; it must be"),
         ({"rules": [1]}, "rules is [1]; it must be"),
         ({"words": 3}, "words is 3; it must be"),
-        ({"labels": {"sentiment": 3}, "text": "content"}, "sentiment is 3; it must be"),
+        ({"labels": {"sentiment": 3}, "text": "content"}, "sentiment must be text, not 3"),
     ],
 )
 def test_a_minitx_json_that_says_nonsense_of_the_data(capsys, tmp_path, trained, reviews_csv, data, phrase):

@@ -3,13 +3,18 @@
 import csv
 import json
 import math
+import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
+from matplotlib.figure import Figure
 from test_cli import elsewhere, refused, run, write_csv  # noqa: F401 - a fixture
 
+from minitx.app.plots import confusion_picture, save
 from minitx.app.settings import SETTINGS, Experiment, apply_assignment, experiment_of
 from minitx.data.csv_files import LONGEST_FIELD, LONGEST_LINE, Audit
 from minitx.data.labelled import read_labelled
@@ -18,7 +23,10 @@ from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
+from minitx.training.baseline import BagOfWords
+from minitx.training.checkpoint import load_model
 
+SAVED = Path(__file__).parent / "saved" / "version_2"
 # Clear the screen, title of the window, a forged line, C1's CSI, a line separator, an override of the direction, DEL.
 EVIL = "ok\x1b[2J\x1b]0;x\x07\n0.999  a forged line\r\t\x9b31m\u2028\u202eabc\x7f"
 CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -258,3 +266,246 @@ def test_a_missing_column_is_told_in_a_short_line(tmp_path):
     with pytest.raises(InputError, match="no column content") as error:
         read_texts(path)
     assert len(str(error.value)) < 500
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def many_classes(count):
+    """A report on 20 rows of each class, 40 of the last 30, with names that matplotlib might compute."""
+    names = tuple(f"$x^{{ {i}\x1b\n$ and a name that goes on and on" for i in range(count))
+    confusion = np.diag([20] * count)
+    confusion[-30:] *= 2
+    return Report(names, confusion, 0.5)
+
+
+@pytest.mark.parametrize(("count", "title"), [(3, ""), (60, ""), (500, "the 60 most frequent of 500 classes")])
+def test_a_confusion_picture_says_which_classes_it_leaves_out(monkeypatch, tmp_path, count, title):
+    figures = []
+    monkeypatch.setattr("minitx.app.plots.save", lambda figure, path: figures.append(figure))
+    confusion_picture(many_classes(count), tmp_path / "x.png", "head of $data$.csv")
+    axes = figures[0].axes[0]
+    assert axes.get_title().endswith(title or "macro-F1 1.000")
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(shown) == min(count, 60)
+    assert rf"\$x^{{ {count - 1}\x1b\n" in shown[-1]
+    assert len(axes.texts) == (count**2 if count <= 20 else 0)
+    assert max(figures[0].get_size_inches()) < 25  # it grew without a bound: 100 classes took 6.7 GB
+
+
+def test_names_are_no_formulas_in_a_picture(tmp_path):
+    """What stands between two dollar signs was computed, and a mistake in it ended the run."""
+    confusion_picture(many_classes(2), tmp_path / "x.png", "the $\\head{$ of \udcff.csv")
+    with PIL.Image.open(tmp_path / "x.png") as image:
+        assert max(image.size) < 1000
+
+
+def test_a_tall_picture_is_drawn_more_coarsely(tmp_path):
+    save(Figure(figsize=(2, 600)), tmp_path / "x.png")
+    with PIL.Image.open(tmp_path / "x.png") as image:
+        assert image.size == (40, 12_000)
+
+
+# -- result directories ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "copy")
+
+
+def edit(directory, **changes):
+    settings = json.loads((directory / "minitx.json").read_text(encoding="utf-8"))
+    (directory / "minitx.json").write_text(json.dumps(settings | changes), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"heads": {"sentiment": 10**12}},
+        {"heads": {"sentiment": 10**400}},
+        {"heads": {"sentiment": ["a"] * 100_000}},
+        {"heads": {"sentiment": [1, 2, 3], "engagement": 5.0}},
+        {"heads": {"sentiment": None}},
+        {"heads": []},
+        {"head_hidden": 10**12},
+        {"dropout": math.nan},
+        {"dropout": 10**400},
+    ],
+)
+def test_a_minitx_json_that_asks_for_the_absurd_is_refused(copy, changes):
+    edit(copy, **changes)
+    with pytest.raises(InputError, match=r"minitx\.json|heads\.safetensors") as error:
+        load_model(copy)
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ({"rules": {"sentiment": {"a": {"words": "w"}, "b": {}}}, "words": {"w": "a**"}}, "at most one"),
+        ({"rules": {"sentiment": {"a": {"words": ["w"]}, "b": {}}}}, "no list of words is named"),
+        ({"rules": {"sentiment": 5}}, "rules.sentiment: expected at least two classes"),
+        ({"labels": {"sentiment": "score"}}, "needs --text COLUMN"),
+        ({"text": "content"}, "at least one --label"),
+        ({"text": "content", "labels": {"sentiment": "a\0"}}, "holds a NUL"),
+        ([], "data is []"),
+        ({"rules": []}, "rules is []"),
+        ({"labels": 5}, "labels is 5"),
+    ],
+)
+def test_evaluate_refuses_a_labelling_that_cannot_work_and_names_the_file(capsys, copy, reviews_csv, data, found):
+    edit(copy, data=data)
+    message = refused(capsys, "evaluate", copy, "--data", reviews_csv)
+    assert "minitx.json: data" in message
+    assert found in message
+
+
+def rewrite(path, change):
+    """A safetensors file with its header, name -> dtype, shape and place, and its bytes changed by a function."""
+    raw = path.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header, body = json.loads(raw[8:start]), bytearray(raw[start:])
+    change(header, body)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
+
+
+def of_type(kind, size):
+    def change(header, body):
+        end = 0
+        for name, entry in sorted(header.items()):
+            if name != "__metadata__":
+                start, end = end, end + size * math.prod(entry["shape"])
+                header[name] = {"dtype": kind, "shape": entry["shape"], "data_offsets": [start, end]}
+        body[:] = bytes(end)
+
+    return change
+
+
+def first_float(number):
+    def change(header, body):
+        start = min(entry["data_offsets"][0] for entry in header.values() if entry.get("dtype") == "F32")
+        body[start : start + 4] = np.float32(number).tobytes()
+
+    return change
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(of_type("BF16", 2), of_type("F8_E4M3", 1), of_type("I64", 8), of_type("BOOL", 1), of_type("C64", 8)),
+        *(first_float(math.nan), first_float(math.inf), first_float(-1e10)),
+    ],
+)
+@pytest.mark.parametrize("name", ["heads.safetensors", "baseline.safetensors"])
+def test_weights_of_other_kinds_and_beyond_all_bounds_are_refused(capsys, copy, reviews_csv, name, change):
+    rewrite(copy / name, change)
+    assert f"{name}" in refused(capsys, "evaluate", copy, "--data", reviews_csv)
+
+
+def named(**names):
+    def change(header, body):
+        old = header["__metadata__"]
+        old = json.loads(old["names"]) if "names" in old else {key: json.loads(value) for key, value in old.items()}
+        header["__metadata__"] = {"names": json.dumps(old | names)}
+
+    return change
+
+
+def no_counts(header, body):
+    start, end = header["idf"]["data_offsets"]
+    body[start:end] = bytes(end - start)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(named(classes={"sentiment": ["x"] * 100_000}), named(classes=[]), named(classes={"sentiment": 5})),
+        *(named(terms=[[1]]), named(terms="abc"), named(terms=[]), no_counts),
+        named(classes={"sentiment": ["a", "b", "c"], "engagement": ["low", "moderate", "high"]}),
+        lambda header, body: header.update(__metadata__={"names": "[" * 100_000}),
+        lambda header, body: header["trained_on"].update(dtype="F64"),
+        lambda header, body: header["idf"].update(shape=[1, *header["idf"]["shape"]]),
+    ],
+)
+def test_a_bag_of_words_that_is_none_is_refused(capsys, copy, reviews_csv, change):
+    rewrite(copy / "baseline.safetensors", change)
+    message = refused(capsys, "evaluate", copy, "--data", reviews_csv)
+    assert "baseline.safetensors is " in message
+
+
+def test_a_bag_of_words_has_one_form_of_bytes_and_its_older_form_is_read(trained, tmp_path):
+    """Metadata of several keys is written in the order of a hash map: one run in two had other bytes."""
+    model = BagOfWords.load(trained / "baseline.safetensors")
+    forms = set()
+    for i in range(8):
+        model.save(tmp_path / f"{i}")
+        forms.add((tmp_path / f"{i}").read_bytes())
+    assert forms == {(trained / "baseline.safetensors").read_bytes()}
+    older = BagOfWords.load(SAVED / "baseline.safetensors")
+    assert older.classes == load_model(SAVED).classes
+    older.save(tmp_path / "new")
+    text = ["it crashes and I love it"]
+    for head, probabilities in BagOfWords.load(tmp_path / "new").predict_proba(text).items():
+        np.testing.assert_array_equal(probabilities, older.predict_proba(text)[head])
+
+
+# -- vectors -----------------------------------------------------------------------------------------------------------
+
+
+def saved(array):
+    def write(path):
+        np.save(path, array)
+
+    return write
+
+
+def raw(header, body=bytes(2 * 16 * 4)):
+    """A .npy file with the header as given."""
+
+    def write(path):
+        text = header.encode().ljust(117) + b"\n"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + body)
+
+    return write
+
+
+SHAPE = "'descr': '<f4', 'fortran_order': False, 'shape'"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        *(saved(np.full((2, 16), value)) for value in ("a", True, 1, 1j, None, np.longdouble(1), np.datetime64("nat"))),
+        saved(np.zeros((2, 16), [("a", "f4"), ("b", "f4")])),
+        *(saved(np.zeros(shape, np.float32)) for shape in ((3, 16), (2, 8), (32,), (2, 16, 1), (), (0, 16))),
+        saved(np.array([[np.nan] * 16, [1] * 16], np.float32)),
+        saved(np.array([[np.inf] * 16, [1] * 16], np.float32)),
+        *(raw(f"{{{SHAPE}: {shape}, }}") for shape in ("(-1, 16)", "(2, True)", "(2.0, 16)", "(2, 16, )", "(16,)")),
+        *(raw(f"{{{SHAPE}: ({'9' * size}, 16), }}") for size in (18, 60)),
+        raw(f"{{{SHAPE}: (2, 16), }}", bytes(2 * 16 * 4 - 1)),  # shorter than the header says
+        *(raw(text) for text in ("", "{", "[" * 100, "{'descr': '|O', 'fortran_order': False, 'shape': (2, 16), }")),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"PK\x03\x04"),
+        lambda path: path.mkdir(),
+        lambda path: os.mkfifo(path),
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: None,
+    ],
+)
+def test_vectors_that_are_none_are_refused(capsys, trained, tmp_path, write):
+    (tmp_path / "corpus.txt").write_text("one\ntwo\n", encoding="utf-8")
+    write(tmp_path / "v.npy")
+    refused(capsys, "search", trained, "corpus.txt", "one", "--vectors", "v.npy")
+
+
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", "<f2"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_vectors_in_any_order_of_bytes_and_of_numbers_are_found_alike(capsys, trained, tmp_path, kind, order):
+    (tmp_path / "corpus.txt").write_text("one\ntwo it crashes\nthree\n", encoding="utf-8")
+    expected = run(capsys, "search", trained, "corpus.txt", "crashes")[1]
+    vectors = load_model(trained).encoder.encode(["one", "two it crashes", "three"])
+    np.save(tmp_path / "v.npy", np.asarray(vectors, kind, order=order))
+    assert run(capsys, "search", trained, "corpus.txt", "crashes", "--vectors", "v.npy")[1] == expected

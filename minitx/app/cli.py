@@ -16,7 +16,7 @@ from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_data
-from minitx.app.settings import RECIPES, read_recipe, recipe_names
+from minitx.app.settings import RECIPES, Experiment, read_recipe, recipe_names
 from minitx.app.train_command import add_arguments, replay_result, train
 from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
@@ -106,21 +106,25 @@ def _evaluate(a: argparse.Namespace) -> None:
         check_new_file(page, ".html", a.overwrite)
     elif a.overwrite:
         raise InputError("--overwrite goes with --errors, the only file that evaluate writes")
-    config, model = load_config(a.model), load_model(a.model)
+    config, model, stored = load_config(a.model), load_model(a.model), Path(a.model) / BASELINE
+    bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
     labelling = Fields(config, f"{a.model}: minitx.json").within("data", {})
-    rules, words, labels = (labelling.within(key, {}) for key in ("rules", "words", "labels"))
-    columns = {head: labels.get(head, str) for head in labels.data}
-    data, audit = read_data(
-        a.data, labelling.get("text", str, None), columns, model.classes, read_rules(rules.data, words.data)
-    )
+    tables: dict[str, Any] = {key: labelling.within(key, {}).data for key in ("labels", "rules", "words")}
+    try:
+        e = Experiment(data=a.data, text=labelling.get("text", str, None), **tables)
+    except InputError as error:
+        raise InputError(f"{labelling.where}: {error}") from None
+    data, audit = read_data(e.data, e.text, e.labels, model.classes, read_rules(e.rules, e.words))
     if data.classes != model.classes:
-        raise InputError(f"{a.data} has the heads and classes {data.classes}, the model has {model.classes}")
+        has, asked = (f"{classes!r:.300}" for classes in (data.classes, model.classes))
+        raise InputError(f"{a.data} has the heads and classes {has}, the model has {asked}")
+    if bag_of_words and bag_of_words.classes != model.classes:
+        raise InputError(f"{stored} is of another model: its classes are not those of minitx.json")
     say = partial(print, file=sys.stderr if a.format == "json" else sys.stdout)
     say(audit)
     probabilities = model.predict_proba(data.texts)
     reports = report_heads(data.labels, probabilities, model.classes)
-    known, stored = 0, Path(a.model) / BASELINE
-    bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
+    known = 0
     if bag_of_words:
         reports, known = bag_of_words.beside(reports, data), int(bag_of_words.knows(data.texts).sum())
     else:
@@ -184,14 +188,25 @@ def _search(a: argparse.Namespace) -> None:
             print(shown(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}"))
 
 
+# How a .npy file of (N, D) floats begins, as np.save writes it. NumPy itself would also accept a good deal else.
+VECTORS = re.compile(
+    rb"\x93NUMPY[^{]*\{'descr': '[<>]f[248]', 'fortran_order': (?:True|False), 'shape': \((\d+), (\d+)\), \}", re.DOTALL
+)
+
+
 def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
     try:
-        vectors = np.lib.format.open_memmap(path, mode="r")
+        if not Path(path).is_file():  # a FIFO would be waited for
+            raise ValueError("no file")
+        with open(path, "rb") as file:
+            header = VECTORS.match(file.read(200))
+        if not header:
+            raise ValueError("another kind of array")
+        if (stored := (int(header[1]), int(header[2]))) == shape:
+            return np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:  # NumPy's own advice would be to load it unsafely
         raise InputError(f"{path} is not a .npy file that `minitx embed` wrote, or not the whole of one") from error
-    if vectors.shape != shape:
-        raise InputError(f"{path} holds {vectors.shape}; the corpus and the model make {shape}")
-    return vectors
+    raise InputError(f"{path} holds {stored}; the corpus and the model make {shape}")
 
 
 def _similar(a: argparse.Namespace) -> None:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 from tqdm import tqdm
 
@@ -36,6 +35,7 @@ from minitx.evaluation.leakage import fingerprints
 from minitx.evaluation.metrics import Report, report_heads
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module
+from minitx.training.checkpoint import read_tensors
 from minitx.training.optim import Adam
 from minitx.training.schedules import LambdaLR, factor
 
@@ -158,7 +158,10 @@ class BagOfWords(Module):
         return np.isin(fingerprints(texts), self.trained_on)
 
     def save(self, path: Path) -> None:
-        """One .safetensors file: the weights, and the terms and classes as its metadata."""
+        """One .safetensors file: the weights, and the terms and classes as its metadata.
+
+        Under one key: several are written in another order each time, and the same rows would give other bytes.
+        """
         names = json.dumps({"terms": list(self.columns), "classes": self.classes})
         arrays = {**self.state_dict(), "idf": self.idf, "trained_on": self.trained_on}
         path.write_bytes(safetensors.numpy.save(arrays, {"names": names}))
@@ -167,13 +170,18 @@ class BagOfWords(Module):
     def load(cls, path: Path) -> "BagOfWords":
         """What `save` wrote; `InputError` for any other file."""
         try:
-            with safetensors.safe_open(path, "numpy") as file:
-                names = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            arrays, metadata = read_tensors(path)
+            names = {name: json.loads(value) for name, value in metadata.items()}
             names = names.get("names", names)  # older files have a key for each
-            idf = dict(zip(names["terms"], arrays.pop("idf").tolist(), strict=True))
-            model = cls(idf, names["classes"], arrays.pop("trained_on"))
+            weights, trained_on = arrays.pop("idf"), arrays.pop("trained_on")
+            if weights.min() < 1 or weights.max() > 100 or trained_on.dtype != np.uint64 or trained_on.ndim != 1:
+                raise ValueError("idf holds what no counts make, or trained_on no fingerprints")
+            idf = dict(zip(names["terms"], weights.tolist(), strict=True))
+            for head, labels in names["classes"].items():  # before memory is asked for them
+                if arrays[f"heads.{head}.weight"].shape != (len(labels), len(idf)):
+                    raise ValueError(f"{head} has {len(labels)} classes and {len(idf)} terms, its weights have not")
+            model = cls(idf, names["classes"], trained_on)
             model.load_state_dict(arrays)
-        except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is not a bag of words that minitx saved: {error}") from error
         return model

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
@@ -29,6 +28,7 @@ from minitx.writing import write_json
 FORMAT, VERSION = "minitx", 2  # of what is written
 READ = (2,)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
+MOST_BYTES, LARGEST = 1 << 32, 1e9  # of the last two files, and of a weight in them: more would make figures NaN
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
@@ -75,16 +75,36 @@ def load_model(directory: str | Path) -> MultiTaskModel:
     settings = Fields(load_config(directory), str(directory / SETTINGS))
     heads, dropout = settings.within("heads").data, settings.get("dropout", float)
     hidden = settings.get("head_hidden", int, 0, least=0)
+    arrays, _ = read_tensors(directory / HEADS)
     encoder = SentenceEncoder.from_pretrained(directory)
     try:
+        rows = sum(classes if isinstance(classes, int) else len(classes) for classes in heads.values())
+        asked = rows * (hidden or encoder.config.hidden_size) + len(heads) * hidden * encoder.config.hidden_size
+        if asked > 2 * sum(array.size for array in arrays.values()):  # before memory is asked for them
+            raise InputError(f"it asks for far more weights than {HEADS} has")
         rng = np.random.default_rng(0)  # the weights it draws are replaced below
         model = MultiTaskModel(encoder, heads, dropout, hidden, rng=rng)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{settings.where} does not describe a model: {error}") from error
+        raise InputError(f"{settings.where} does not describe a model: {error!s:.300}") from error
     try:
-        weights = {f"heads.{name}": array for name, array in safetensors.numpy.load_file(directory / HEADS).items()}
+        weights = {f"heads.{name}": array for name, array in arrays.items()}
         model.load_state_dict(weights | {f"encoder.{name}": array for name, array in encoder.state_dict().items()})
-    except (safetensors.SafetensorError, ValueError, TypeError, KeyError) as error:
+    except ValueError as error:
         raise InputError(f"{directory / HEADS}: {error}") from error
     model.eval()
     return model
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a safetensors file that minitx wrote, and its metadata; `InputError` for any other file."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"{path} has more than {MOST_BYTES:,} bytes")
+        with safetensors.safe_open(path, "numpy") as file:
+            arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, MemoryError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: {error}") from error  # the last two: NumPy has no such numbers
+    for name, array in arrays.items():
+        if array.dtype != np.uint64 and not (array.dtype.kind == "f" and (np.abs(array) < LARGEST).all()):
+            raise InputError(f"{path}: {name} holds {array.dtype}, NaN or {LARGEST:g} and more; accepted: small floats")
+    return arrays, metadata
