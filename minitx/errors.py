@@ -8,8 +8,12 @@ class InputError(ValueError):
     """A file, a value or a combination of options that cannot be used.
 
     The message is one line: what is wrong, where, and what is accepted. The command line prints it as
-    ``error: ...`` and exits with code 2; a caller of the library catches it as a `ValueError`.
+    ``error: ...`` and exits with code 2; a caller of the library catches it as a `ValueError`. What a file or a name
+    brings into it, such as a line end or an escape sequence, is spelt out.
     """
+
+    def __str__(self) -> str:
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in super().__str__())
 
 
 def suggestion(wrong: str, known: Sequence[str], otherwise: str = "") -> str:

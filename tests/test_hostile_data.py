@@ -509,3 +509,11 @@ def test_vectors_in_any_order_of_bytes_and_of_numbers_are_found_alike(capsys, tr
     vectors = load_model(trained).encoder.encode(["one", "two it crashes", "three"])
     np.save(tmp_path / "v.npy", np.asarray(vectors, kind, order=order))
     assert run(capsys, "search", trained, "corpus.txt", "crashes", "--vectors", "v.npy")[1] == expected
+
+
+def test_an_error_is_one_printable_line_whatever_the_file_is_called_and_says(capsys, tmp_path):
+    path = write_csv(tmp_path / "x\x1b[2J\n\u202e.csv", ["a"], header='"con\x9btent\nx"')
+    message = refused(capsys, "train", "--data", path)
+    assert not CONTROLS.search(message)
+    assert r"x\x1b[2J\n\u202e.csv: no column content, score, thumbsUpCount; found con\x9btent\nx" in message
+    assert not CONTROLS.search(refused(capsys, "predict", "\udcff\x1b[2J", "a"))
