@@ -25,7 +25,7 @@ from minitx.evaluation.metrics import report_heads
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
-from minitx.system import Fields
+from minitx.system import Fields, check_file
 from minitx.terminal import json_line, shown
 from minitx.text.load import load_tokenizer
 from minitx.text.truncation import TruncationWarning
@@ -190,21 +190,22 @@ def _search(a: argparse.Namespace) -> None:
 
 # How a .npy file of (N, D) floats begins, as np.save writes it. NumPy itself would also accept a good deal else.
 VECTORS = re.compile(
-    rb"\x93NUMPY[^{]*\{'descr': '[<>]f[248]', 'fortran_order': (?:True|False), 'shape': \((\d+), (\d+)\), \}", re.DOTALL
+    rb"\x93NUMPY\x01\x00..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n",
+    re.DOTALL,
 )
 
 
 def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
+    check_file(path)
     try:
-        if not Path(path).is_file():  # a FIFO would be waited for
-            raise ValueError("no file")
         with open(path, "rb") as file:
-            header = VECTORS.match(file.read(200))
-        if not header:
-            raise ValueError("another kind of array")
-        if (stored := (int(header[1]), int(header[2]))) == shape:
-            return np.lib.format.open_memmap(path, mode="r")
-    except ValueError as error:  # NumPy's own advice would be to load it unsafely
+            start = file.read(200)
+        header = VECTORS.match(start)
+        if not header or 10 + int.from_bytes(start[8:10], "little") != header.end():
+            raise ValueError("another kind of file or of array")
+        if (stored := (int(header[3]), int(header[4]))) == shape:
+            return np.memmap(path, header[1].decode(), "r", header.end(), shape, "F" if header[2] == b"True" else "C")
+    except ValueError as error:
         raise InputError(f"{path} is not a .npy file that `minitx embed` wrote, or not the whole of one") from error
     raise InputError(f"{path} holds {stored}; the corpus and the model make {shape}")
 

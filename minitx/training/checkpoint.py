@@ -21,14 +21,14 @@ import safetensors
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
-from minitx.models.pretrained import write_weights
-from minitx.system import CONFIG, WEIGHTS, Fields, read_fields
+from minitx.models.pretrained import LARGEST, write_weights
+from minitx.system import CONFIG, WEIGHTS, Fields, check_file, read_fields
 from minitx.writing import write_json
 
 FORMAT, VERSION = "minitx", 2  # of what is written
 READ = (2,)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
-MOST_BYTES, LARGEST = 1 << 32, 1e9  # of the last two files, and of a weight in them: more would make figures NaN
+MOST_BYTES = 1 << 32  # of a safetensors file that is read whole
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
@@ -97,14 +97,15 @@ def load_model(directory: str | Path) -> MultiTaskModel:
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a safetensors file that minitx wrote, and its metadata; `InputError` for any other file."""
+    check_file(path, MOST_BYTES)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path} has more than {MOST_BYTES:,} bytes")
         with safetensors.safe_open(path, "numpy") as file:
             arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, MemoryError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: {error}") from error  # the last two: NumPy has no such numbers
     for name, array in arrays.items():
-        if array.dtype != np.uint64 and not (array.dtype.kind == "f" and (np.abs(array) < LARGEST).all()):
-            raise InputError(f"{path}: {name} holds {array.dtype}, NaN or {LARGEST:g} and more; accepted: small floats")
+        if array.dtype != np.uint64 and not (array.dtype.kind == "f" and (np.abs(array) <= LARGEST).all()):
+            raise InputError(
+                f"{path}: {name} holds {array.dtype}, NaN or more than {LARGEST:g}; accepted: smaller floats"
+            )
     return arrays, metadata
