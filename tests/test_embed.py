@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +172,46 @@ def test_killed_at_any_call_it_ends_with_the_bytes_of_a_run_never_killed(encoder
             assert names(here) == ["v.npy"]
             out.unlink()
     assert kills > 10
+
+
+def test_ctrl_c_at_any_call_it_ends_with_the_bytes_of_a_run_never_interrupted(encoder, here, whole):
+    """Unlike a kill, it lets go of the lock."""
+    out, calls, at = here / "v.npy", 0, 0
+
+    def interrupting(name, real):
+        def call(*arguments, **named):
+            nonlocal calls
+            calls += 1
+            if calls == at:
+                raise KeyboardInterrupt
+            return real(*arguments, **named)
+
+        return call
+
+    while not calls or calls >= at:
+        calls, at = 0, at + 1
+        with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
+            for name in ("link", "unlink", "fsync"):
+                patch.setattr(os, name, interrupting(name, getattr(os, name)))
+            embed_file(encoder, "texts.txt", out, progress=False)
+        with suppress(InputError):  # it had its name, and so it is whole
+            embed_file(encoder, "texts.txt", out, progress=False)
+        assert bits() == whole
+        assert names(here) == ["v.npy"]
+        out.unlink()
+    assert at > 10
+
+
+def test_a_result_that_was_moved_away_after_a_kill_is_not_written_to(encoder, here, whole):
+    embed_file(encoder, "texts.txt", here / "v.npy", progress=False)
+    os.link("v.npy", "v.npy.partial")  # killed when it had just got its name
+    (here / "v.npy").rename(here / "mine.npy")
+    (here / "v.npy.partial.json").write_text("{}\n", encoding="utf-8")
+    encoder.max_seq_length = 9
+    embed_file(encoder, "texts.txt", here / "v.npy", overwrite=True, progress=False)
+    assert bits("mine.npy") == whole
+    assert bits() != whole
+    assert names(here) == ["mine.npy", "v.npy"]
 
 
 def test_a_finished_block_that_was_altered_is_made_anew(encoder, here, whole):

@@ -102,11 +102,11 @@ def check_vectors(out: Path, overwrite: bool = False) -> None:
     for path in (partial.with_suffix(""), partial, note, lock):
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise InputError(f"{path} is not a regular file, so minitx has not written it: move it away")
-    if out.is_file() and lock.exists():
+    if any(path.exists() for path in (partial, note, lock)):
         with alone(lock, out):
-            if partial.exists() and out.samefile(partial):
-                partial.unlink()
-            if not partial.exists():
+            if partial.exists() and partial.stat().st_nlink > 1:
+                partial.unlink()  # it has got its name, and may have another by now
+            if out.exists() and not partial.exists():
                 note.unlink(missing_ok=True)
     check_new_file(out, ".npy", overwrite)
 
