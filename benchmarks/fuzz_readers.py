@@ -34,13 +34,13 @@ from benchmarks.fuzz_mutate import mutate
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
-from minitx.system import write_json
 from minitx.text.bpe import BPETokenizer
 from minitx.text.load import load_tokenizer
 from minitx.text.spec import TokenizerSpec
 from minitx.text.specials import SpecialToken
 from minitx.text.truncation import TruncationWarning
 from minitx.text.wordpiece import WordPieceTokenizer
+from minitx.writing import write_json
 
 TEXT = "Unaffable! It's a  great app\n[SEP] é漢"
 
