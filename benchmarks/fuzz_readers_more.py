@@ -28,10 +28,10 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.search import semantic_search
 from minitx.models.task_weights import TaskWeights
-from minitx.system import write_json
 from minitx.terminal import shown
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import save_model
+from minitx.writing import write_json
 
 TEXTS = ["it's a great app", "unaffable app, it crashes", "great!", "un aff able"]
 CLASSES = {"sentiment": ("bad", "good"), "topic": ("app", "price", "other")}
