@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error.filename or 'file'}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print("\n".join(["interrupted", *getattr(error, "__notes__", [])]), file=sys.stderr)
+        print("; ".join(["interrupted", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 128 + stop.number
 
 
