@@ -255,6 +255,8 @@ TESTED_BY = {
     "training/progress.py": "resume",
     "terminal.py": "hostile_data",
     "__init__.py": "imports docs",
+    "__main__.py": "long_runs",
+    "command/__init__.py": "long_runs",
     "app/cli.py": "cli",
     "app/embed.py": "embed kills",
     "app/experiment.py": "checkpoint cli study",
@@ -357,7 +359,7 @@ TESTED_BY = {
 
 def test_every_file_is_tested_and_every_test_file_tests_one():
     rooms = {name for name in SOURCES if name.endswith("/__init__.py")}  # a docstring each
-    assert all(LINES[name] == 0 for name in rooms)
+    assert [name for name in rooms if LINES[name]] == ["command/__init__.py"]
     assert set(SOURCES) - rooms - set(TESTED_BY) == set(), "a file of the package has no test: add it to TESTED_BY"
     assert [name for name in TESTED_BY if not (PACKAGE / name).exists()] == []
     named = {f"test_{name}.py" for names in TESTED_BY.values() for name in names.split()}

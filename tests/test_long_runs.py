@@ -2,7 +2,11 @@
 
 import gc
 import os
+import subprocess
+import sys
+import tomllib
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +32,7 @@ from minitx.training.optim import clip_grad_norm_
 from minitx.training.parallel import DataParallel
 from minitx.training.trainer import fit
 
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 TINY = {"hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "num_layers": 1, "vocab_size": 400}
 
 
@@ -216,6 +221,43 @@ def test_encode_leaves_no_thread_behind_not_even_for_a_bar_that_is_not_shown():
     """From Python 3.12 on, a fork beside any other thread warns."""
     code = "before = threading.enumerate()\nencode(make())\nprint(threading.enumerate() == before)"
     assert run_alone(START + code) == ["True"]
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == NAME:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+import minitx_command
+sys.exit(minitx_command.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        *((name, "recipes") for name in ("minitx", "numpy._core.multiarray", "pandas", "minitx.app.cli")),
+        ("minitx.learn.commands", "learn"),
+    ],
+)
+def test_ctrl_c_while_modules_are_imported_is_one_line(name, command):
+    code = INTERRUPTED_IMPORT.replace("NAME", repr(name))
+    found = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "interrupted; nothing was written\n")
+
+
+def test_the_command_starts_outside_the_package_and_python_m_is_the_same():
+    assert tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["scripts"] == {"minitx": "minitx_command:main"}
+    ways = ["-m", "minitx"], ["-c", "import sys, minitx_command; sys.exit(minitx_command.main())"]
+    found = [
+        subprocess.run([sys.executable, *way, "embed"], capture_output=True, text=True, timeout=60) for way in ways
+    ]
+    assert [one.returncode for one in found] == [2, 2]
+    assert all(one.stderr.startswith("error: the following arguments are required: --out") for one in found)
 
 
 # -- fork -----------------------------------------------------------------------------------------------------------
