@@ -130,14 +130,14 @@ def _make_weights(directory: Path) -> dict[str, list[bytes]]:
     """In float32, in float16, in bfloat16, by older names, and with a tied tensor under its other name."""
     write_model(directory / "bert")
     weights = safetensors.numpy.load_file(directory / "bert" / "model.safetensors")
-    name, save = "embeddings.word_embeddings.weight", safetensors.numpy.save
+    name, kept, save = "embeddings.word_embeddings.weight", "cls.predictions.decoder.weight", safetensors.numpy.save
     half = save({name: array.astype(np.float16) for name, array in weights.items()})
     header = half[8 : 8 + int.from_bytes(half[:8], "little")]
     brain = header.replace(b'"F16"', b'"BF16"')
     old = {f"bert.{name}".replace("LayerNorm.weight", "LayerNorm.gamma"): array for name, array in weights.items()}
-    tied = {"decoder.weight" if key == name else key: array for key, array in weights.items()}
+    tied = {kept if key == name else key: array for key, array in weights.items()}
     others = [half, len(brain).to_bytes(8, "little") + brain + half[8 + len(header) :], save(old)]
-    return {"bert/model.safetensors": [*others, save(tied, {name: "decoder.weight"})]}
+    return {"bert/model.safetensors": [*others, save(tied, {name: kept})]}
 
 
 def _make_configs(directory: Path) -> dict[str, list[bytes]]:

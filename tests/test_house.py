@@ -314,7 +314,7 @@ TESTED_BY = {
     "models/encoding.py": "encode",
     "models/hub.py": "pretrained",
     "models/multitask.py": "model",
-    "models/pretrained.py": "pretrained export",
+    "models/pretrained.py": "pretrained export hostile_models fuzz",
     "models/search.py": "search encode",
     "models/task_weights.py": "trainer freezing",
     "nn/attention.py": "layers plain",

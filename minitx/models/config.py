@@ -49,4 +49,4 @@ class EncoderConfig:
         choices = {"positions": POSITIONS, "pooling": POOLING_MODES, "activation": tuple(ACTIVATIONS)}
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise InputError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
+                raise InputError(f"unknown {name} {getattr(self, name)!r:.60}: choose from {', '.join(known)}")
