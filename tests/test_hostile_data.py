@@ -6,11 +6,13 @@ import math
 import os
 import re
 import shutil
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+from conftest import TINY
 from matplotlib.figure import Figure
 from test_cli import elsewhere, refused, run, write_csv  # noqa: F401 - a fixture
 
@@ -517,3 +519,64 @@ def test_an_error_is_one_printable_line_whatever_the_file_is_called_and_says(cap
     assert not CONTROLS.search(message)
     assert r"x\x1b[2J\n\u202e.csv: no column content, score, thumbsUpCount; found con\x9btent\nx" in message
     assert not CONTROLS.search(refused(capsys, "predict", "\udcff\x1b[2J", "a"))
+
+
+# -- from the data to what is written ----------------------------------------------------------------------------------
+
+FORMULA, MARKUP = "=cmd|' /C calc'!A0", "</code><script>document.title='run'</script><img src=x onerror=alert(1)>"
+
+
+class Tags(HTMLParser):
+    """Every tag of a page, and every name of an attribute."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes = set(), set()
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_hostile_texts_classes_and_columns_harm_nothing_that_is_written(capsys, tmp_path):
+    """A formula in a spreadsheet, a script in a page, a device among the files of Windows."""
+    column = f"@column{MARKUP}"
+    moods = (("bad", FORMULA), ("good", MARKUP))
+    rows = [[f"{moods[i % 3 % 2][0]} {EVIL} {MARKUP} {i}", moods[i % 2][1]] for i in range(80)]
+    with (tmp_path / "x.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["+text", column], *rows])
+    arguments = ["--data", "x.csv", "--text", "+text", "--label", f"CON={column}", "--out", "model"]
+    code, out, err = run(capsys, "train", *arguments, *TINY)
+    assert code == 0, err
+    assert not CONTROLS.search(out)
+    with (tmp_path / "model" / "history.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert all(re.fullmatch(r"[a-z]\w*|nan|-?[\d.e-]+", cell) for cell in cells)
+    names = [path.name for path in (tmp_path / "model").rglob("*")]
+    assert "confusion_CON.png" in names
+    for name in names:
+        assert re.fullmatch(r"\w[\w.-]*\w", name)
+        assert name.split(".")[0].upper() not in ("CON", "NUL", "AUX", "PRN")
+    code, out, err = run(capsys, "evaluate", "model", "--data", "x.csv", "--errors", "page.html")
+    assert code == 0, err
+    assert not CONTROLS.search(out)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "forged" in text  # a review that was labelled wrong
+    page = Tags(text)
+    assert page.tags & {"script", "img", "iframe", "a", "object", "link", "form"} == set()
+    known = {"lang", "charset", "http-equiv", "content", "name", "class", "style", "title", "dir", "border"}
+    assert page.attributes <= known
+
+
+def test_a_file_name_that_is_not_utf8_is_refused_before_anything_is_done(capsys, tmp_path, trained, reviews_csv):
+    """It ended in a traceback when metrics.json was written, after all the training."""
+    name = os.fsdecode(b"\xff.csv")
+    shutil.copy(reviews_csv, tmp_path / name)
+    assert "not UTF-8" in refused(capsys, "train", "--data", name, "--out", "model", *TINY)
+    assert "not UTF-8" in refused(capsys, "evaluate", trained, "--data", name)
+    model, page = os.fsdecode(b"\xff"), os.fsdecode(b"\xfe.html")
+    shutil.copytree(trained, tmp_path / model)
+    assert run(capsys, "predict", model, "a")[0] == 0
+    code, out, _ = run(capsys, "evaluate", model, "--data", reviews_csv, "--errors", page)
+    assert (code, CONTROLS.search(out)) == (0, None)

@@ -113,7 +113,7 @@ def _evaluate(a: argparse.Namespace) -> None:
     try:
         e = Experiment(data=a.data, text=labelling.get("text", str, None), **tables)
     except InputError as error:
-        raise InputError(f"{labelling.where}: {error}") from None
+        raise InputError(f"{labelling.where} and {a.data}: {error}") from None
     data, audit = read_data(e.data, e.text, e.labels, model.classes, read_rules(e.rules, e.words))
     if data.classes != model.classes:
         has, asked = (f"{classes!r:.300}" for classes in (data.classes, model.classes))
