@@ -64,6 +64,20 @@ def test_the_map_in_contributing_names_files_that_exist():
     assert all((ROOT / file).is_file() for file in files)
 
 
+def test_every_promise_names_its_test():
+    rows = re.findall(
+        r"^\| (?!promise |-)(.+?) \| (.+) \|$", (ROOT / "docs" / "promises.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) > 20
+    for promise, held in rows:
+        file, named = "", 0
+        for path, name in re.findall(r"\]\(\.\./(tests/\w+\.py)\)|`(test_\w+)`", held):
+            file = path or file
+            named += bool(name)
+            assert not name or f"\ndef {name}(" in (ROOT / file).read_text("utf-8"), f"{file} has no {name}"
+        assert named, f"no test holds this: {promise}"
+
+
 def test_the_commands_that_ci_takes_from_the_readme():
     assert "<!-- command: train -->\n```\npip install -e . && minitx train\n```" in README
     assert '<!-- command: test -->\n```\npip install -e ".[test]" && pytest\n```' in README

@@ -170,6 +170,72 @@ def test_a_loss_that_is_not_finite_stops_the_run(rng):
         fit(model, rows_of(rng, 8), rows_of(rng, 8), optimizer, settings(), rng=rng)
 
 
+class Poison(Callback):
+    """Makes a head's bias infinite for one step, and remembers the weights before and after it."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.weights = number, []
+
+    def on_start(self, training):
+        self.training = training
+        self.bias = training.model.heads["high"].bias
+
+    def on_batch(self, number, batch, parallel, loss):
+        self.now = number == self.number
+        if self.now:
+            self.weights.append({name: w.copy() for name, w in self.training.model.state_dict().items()})
+            self.own = self.bias.data.copy()
+            self.bias.data[0] = np.inf
+
+    def on_step(self):
+        if self.now:
+            self.bias.data[...] = self.own
+            self.weights.append({name: w.copy() for name, w in self.training.model.state_dict().items()})
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_batch_that_is_not_finite_can_be_left_out_and_is_counted(rng):
+    model, optimizer = make()
+    poison = Poison(1)
+    schedule = LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    epochs = fit(
+        *(model, rows_of(rng, 24), rows_of(rng, 8), optimizer, settings(epochs=2, batch_size=8, on_nan="skip")),
+        schedule=schedule,
+        callbacks=[poison],
+        rng=rng,
+    )
+    assert [epoch.skipped for epoch in epochs] == [1, 2]
+    assert schedule.last_step == 6
+    for before, after in (poison.weights[:2], poison.weights[2:]):
+        for name, weights in before.items():
+            np.testing.assert_array_equal(after[name], weights)
+    assert all(np.isfinite(weights).all() for weights in model.state_dict().values())
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_step_that_is_not_finite_names_step_head_op_and_rows(rng):
+    model, optimizer = make()
+    with pytest.raises(
+        FloatingPointError, match=r"epoch 1, step 2: the loss of high became \w+ in the batch of"
+    ) as error:
+        fit(
+            *(model, rows_of(rng, 24), rows_of(rng, 8), optimizer, settings(epochs=2, batch_size=8)),
+            callbacks=[Poison(1)],
+            rng=rng,
+        )
+    assert "training rows " in str(error.value)
+    assert "heads.high.bias are not finite" in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_gradient_that_is_not_finite_stops_the_run_and_an_op_is_named(rng):
+    model, optimizer = make()
+    for parameter in model.encoder.parameters():
+        parameter.data *= 1e12
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step 1: .* (backward|forward|gradient)"):
+        fit(model, rows_of(rng, 8), rows_of(rng, 8), optimizer, settings(), rng=rng)
+
+
 def test_class_weights():
     counts = np.array([90, 9, 1])
     np.testing.assert_array_equal(class_weights(counts, 0.0), [1, 1, 1])
