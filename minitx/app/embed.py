@@ -17,11 +17,11 @@ from typing import BinaryIO
 from unicodedata import unidata_version
 
 import numpy as np
-from tqdm import tqdm
 
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
+from minitx.system import Bar
 from minitx.writing import alone, check_new_file, take_place, to_disk
 
 TEXTS_AT_ONCE = 4096  # a block: enough for batches of one length each
@@ -67,7 +67,7 @@ def embed_file(
                 _begin(file, log, made_of, overwrite)
                 done, cut = _resume(file, log, [rows for rows, _ in blocks], encoder.config.hidden_size)
                 before, total = (sum(rows for rows, _ in some) for some in (blocks[:done], blocks))
-                with tqdm(total=total, initial=before, unit=" texts", disable=not progress) as bar:
+                with Bar(total=total, initial=before, unit=" texts", disable=not progress) as bar:
                     for found, block in zip_longest(islice(_blocks(source, text_column), done, None), blocks[done:]):
                         if found is None or found[1] != block:
                             goes_on = f"with what it was the same command goes on, else delete {partial}"

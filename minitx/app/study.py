@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from minitx.app.experiment import run
 from minitx.app.plots import interval_picture
@@ -28,6 +27,7 @@ from minitx.app.settings import Experiment
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import Interval, mean_interval
+from minitx.system import Bar
 from minitx.writing import write_json
 
 # What a run of one arm with one seed gives: one number, named numbers, or a report for each head.
@@ -64,7 +64,7 @@ class Study:
         `InputError` if two runs measured different things.
         """
         measured: dict[str, dict[str, list[dict[str, float]]]] = {}  # contender -> arm -> figures of each seed
-        with tqdm(list(product(self.seeds, self.arms)), unit=" runs", disable=not progress) as bar:
+        with Bar(list(product(self.seeds, self.arms)), unit=" runs", disable=not progress) as bar:
             for seed, name in bar:
                 bar.set_postfix_str(f"{name}, seed {seed}")
                 for contender, figures in _measure(self.arms[name], seed).items():

@@ -19,6 +19,7 @@ from minitx.autograd.engine import Sums
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import length_batches
 from minitx.models.multitask import MultiTaskModel
+from minitx.system import one_blas_thread
 
 
 def token_contributions(
@@ -32,7 +33,7 @@ def token_contributions(
     contributions: list[np.ndarray] = [np.zeros(0)] * len(sequences)
     for batch in length_batches(sequences, {}, batch_size=batch_size, pad_id=encoder.config.pad_id):
         mask, gradients = batch.attention_mask, Sums()
-        with running(recording=True, inference=True, gradients=gradients):
+        with one_blas_thread(), running(recording=True, inference=True, gradients=gradients):
             e = Tensor(encoder.embedding(batch.ids).data, requires_grad=True)  # cut from what made it: a leaf
             logits = model.classify(encoder.pool(encoder.contextual(e, mask), mask))[head]  # (B, C)
             logits[np.arange(len(batch)), classes[batch.rows]].sum().backward()

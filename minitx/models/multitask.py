@@ -14,6 +14,7 @@ from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.nn.layers import Dropout, Linear
 from minitx.nn.module import Module
+from minitx.system import one_blas_thread
 
 # Parts that have a name of their own; see `training.freezing`.
 PARTS = ("everything", "backbone", "heads", "embeddings", "upper", "lower")
@@ -116,7 +117,7 @@ class MultiTaskModel(Module):
 
     def probabilities(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
         """Class probabilities from sentence vectors (N, D): (N, C) for each head."""
-        with inference():
+        with inference(), one_blas_thread():  # the bits must not depend on what other threads do
             return {name: F.softmax(y).data for name, y in self.classify(Tensor(vectors)).items()}
 
     def predict(self, texts: Sequence[str], batch_size: int = 32) -> list[dict[str, tuple[str, float]]]:

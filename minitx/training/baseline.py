@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 import numpy as np
 import safetensors.numpy
-from tqdm import tqdm
 
 from minitx.autograd import functional as F
 from minitx.autograd.context import inference
@@ -35,6 +34,7 @@ from minitx.evaluation.leakage import fingerprints
 from minitx.evaluation.metrics import Report, report_heads
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module
+from minitx.system import Bar
 from minitx.training.checkpoint import read_tensors
 from minitx.training.optim import Adam
 from minitx.training.schedules import LambdaLR, factor
@@ -131,7 +131,7 @@ class BagOfWords(Module):
         groups = [{"params": weights, "weight_decay": 1 / N}, {"params": biases}]  # Adam's decay, ‖W‖² / 2N in the loss
         optimizer = Adam(groups, lr=LR)
         schedule = LambdaLR(optimizer, factor("linear", 0, STEPS))
-        for _ in tqdm(range(STEPS), desc="bag of words", unit=" steps", disable=not progress, leave=False):
+        for _ in Bar(range(STEPS), desc="bag of words", unit=" steps", disable=not progress, leave=False):
             optimizer.zero_grad()
             losses = (F.cross_entropy(logits, train.labels[head]) for head, logits in model(x).items())
             sum(losses, start=Tensor(0.0)).backward()

@@ -8,13 +8,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import pad
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
+from minitx.system import Bar
 from minitx.training.groups import Optimizer
 from minitx.training.optim import clip_grad_norm_
 from minitx.training.schedules import LambdaLR
@@ -114,7 +114,7 @@ def fit_pairs(
     for number in range(1, epochs + 1):
         encoder.train()
         total = 0.0
-        with tqdm(total=len(pairs), unit=" pairs", disable=not progress, leave=False) as bar:
+        with Bar(total=len(pairs), unit=" pairs", disable=not progress, leave=False) as bar:
             bar.set_description(f"epoch {number}/{epochs}")
             for batch in pair_batches(pairs, batch_size, rng):
                 optimizer.zero_grad()

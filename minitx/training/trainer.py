@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
-from tqdm import tqdm
 
 from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
@@ -17,6 +16,7 @@ from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report, report_heads
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
+from minitx.system import Bar
 from minitx.training.average import WeightAverage
 from minitx.training.epochs import Callback, Epoch, best_epoch
 from minitx.training.groups import Optimizer
@@ -144,7 +144,7 @@ class Training:
             self.tokens, self.seconds, self.order = 0, 0.0, self.rng.bit_generator.state
         running, size, start = 0.0, settings.batch_size, time.perf_counter() - self.seconds
         batches = length_batches(*train, batch_size=size, pad_id=model.encoder.config.pad_id, rng=self.rng)
-        with tqdm(total=len(train.sequences), unit=" rows", disable=not settings.progress, leave=False) as bar:
+        with Bar(total=len(train.sequences), unit=" rows", disable=not settings.progress, leave=False) as bar:
             bar.set_description(f"epoch {len(self.epochs) + 1}/{settings.epochs}")
             bar.update(self.done * size)
             for i, batch in islice(enumerate(batches), self.done, None):
