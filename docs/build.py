@@ -28,7 +28,7 @@ def build() -> list[str]:
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "docs")}  # where the generator finds builder.docstrings
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=ROOT, env=environment, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     if done.returncode or re.search("warning|griffe:", done.stdout, re.IGNORECASE):
         return [done.stdout]

@@ -744,7 +744,8 @@ print(threads() == before)
 """
 
 FORKED = """
-import os, threading, time
+import os, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, Python warns of every fork beside threads
 import numpy as np
 from threadpoolctl import threadpool_info
 from minitx import EncoderConfig, SentenceEncoder
