@@ -6,6 +6,7 @@ and through `json_line` where a program is to read it.
 
 import json
 import re
+import sys
 from typing import Any
 
 # Control characters, separators of lines, marks that turn around what follows, and what no output can encode: halves of
@@ -28,4 +29,5 @@ def json_line(value: Any) -> str:
     >>> json_line({"text": "né\\x9b\\n"})
     '{"text": "né\\\\u009b\\\\n"}'
     """
-    return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", json.dumps(value, ensure_ascii=False))
+    text = json.dumps(value, ensure_ascii=not str(sys.stdout.encoding).lower().startswith("utf"))
+    return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text)

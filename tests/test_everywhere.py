@@ -35,7 +35,7 @@ def python(code, *arguments, cwd, flags=(), **environment):
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")
-    return done.stdout.decode()
+    return done.stdout.decode(errors="replace")
 
 
 # -- the same bits ---------------------------------------------------------------------------------------------
@@ -186,6 +186,29 @@ path.write_text("x", encoding="utf-8", newline=""), path.read_text(encoding="utf
 def test_every_file_is_opened_with_its_encoding_and_written_with_its_ends_of_lines():
     found = {path.name: careless(path.read_text(encoding="utf-8")) for path in FILES}
     assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+# -- terminals ------------------------------------------------------------------------------------------------
+
+TEXT = "ünï 🎉 日本"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_what_a_terminal_cannot_show_is_spelled_out(place, made, encoding):
+    for command in (["predict", "m", TEXT], ["tokenize", "m", TEXT], ["similar", "m", "good", TEXT]):
+        assert "\\U0001f389" in python(MAIN, *command, cwd=place, PYTHONIOENCODING=encoding) or command[0] == "tokenize"
+    lines = python(MAIN, "predict", "m", "--format", "json", TEXT, cwd=place, PYTHONIOENCODING=encoding)
+    assert json.loads(lines)["text"] == TEXT
+
+
+def test_a_path_that_the_locale_cannot_read_costs_no_result(place, usual):
+    """Its bytes become halves of pairs, which neither UTF-8 nor the letters of a picture have."""
+    (place / "ünï").mkdir()
+    (place / "ünï" / "reviews.csv").write_bytes((place / "reviews.csv").read_bytes())
+    data = os.path.join("ünï", "reviews.csv")
+    python(MAIN, "train", "--data", data, "--out", "ünï/out", *TINY, cwd=place, **PLAIN, PYTHONIOENCODING="ascii")
+    assert (place / "ünï" / "out" / "model.safetensors").read_bytes() == usual["model.safetensors"]
+    assert json.loads((place / "ünï" / "out" / "metrics.json").read_bytes())["data"]["source"] == data
 
 
 # -- Windows ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,6 +63,9 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: 0 when it worked, 1 when what was checked is wrong, 2 when its input cannot be used."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what its encoding lacks is spelled out, as in \u65e5
+            stream.reconfigure(errors="backslashreplace")
     # The learner's desk stands on this room, so it is looked up when somebody asks for it.
     desk = argv and argv[0] in DESK
     arguments = importlib.import_module("minitx.learn.commands").parse(argv) if desk else _parser().parse_args(argv)
