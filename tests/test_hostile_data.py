@@ -159,9 +159,6 @@ def test_an_assignment_sets_what_it_names_and_nothing_else():
         {"two_stage": {"topic": [{}, 1]}},
         {"words": {"w": "a," * 20_000}},
         {"data": "a\0b.csv"},
-        {"data": "\udcff.csv"},
-        {"data": "x.csv", "text": "t", "labels": {"a": "\udcff"}},
-        {"pretrained": "\udcff"},
         {"data": "x.csv", "text": "t", "labels": {"mood": "a", "Mood": "b"}},
         {"data": "x.csv", "text": "t", "labels": {"a" * 51: "a"}},
         {"data": "x.csv", "text": "t", "labels": {f"h{i}": "a" for i in range(51)}},
@@ -569,12 +566,13 @@ def test_hostile_texts_classes_and_columns_harm_nothing_that_is_written(capsys, 
     assert page.attributes <= known
 
 
-def test_a_file_name_that_is_not_utf8_is_refused_before_anything_is_done(capsys, tmp_path, trained, reviews_csv):
+def test_a_file_name_that_is_not_utf8_costs_no_result(capsys, tmp_path, trained, reviews_csv):
     """It ended in a traceback when metrics.json was written, after all the training."""
     name = os.fsdecode(b"\xff.csv")
     shutil.copy(reviews_csv, tmp_path / name)
-    assert "not UTF-8" in refused(capsys, "train", "--data", name, "--out", "model", *TINY)
-    assert "not UTF-8" in refused(capsys, "evaluate", trained, "--data", name)
+    assert run(capsys, "train", "--data", name, "--out", "new", *TINY)[0] == 0
+    assert run(capsys, "replay", "new")[0] == 0
+    assert run(capsys, "evaluate", "new", "--data", name)[0] == 0
     model, page = os.fsdecode(b"\xff"), os.fsdecode(b"\xfe.html")
     shutil.copytree(trained, tmp_path / model)
     assert run(capsys, "predict", model, "a")[0] == 0

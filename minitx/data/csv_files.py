@@ -69,7 +69,8 @@ def read_table(path: PathLike, needed: Sequence[str], optional: Sequence[str] = 
     if not read:
         raise InputError(f"{name}: a header but no rows")
     frame = pd.DataFrame(dict(zip(wanted, cells, strict=True)), dtype=object)
-    return frame, Audit(name, read, dropped=dict(dropped))
+    legible = os.fsencode(name).decode("utf-8", "backslashreplace")  # a name may be no text, and pictures have titles
+    return frame, Audit(legible, read, dropped=dict(dropped))
 
 
 def csv_rows(name: str, file: TextIO) -> tuple[list[str], Iterator[tuple[list[str], str]]]:
