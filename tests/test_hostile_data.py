@@ -326,6 +326,7 @@ def edit(directory, **changes):
         {"heads": {"sentiment": ["a"] * 100_000}},
         {"heads": {"sentiment": [1, 2, 3], "engagement": 5.0}},
         {"heads": {"sentiment": None}},
+        {"heads": {"sentiment": ["a", "a", "b"], "engagement": ["a", "b", "c"]}},
         {"heads": []},
         {"head_hidden": 10**12},
         {"dropout": math.nan},

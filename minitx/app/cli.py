@@ -17,7 +17,7 @@ from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_data
-from minitx.app.settings import RECIPES, Experiment, read_recipe, recipe_names
+from minitx.app.settings import RECIPES, read_recipe, recipe_names
 from minitx.app.train_command import add_arguments, replay_result, train
 from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
@@ -113,9 +113,9 @@ def _evaluate(a: argparse.Namespace) -> None:
     config, model, stored = load_config(a.model), load_model(a.model), Path(a.model) / BASELINE
     bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
     labelling = Fields(config, f"{a.model}: minitx.json").within("data", {})
-    tables: dict[str, Any] = {key: labelling.within(key, {}).data for key in ("labels", "rules", "words")}
+    tables = {key: labelling.within(key, {}).data for key in ("labels", "rules", "words")}
     try:
-        e = Experiment(data=a.data, text=labelling.get("text", str, None), **tables)
+        e = experiment_of({"data": a.data, "text": labelling.get("text", str, None)}, tables)
     except InputError as error:
         raise InputError(f"{labelling.where} and {a.data}: {error}") from None
     data, audit = read_data(e.data, e.text, e.labels, model.classes, read_rules(e.rules, e.words))
@@ -192,10 +192,9 @@ def _search(a: argparse.Namespace) -> None:
             print(shown(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}"))
 
 
-# How a .npy file of (N, D) floats begins, as np.save writes it. NumPy itself would also accept a good deal else.
-VECTORS = re.compile(
-    rb"\x93NUMPY\x01\x00..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n",
-    re.DOTALL,
+# How np.save begins a file of floats (N, D). NumPy itself would also accept a good deal else.
+NPY = (
+    rb"(?s)\x93NUMPY\x01\x00..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n"
 )
 
 
@@ -204,7 +203,7 @@ def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
     try:
         with open(path, "rb") as file:
             start = file.read(200)
-        header = VECTORS.match(start)
+        header = re.match(NPY, start)
         if not header or 10 + int.from_bytes(start[8:10], "little") != header.end():
             raise ValueError("another kind of file or of array")
         if (stored := (int(header[3]), int(header[4]))) == shape:

@@ -82,9 +82,7 @@ class Experiment:
     seed: int = _setting(0, "seed of the split, the weights, the dropout and the order of rows", at_least(0, 2**128))
 
     pretrained: str = _setting("", "name or directory of a pretrained encoder; if none, the sizes make one")
-    vocab_size: int = _setting(
-        4000, "size of the vocabulary to learn, bytes and special tokens included", at_least(261, 10**6)
-    )
+    vocab_size: int = _setting(4000, "tokens to learn, with bytes and special tokens", at_least(261, 10**6))
     hidden_size: int = _setting(128, "width of the encoder", at_least(1, 100_000))
     num_layers: int = _setting(2, "transformer blocks", at_least(1, 1000))
     num_heads: int = _setting(4, "attention heads of each block; divides hidden_size", at_least(1, 1000))
@@ -168,13 +166,9 @@ class Experiment:
         read_rules(self.rules, self.words)
         check_head_names(heads := [*self.labels, *self.rules])
         if len(heads) > MOST_HEADS or max(map(len, heads), default=0) > MOST_HEADS:
-            raise InputError(
-                f"{len(heads)} heads; accepted are {MOST_HEADS}, with names of at most {MOST_HEADS} characters"
-            )
+            raise InputError(f"{len(heads)} heads; accepted are {MOST_HEADS}, with names of {MOST_HEADS} characters")
         if len({unicodedata.normalize("NFKC", head).casefold() for head in heads}) < len(heads):
-            raise InputError(
-                f"heads {', '.join(heads)}: two differ in case alone, and Windows would mix up their files"
-            )
+            raise InputError(f"heads {', '.join(heads)}: two differ in case alone, and Windows would mix them up")
 
     def _check_sizes(self) -> None:
         """A shape that cannot work is refused before any work is done, and so is one that nobody would read."""

@@ -51,9 +51,8 @@ def label_frame(
     for head, column in label_columns.items():
         values = frame[column].fillna("").str.strip()
         blank = (values == "").to_numpy(dtype=bool)
-        names[head] = (
-            tuple(classes[head]) if classes is not None else _class_names(values[keep & ~blank], audit.source, column)
-        )
+        found = values[keep & ~blank]
+        names[head] = _class_names(found, audit.source, column) if classes is None else tuple(classes[head])
         codes = pd.Index(names[head]).get_indexer(pd.Index(values)).astype(np.int64)
         audit.drop(keep, (codes < 0) & ~blank, f"{column} not a class of {head}")
         labels[head] = np.where(codes < 0, NO_LABEL, codes)
@@ -67,7 +66,5 @@ def _class_names(values: pd.Series, source: str, column: str) -> tuple[str, ...]
         found = f"{len(names):,} different values in {len(values):,} rows, as ids have"
         raise InputError(f"{source}: {column} has {found}; accepted are {MOST_CLASSES} classes, of two rows on average")
     if long := next((name for name in names if len(name) > LONGEST_CLASS), None):
-        raise InputError(
-            f"{source}: {column} holds {long!r:.60}..., longer than the {LONGEST_CLASS} accepted in a class"
-        )
+        raise InputError(f"{source}: {column} holds {long!r:.60}...; a class has at most {LONGEST_CLASS} characters")
     return names

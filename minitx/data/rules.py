@@ -52,9 +52,7 @@ def read_rules(rules: Mapping[str, Any], words: Mapping[str, Any]) -> list[TextR
     read = []
     for head, classes in rules.items():
         if not isinstance(classes, Mapping) or not 2 <= len(classes) <= MOST_CLASSES:
-            raise InputError(
-                f"rules.{head}: expected at least two classes, and at most {MOST_CLASSES}, each with its test"
-            )
+            raise InputError(f"rules.{head}: expected at least two classes, at most {MOST_CLASSES}, each with its test")
         tests = (_read_test(f"rules.{head}.{name}", test, patterns) for name, test in classes.items())
         read.append(TextRule(head, tuple(classes), tuple(tests)))
     return read
@@ -77,9 +75,7 @@ def _read_test(
 ) -> tuple[tuple[int, ...], re.Pattern[str] | None]:
     """(stars accepted, pattern) of one class."""
     if not isinstance(test, Mapping):
-        raise InputError(
-            f"{where}: expected a test such as {{ score = [1, 2], words = 'technical' }}, not {test!r:.60}"
-        )
+        raise InputError(f"{where}: expected a test such as {{ score = [1, 2], words = 'bugs' }}, not {test!r:.60}")
     for key in test:
         if key not in ("score", "words"):
             raise InputError(f"{where}: unknown key {key!r}; {suggestion(key, ('score', 'words'))}")

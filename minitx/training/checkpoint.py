@@ -84,6 +84,8 @@ def load_model(directory: str | Path) -> MultiTaskModel:
             raise InputError(f"it asks for far more weights than {HEADS} has")
         rng = np.random.default_rng(0)  # the weights it draws are replaced below
         model = MultiTaskModel(encoder, heads, dropout, hidden, rng=rng)
+        if any(len({*names}) < len(names) for names in model.classes.values()):
+            raise InputError("a class stands twice in one head")
     except (TypeError, ValueError) as error:
         raise InputError(f"{settings.where} does not describe a model: {error!s:.300}") from error
     try:
@@ -105,7 +107,5 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise InputError(f"{path}: {error}") from error  # the last two: NumPy has no such numbers
     for name, array in arrays.items():
         if array.dtype != np.uint64 and not (array.dtype.kind == "f" and (np.abs(array) <= LARGEST).all()):
-            raise InputError(
-                f"{path}: {name} holds {array.dtype}, NaN or more than {LARGEST:g}; accepted: smaller floats"
-            )
+            raise InputError(f"{path}: {name} holds {array.dtype}, NaN or more than {LARGEST:g}; expected floats")
     return arrays, metadata
