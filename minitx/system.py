@@ -207,12 +207,13 @@ class Fields:
         if not right or large or (least is not None and not value >= least):
             found = "is missing" if value is None else f"is {brief(value)}"
             limit = ("" if least is None else f" of at least {least}") + f" below {MOST:g}" * large
-            raise InputError(f"{self.where}: {key} {found}; it must be {KINDS[kind]}{limit}")
+            name = repr(key)[1:-1]  # which may itself be from a file
+            raise InputError(f"{self.where}: {name:.60} {found}; it must be {KINDS[kind]}{limit}")
         return value
 
     def within(self, key: str, default: Any = REQUIRED) -> "Fields":
         """The object at `key`."""
-        return Fields(self.get(key, dict, default), f"{self.where}: {key}")
+        return Fields(self.get(key, dict, default), f"{self.where}: {repr(key)[1:-1]:.60}")
 
     def each(self, key: str, default: Any = REQUIRED) -> list["Fields"]:
         """The objects of the list at `key`, which are numbered from 0."""

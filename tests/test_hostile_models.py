@@ -467,6 +467,17 @@ TOKENIZERS = {
         lambda t: (t["model"]["vocab"].update({LONG: 15}), t["model"].update(max_input_chars_per_word=10**9)),
         "max_input_chars_per_word is 1000000000, and a token has 1,001 characters; one of them must be at most 1,000",
     ),
+    "role unknown": (
+        lambda t: t["post_processor"]["single"][0]["SpecialToken"].update(id=ESCAPE * 99),
+        r"post_processor: special_tokens: \x1b[31m\n",
+    ),
+    "role of no tokens": (
+        lambda t: (
+            t["post_processor"]["single"][0]["SpecialToken"].update(id=ESCAPE),
+            t["post_processor"]["special_tokens"].update({ESCAPE: {}}),
+        ),
+        r"special_tokens: \x1b[31m\n: ids is missing",
+    ),
     "decoder deep": (lambda t: t.update(decoder=json.loads("[" * 400 + "]" * 400)), "decoder is [[[[[[[...]]]]]]]"),
 }
 
