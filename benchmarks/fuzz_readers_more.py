@@ -94,8 +94,6 @@ ASSIGNMENTS = """lr=3e-5
 rates.top 1=1e-5
 stages=[{train = 'heads'}, {train = ["everything"], epoch = 2, rate = 0.5}]
 data=my reviews.csv
-labels.mood=feeling
-text="message"
 rules.topic={app={score=[1]}, other={words="w"}}
 words.w=crash*
 freeze=['embeddings', 'lower']
@@ -127,7 +125,7 @@ def _make_assignments(directory: Path) -> dict[str, list[bytes]]:
 
 
 def use_assignments(path: Path) -> None:
-    """A line for each --set; some of those that are valid contradict each other, so that each stands alone as well."""
+    """A line for each --set; together, and some alone."""
     settings: dict[str, object] = {}
     for line in os.fsdecode(path.read_bytes()).split("\n"):
         alone: dict[str, object] = {}
@@ -205,13 +203,21 @@ def write_result(directory: Path, hidden: int = 0) -> None:
 def use_result(path: Path) -> None:
     """`minitx evaluate` and `minitx predict` of the directory that the file is in."""
     common = {"model": str(path.parent), "errors": None, "overwrite": False}
-    for kind in ("text", "json"):
-        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
-            cli._predict(Namespace(**common, text=TEXTS[:2], format=kind))
-            cli._evaluate(Namespace(**common, data=str(path.parent / "rows.csv"), format=kind))
-        printable(out.getvalue())
-        printable(err.getvalue())
-        assert "nan" not in out.getvalue(), "a figure that is none"
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        cli._predict(Namespace(**common, text=TEXTS[:2], format="json"))
+        cli._evaluate(Namespace(**common, data=str(path.parent / "rows.csv"), format="text"))
+    printable(out.getvalue())
+    printable(err.getvalue())
+    assert "nan" not in out.getvalue(), "a figure that is none"
+
+
+def use_bag_of_words(path: Path) -> None:
+    """What `minitx evaluate` does with it beside a model of the same classes, which it makes sure of."""
+    model = BagOfWords.load(path)
+    for head, probabilities in model.predict_proba(TEXTS).items():
+        assert probabilities.shape == (len(TEXTS), len(model.classes[head]))
+        assert np.isfinite(probabilities).all(), "a probability that is not finite"
+    assert model.knows(TEXTS).shape == (len(TEXTS),)
 
 
 def _make_result(directory: Path) -> dict[str, list[bytes]]:
@@ -232,7 +238,8 @@ def _make_heads(directory: Path) -> dict[str, list[bytes]]:
 
 def _make_baseline(directory: Path) -> dict[str, list[bytes]]:
     write_result(directory / "linear")
-    return {"linear/baseline.safetensors": []}
+    older = Path(__file__).parents[1] / "tests" / "saved" / "version_2" / "baseline.safetensors"  # two keys of metadata
+    return {"linear/baseline.safetensors": [older.read_bytes()]}
 
 
 # -- vectors -----------------------------------------------------------------------------------------------------
@@ -287,6 +294,6 @@ READERS = [
     Reader("texts", _make_texts, lambda path: list(stream_texts(path))),
     Reader("minitx.json", _make_result, use_result),
     Reader("heads.safetensors", _make_heads, use_result),
-    Reader("baseline.safetensors", _make_baseline, use_result),
+    Reader("baseline.safetensors", _make_baseline, use_bag_of_words),
     Reader("vectors.npy", _make_vectors, use_vectors),
 ]
