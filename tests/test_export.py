@@ -137,6 +137,7 @@ def test_what_cannot_be_saved(tokenizer, tmp_path):
         SentenceEncoder(EncoderConfig(30), rng=np.random.default_rng(0)).save_pretrained(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "notes.txt").touch()
     with pytest.raises(InputError, match="exists already"):
         make_encoder(tokenizer).save_pretrained(tmp_path / "model")
 

@@ -17,7 +17,7 @@ from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_data
-from minitx.app.settings import RECIPES, read_recipe, recipe_names
+from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
 from minitx.app.train_command import add_arguments, replay_result, train
 from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
