@@ -133,7 +133,7 @@ def new_directory(path: Path, overwrite: bool = False, go_on: bool = False) -> I
         with alone(work / LOCK, path):
             if not go_on:
                 _discard(work)
-            shutil.rmtree(work / WRITING, ignore_errors=True)  # of a run that was killed
+            _sweep(work)
             (work / WRITING).mkdir()
             try:
                 yield work / WRITING
@@ -141,7 +141,7 @@ def new_directory(path: Path, overwrite: bool = False, go_on: bool = False) -> I
                 os.replace(work / WRITING, work / RESULT)
                 publish(path, overwrite)
             finally:
-                shutil.rmtree(work / WRITING, ignore_errors=True)
+                _sweep(work)
                 if not any((work / name).exists() for name in (RESULT, MOVING, CHECKPOINT)):
                     _discard(work)
     except OSError as error:
@@ -199,8 +199,16 @@ def _discard(work: Path) -> None:
     """Remove what minitx has put into a folder of unfinished work, except the lock."""
     for file in (RUN, CHECKPOINT):  # without the first there is nothing to go on with
         (work / file).unlink(missing_ok=True)
-    for folder in (WRITING, RESULT, MOVING):
+    _sweep(work)
+    for folder in (RESULT, MOVING):
         shutil.rmtree(work / folder, ignore_errors=True)
+
+
+def _sweep(work: Path) -> None:
+    """Remove what a kill left half written in a folder of unfinished work."""
+    for partial in work.glob(".*"):
+        partial.unlink()
+    shutil.rmtree(work / WRITING, ignore_errors=True)
 
 
 def check_target(path: Path, overwrite: bool = False) -> None:

@@ -221,6 +221,18 @@ def test_what_is_no_directory_of_ours_is_refused_and_left_alone(tmp_path, kind):
     assert kind == "dangling" or "mine" in contents(tmp_path).values()
 
 
+def test_what_a_kill_left_half_written_is_swept_away(tmp_path):
+    path = tmp_path / "run"
+    (path / UNFINISHED / "writing").mkdir(parents=True)
+    (path / UNFINISHED / "writing" / "config.json").touch()
+    (path / UNFINISHED / ".checkpoint-0123abcd.safetensors").touch()
+    with new_directory(path) as folder:
+        assert list(folder.iterdir()) == []
+        fill(folder)
+    assert list(contents(path)) == sorted(MODEL)
+    assert not (path / UNFINISHED).exists()
+
+
 def test_a_symlink_to_a_directory_stays_one(tmp_path, old):
     link = tmp_path / "link"
     link.symlink_to("old")

@@ -118,17 +118,11 @@ def compare(old: Path, new: Path) -> tuple[int, list[str]]:
 
 def _contents(directory: Path) -> dict[str, str]:
     """Every figure and every file's hash, by name."""
-    found = {f"{METRICS}: {name}": str(value) for name, value in _flat(read_json(directory / METRICS), "")}
+    figures = pd.json_normalize(read_json(directory / METRICS)).iloc[0]
     history = pd.read_csv(directory / HISTORY, dtype=str).drop(columns=["seconds", "tokens_per_second"])
-    found |= {f"{HISTORY}: {name}": " ".join(map(str, values)) for name, values in history.items()}
     files = read_fields(directory / MANIFEST).within("files").data
-    return found | {name: digest for name, digest in files.items() if name not in (METRICS, HISTORY)}
-
-
-def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The numbers and texts in nested objects, each with the path to it; lists stay as they are."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _flat(item, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value
+    return {
+        **{f"{METRICS}: {name}": str(value) for name, value in figures.items()},
+        **{f"{HISTORY}: {name}": " ".join(map(str, values)) for name, values in history.items()},
+        **{name: digest for name, digest in files.items() if name not in (METRICS, HISTORY)},
+    }
