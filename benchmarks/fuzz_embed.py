@@ -11,8 +11,8 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.fuzz_readers import Reader, write_model
+from minitx import system
 from minitx.app import embed
-from minitx.models import encoding
 from minitx.models.encoder import SentenceEncoder
 
 TEXTS = [f"great app {'it' * i}!" for i in range(7)]  # a few blocks of two
@@ -33,7 +33,7 @@ def embed_texts(folder: Path) -> bytes:
     """The vectors that a run gives which begins, or goes on, in `folder`."""
     (folder / "texts.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
     # Without the thread that each call would start for a limit on BLAS: that takes most of the time of such small work.
-    with patch.object(embed, "TEXTS_AT_ONCE", 2), patch.object(encoding, "one_blas_thread", nullcontext):
+    with patch.object(embed, "TEXTS_AT_ONCE", 2), patch.object(system, "one_blas_thread", nullcontext):
         embed.embed_file(encoder(), folder / "texts.txt", folder / "v.npy", progress=False)
     return (folder / "v.npy").read_bytes()
 

@@ -29,5 +29,5 @@ def json_line(value: Any) -> str:
     >>> json_line({"text": "né\\x9b\\n"})
     '{"text": "né\\\\u009b\\\\n"}'
     """
-    text = json.dumps(value, ensure_ascii=not str(sys.stdout.encoding).lower().startswith("utf"))
+    text = json.dumps(value, ensure_ascii=not (sys.stdout.encoding or "utf-8").lower().startswith("utf"))
     return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text)

@@ -35,8 +35,13 @@ def planted(tmp_path, read):
 
 
 def test_what_a_reader_may_do_and_what_is_a_finding(tmp_path):
+    class Loud(InputError):
+        """As an error would print that did not spell out what a file brings into it."""
+
+        __str__ = Exception.__str__
+
     def refuse(message):
-        raise InputError(message)
+        raise Loud(message)
 
     assert planted(tmp_path, lambda path: None).attempt("x.txt", b"")
     assert not planted(tmp_path, lambda path: refuse("x.txt: no")).attempt("x.txt", b"")
