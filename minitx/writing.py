@@ -7,7 +7,7 @@ files takes its name when the work begins, not when it ends, and grows in a fold
     DIR/minitx-unfinished/writing/      the files, as they are made
     DIR/minitx-unfinished/result/       all of them
     DIR/minitx-unfinished/moving/       those that are not yet moved up to DIR; the old ones there are gone
-    DIR/minitx-unfinished/...           what a training keeps besides, to go on from: see `app.resume`
+    DIR/minitx-unfinished/...           what a training keeps besides, to go on from: see `app.experiment.resume`
 
 Nothing else in DIR is ever touched, and a kill at any instant leaves the old result, or the new one, or both.
 """
@@ -37,18 +37,17 @@ OURS += ("timeline.png", "curves.png", "gradients.png", "confusion_*.png")
 
 
 @contextmanager
-def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """A new file beside `path` to write to; when the block ends without an error, it is on the disk and has the name.
 
-    `InputError` if it cannot be written, and without `overwrite` if `path` has appeared meanwhile; what was there is
-    then as it was.
+    `InputError` if it cannot be written; what was there is then as it was.
     """
     path = Path(os.path.realpath(path))  # through a symlink, which stays
     partial = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield partial
         to_disk(partial)
-        take_place(partial, path, overwrite)
+        take_place(partial, path, overwrite=True)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
@@ -132,18 +131,25 @@ def new_directory(path: Path, overwrite: bool = False, go_on: bool = False) -> I
         work.mkdir(parents=True, exist_ok=True)
         with alone(work / LOCK, path):
             if not go_on:
+                if _is_complete(work):  # as what was interrupted has it, the old files may be gone
+                    publish(path, overwrite)
+                check_target(path, overwrite, locked=True)
                 _discard(work)
             _sweep(work)
             (work / WRITING).mkdir()
             try:
                 yield work / WRITING
+                for file in (work / WRITING).rglob("*"):
+                    to_disk(file)
                 to_disk(work / WRITING)
                 os.replace(work / WRITING, work / RESULT)
                 publish(path, overwrite)
             finally:
                 _sweep(work)
-                if not any((work / name).exists() for name in (RESULT, MOVING, CHECKPOINT)):
+                if not _is_complete(work) and not (work / CHECKPOINT).exists():
                     _discard(work)
+    except BrokenPipeError:  # of whoever reads what is printed
+        raise
     except OSError as error:
         raise InputError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
     finally:
@@ -155,12 +161,18 @@ def new_directory(path: Path, overwrite: bool = False, go_on: bool = False) -> I
 
 def finish(path: Path, overwrite: bool) -> bool:
     """Move up the files of a `new_directory` that was interrupted when they were all there; False if they were not."""
-    if not any((path / UNFINISHED / name).exists() for name in (RESULT, MOVING)):
+    if not _is_complete(path / UNFINISHED):
         return False
     with alone(path / UNFINISHED / LOCK, path):
         publish(path, overwrite)
-    (path / UNFINISHED).rmdir()
+    with suppress(OSError):  # there is something left in it
+        (path / UNFINISHED).rmdir()
     return True
+
+
+def _is_complete(work: Path) -> bool:
+    """All files of a result are there, and wait to be moved up."""
+    return any((work / name).exists() for name in (RESULT, MOVING))
 
 
 def publish(path: Path, overwrite: bool) -> None:
@@ -173,11 +185,13 @@ def publish(path: Path, overwrite: bool) -> None:
         taken = [path / name for name in _files(result) if os.path.lexists(path / name)]
         if taken and not overwrite:
             raise InputError(f"{taken[0]} has appeared meanwhile; move it away: `minitx train --resume {path}` goes on")
+        old = _written(path) if overwrite else []
         (path / CONFIG).unlink(missing_ok=True)
-        for old in [old for pattern in OURS for old in path.glob(pattern)]:
-            old.unlink(missing_ok=True)
+        for file in old:
+            file.unlink(missing_ok=True)
             with suppress(OSError):  # other files are in it, as they are in `path`
-                old.parent.rmdir()
+                file.parent.rmdir()
+        to_disk(path)
         os.replace(result, moving)
     for folder in sorted(folder for folder in moving.rglob("*") if folder.is_dir()):
         (path / folder.relative_to(moving)).mkdir(exist_ok=True)
@@ -187,6 +201,16 @@ def publish(path: Path, overwrite: bool) -> None:
         os.replace(moving / name, path / name)
     to_disk(path)
     _discard(path / UNFINISHED)
+
+
+def _written(path: Path) -> list[Path]:
+    """The files of a directory that minitx wrote: those its manifest names, or where there is none, by their names."""
+    found = [file for pattern in OURS for file in path.glob(pattern)]
+    try:
+        listed = {"manifest.json", *json.loads((path / "manifest.json").read_text("utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return found
+    return [file for file in found if file.relative_to(path).as_posix() in listed]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -211,14 +235,17 @@ def _sweep(work: Path) -> None:
     shutil.rmtree(work / WRITING, ignore_errors=True)
 
 
-def check_target(path: Path, overwrite: bool = False) -> None:
-    """`InputError` unless a directory may be written to `path`: a new or empty one, or with `overwrite` a model's."""
+def check_target(path: Path, overwrite: bool = False, locked: bool = False) -> None:
+    """`InputError` unless a directory may be written to `path`: a new or empty one, or with `overwrite` a model's.
+
+    `locked`: the caller holds its lock.
+    """
     if not os.path.lexists(path):
         return
     if not path.is_dir():
         raise InputError(f"{path} is not a directory, or a symlink that leads nowhere: choose another name")
     unfinished, names = path / UNFINISHED, {entry.name for entry in path.iterdir()} - {UNFINISHED}
-    if (unfinished / RUN).exists() and not overwrite:
+    if (unfinished / RUN).exists() and not overwrite and not locked:
         with alone(unfinished / LOCK, path):  # or else it is not unfinished but under way
             pass
         raise InputError(
@@ -229,7 +256,7 @@ def check_target(path: Path, overwrite: bool = False) -> None:
     if not overwrite:
         raise InputError(f"{path} exists already: choose another, or overwrite it (--overwrite, overwrite=True)")
     missing = [name for name in (CONFIG, WEIGHTS, MODULES) if not (path / name).is_file()]
-    if missing and not any((unfinished / name).exists() for name in (RESULT, MOVING)):
+    if missing and not _is_complete(unfinished):
         raise InputError(
             f"{path} exists and is not a model directory (it has no {missing[0]}): it will not be replaced"
         )

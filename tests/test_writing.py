@@ -77,16 +77,16 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path):
 
 
 def test_what_appears_meanwhile_is_not_replaced(tmp_path):
-    path = tmp_path / "x.npy"
+    path, partial = tmp_path / "x.npy", tmp_path / "x.npy.partial"
 
     def late():
-        with whole_file(path, overwrite=False) as partial:
-            partial.write_text("ours", encoding="utf-8")
-            path.write_text("theirs", encoding="utf-8")
+        partial.write_text("ours", encoding="utf-8")
+        path.write_text("theirs", encoding="utf-8")
+        take_place(partial, path)
 
     with pytest.raises(InputError, match="has appeared meanwhile"):
         late()
-    assert contents(tmp_path) == {"x.npy": "theirs"}
+    assert contents(tmp_path) == {"x.npy": "theirs", "x.npy.partial": "ours"}
 
 
 def test_a_disk_without_second_names(tmp_path, monkeypatch):
@@ -145,6 +145,35 @@ def test_what_others_put_there_stays(tmp_path, old):
     }
     assert {name for name, text in found.items() if text == "new"} == set(MODEL)
     assert "heads.safetensors" not in found
+
+
+def test_what_looks_like_ours_and_is_not_stays(tmp_path, old):
+    mine = ("metrics.json", "confusion_mine.png")
+    with new_directory(tmp_path / "new") as folder:
+        fill(folder)
+        fill(tmp_path / "new", "mine", mine)
+    assert {name: text for name, text in contents(tmp_path / "new").items() if text == "mine"}.keys() == set(mine)
+    fill(old, "mine", ("confusion_mine.png",))
+    fill(old, "old", ("confusion_old.png",))
+    write_json(old / "manifest.json", {"files": dict.fromkeys([*MODEL, "confusion_old.png", "../x"])})
+    with new_directory(old, overwrite=True) as folder:
+        fill(folder)
+    assert contents(old) == dict.fromkeys(MODEL, "new") | {"confusion_mine.png": "mine"}
+
+
+def test_after_a_kill_in_the_final_moves_the_same_call_loses_nothing(old, monkeypatch):
+    """The old files may be gone by then, so the result that was finished counts as the old one."""
+
+    def write(text, error=None):
+        with new_directory(old, overwrite=True) as folder:
+            fill(folder, text)
+            if error:
+                raise error
+
+    for _ in killed_at_each_call(monkeypatch, lambda: write("second"), "replace", "unlink", "rmdir"):
+        with pytest.raises(RuntimeError, match="in the body"):
+            write("third", RuntimeError("in the body"))
+        assert contents(old) in (dict.fromkeys(sorted(MODEL), text) for text in ("old", "second"))
 
 
 def test_an_error_leaves_nothing_of_a_new_one_and_all_of_an_old_one(tmp_path, old):
