@@ -94,7 +94,8 @@ ASSIGNMENTS = """lr=3e-5
 rates.top 1=1e-5
 stages=[{train = 'heads'}, {train = ["everything"], epoch = 2, rate = 0.5}]
 data=my reviews.csv
-rules.topic={app={score=[1]}, other={words="w"}}
+rules.topic={app={score=[1]}, price={score=[2]}, other={words="w"}}
+task_weights.topic=2
 words.w=crash*
 freeze=['embeddings', 'lower']
 hidden_size=64
@@ -125,16 +126,12 @@ def _make_assignments(directory: Path) -> dict[str, list[bytes]]:
 
 
 def use_assignments(path: Path) -> None:
-    """A line for each --set; together, and some alone."""
+    """A line for each --set."""
     settings: dict[str, object] = {}
     for line in os.fsdecode(path.read_bytes()).split("\n"):
-        alone: dict[str, object] = {}
         if line.strip():
             apply_assignment(settings, line)
-            apply_assignment(alone, line)
-        if "=" in line and line.partition("=")[0].strip() in ("lr", "stages", "freeze", "hidden_size", "normalize"):
-            use_experiment(experiment_of(alone))
-    experiment_of(settings)
+    use_experiment(experiment_of(settings))
 
 
 # -- CSV and text files ------------------------------------------------------------------------------------------
