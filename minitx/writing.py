@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -30,10 +31,10 @@ from minitx.system import CONFIG, MODULES, WEIGHTS
 UNFINISHED, WRITING, RESULT, MOVING = "minitx-unfinished", "writing", "result", "moving"
 LOCK, RUN, CHECKPOINT = "lock", "run.json", "checkpoint.safetensors"  # in DIR/minitx-unfinished, of a training
 # What minitx itself writes into a directory, and so may replace or remove there.
-OURS: tuple[str, ...] = (CONFIG, WEIGHTS, MODULES, "*_Pooling/config.json", "tokenizer.json", "tokenizer_config.json")
+OURS: tuple[str, ...] = (CONFIG, WEIGHTS, MODULES, "1_Pooling/config.json", "tokenizer.json", "tokenizer_config.json")
 OURS += ("sentence_bert_config.json", "config_sentence_transformers.json", "minitx.json", "heads.safetensors")
 OURS += ("baseline.safetensors", "manifest.json", "metrics.json", "history.csv", "trainable.txt")
-OURS += ("timeline.png", "curves.png", "gradients.png", "confusion_*.png")
+OURS += ("timeline.png", "curves.png", "gradients.png")
 
 
 @contextmanager
@@ -170,6 +171,16 @@ def finish(path: Path, overwrite: bool) -> bool:
     return True
 
 
+def tidy(path: Path) -> None:
+    """Remove what is left of a run that was killed before it had anything to go on from, or after it had finished."""
+    work = path / UNFINISHED
+    if work.exists() and not (work / RUN).exists() and not _is_complete(work):
+        with alone(work / LOCK, path):
+            _discard(work)
+        with suppress(OSError):  # there is something in it
+            work.rmdir()
+
+
 def _is_complete(work: Path) -> bool:
     """All files of a result are there, and wait to be moved up."""
     return any((work / name).exists() for name in (RESULT, MOVING))
@@ -194,7 +205,10 @@ def publish(path: Path, overwrite: bool) -> None:
         to_disk(path)
         os.replace(result, moving)
     for folder in sorted(folder for folder in moving.rglob("*") if folder.is_dir()):
-        (path / folder.relative_to(moving)).mkdir(exist_ok=True)
+        place = path / folder.relative_to(moving)
+        if place.is_symlink():
+            raise InputError(f"{place} is a symlink, so minitx has not made it: move it away, and do this again")
+        place.mkdir(exist_ok=True)
     for name in _files(moving):
         if name == Path(CONFIG):
             to_disk(path)  # the others first
@@ -205,12 +219,12 @@ def publish(path: Path, overwrite: bool) -> None:
 
 def _written(path: Path) -> list[Path]:
     """The files of a directory that minitx wrote: those its manifest names, or where there is none, by their names."""
-    found = [file for pattern in OURS for file in path.glob(pattern)]
     try:
         listed = {"manifest.json", *json.loads((path / "manifest.json").read_text("utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return found
-    return [file for file in found if file.relative_to(path).as_posix() in listed]
+        listed = set(OURS)
+    pictures = {file.name for file in path.glob("confusion_*.png")}  # no other name is taken from a file
+    return [path / name for name in sorted(listed & {*OURS, *pictures}) if (path / name).is_file()]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -221,8 +235,8 @@ def _files(folder: Path) -> list[Path]:
 
 def _discard(work: Path) -> None:
     """Remove what minitx has put into a folder of unfinished work, except the lock."""
-    for file in (RUN, CHECKPOINT):  # without the first there is nothing to go on with
-        (work / file).unlink(missing_ok=True)
+    (work / RUN).unlink(missing_ok=True)  # first: without it there is nothing to go on with
+    (work / CHECKPOINT).unlink(missing_ok=True)
     _sweep(work)
     for folder in (RESULT, MOVING):
         shutil.rmtree(work / folder, ignore_errors=True)
@@ -244,22 +258,21 @@ def check_target(path: Path, overwrite: bool = False, locked: bool = False) -> N
         return
     if not path.is_dir():
         raise InputError(f"{path} is not a directory, or a symlink that leads nowhere: choose another name")
+    if not locked:
+        tidy(path)
     unfinished, names = path / UNFINISHED, {entry.name for entry in path.iterdir()} - {UNFINISHED}
     if (unfinished / RUN).exists() and not overwrite and not locked:
         with alone(unfinished / LOCK, path):  # or else it is not unfinished but under way
             pass
-        raise InputError(
-            f"{path} holds an unfinished run: `minitx train --resume {path}` goes on with it, --overwrite starts anew"
-        )
+        how = f"`minitx train --resume {quote(str(path))}` goes on with it, --overwrite starts anew"
+        raise InputError(f"{path} holds an unfinished run: {how}")
     if not names:
         return
-    if not overwrite:
-        raise InputError(f"{path} exists already: choose another, or overwrite it (--overwrite, overwrite=True)")
     missing = [name for name in (CONFIG, WEIGHTS, MODULES) if not (path / name).is_file()]
     if missing and not _is_complete(unfinished):
-        raise InputError(
-            f"{path} exists and is not a model directory (it has no {missing[0]}): it will not be replaced"
-        )
+        raise InputError(f"{path} exists and is not a model directory (it has no {missing[0]}): choose another name")
+    if not overwrite:
+        raise InputError(f"{path} exists already: choose another name, or overwrite it (--overwrite, overwrite=True)")
 
 
 def check_new_file(path: Path, suffix: str, overwrite: bool = False) -> None:

@@ -4,12 +4,15 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.numpy
 
 from minitx.app import experiment as app, manifest
 from minitx.app.checkpoints import Stop
@@ -33,6 +36,7 @@ KINDS = {
     "a frozen encoder": {"freeze": ("backbone",)},
     "learned task weights": {"task_weighting": "uncertainty"},
     "no weight average, one thread, in pieces": {"weight_average": 0.0, "threads": 1, "accumulate": 2},
+    "no clipping": {"max_grad_norm": float("inf")},
     "three threads": {"threads": 3, "schedule": "cosine"},
 }
 
@@ -94,6 +98,16 @@ def whole(small, tmp_path):
     """The small run, never interrupted."""
     run(small, tmp_path / "whole", **QUIET)
     return tmp_path / "whole"
+
+
+@pytest.fixture(scope="module")
+def stopped(small, tmp_path_factory):
+    """A run that was interrupted; not to be written to."""
+    out = tmp_path_factory.mktemp("stopped") / "cut"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "timeline", lambda *_: None)
+        interrupted(small, out, 2)
+    return out
 
 
 @pytest.mark.parametrize("kind", [pytest.param("as it comes", marks=pytest.mark.pictures), *list(KINDS)[1:]])
@@ -230,6 +244,102 @@ def test_a_finished_run_is_done_again_and_compared(tmp_path, whole, capsys, monk
     assert "metrics.json: best_epoch: 1" in capsys.readouterr().out
     assert main(["replay", str(tmp_path)]) == 2
     assert "has no manifest.json" in capsys.readouterr().err
+
+
+def test_replay_finds_a_file_that_is_damaged_or_gone(whole):
+    weights = bytearray((whole / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (whole / "model.safetensors").write_bytes(weights)
+    (whole / "heads.safetensors").unlink()
+    _, differ = replay(whole, progress=False)
+    assert [line.partition(":")[0] for line in differ] == ["heads.safetensors", "model.safetensors"]
+    (whole / "history.csv").write_text("x\n", encoding="utf-8")
+    (whole / "metrics.json").unlink()
+    with pytest.raises(InputError, match=r"metrics\.json"):
+        replay(whole, progress=False)
+
+
+def test_what_was_changed_on_the_way_is_said_and_recorded(small, tmp_path):
+    interrupted(small, tmp_path / "cut", 2)
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path / "cut", **QUIET | {"log": lines.append}, threads=3, on_nan="skip", stop=StopAfter(1))
+    assert "note: threads 2, then 3: not every bit" in "\n".join(lines)
+    resume(tmp_path / "cut", **QUIET)
+    about = json.loads((tmp_path / "cut" / "manifest.json").read_text("utf-8"))
+    assert about["changes"] == ["threads 2, then 3", "on_nan stop, then skip"]
+    assert (about["threads"], about["experiment"]["on_nan"]) == (3, "skip")
+    _, differ = replay(tmp_path / "cut", progress=False)
+    assert differ[:2] == ["note: threads 2, then 3", "note: on_nan stop, then skip"]
+
+
+def test_the_checkpoint_of_another_run_is_refused(small, tmp_path):
+    interrupted(small, tmp_path / "one", 2)
+    interrupted(dataclasses.replace(small, seed=1), tmp_path / "two", 2)
+    places = [tmp_path / name / UNFINISHED / CHECKPOINT for name in ("one", "two")]
+    places[0].write_bytes(places[1].read_bytes())
+    with pytest.raises(InputError, match="it is of another one, or of other settings"):
+        resume(tmp_path / "one", **QUIET)
+
+
+def test_a_relative_path_is_never_another_file(small, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        synthetic_reviews(n=200, seed=1 if name == "a" else 2).to_csv(tmp_path / name / "d.csv", index=False)
+    monkeypatch.chdir(tmp_path / "a")
+    interrupted(dataclasses.replace(small, data="d.csv"), tmp_path / "cut", 2)
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(InputError, match=r"cut was begun in .*a, where its paths start from"):
+        resume(tmp_path / "cut", **QUIET)
+    assert main(["train", "--resume", str(tmp_path / "cut")]) == 0
+
+
+DAMAGE = {
+    "done": -1,
+    "tokens": "x",
+    "seconds": None,
+    "grams": 5,
+    "run": "x",
+    "order": {"bit_generator": "PCG64", "state": {"state": -1, "inc": 1}, "has_uint32": 0, "uinteger": 0},
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_checkpoint_with_an_absurd_entry_is_one_line(stopped, tmp_path, name):
+    copy = tmp_path / "cut"
+    shutil.copytree(stopped, copy)
+    file = copy / UNFINISHED / CHECKPOINT
+    with safetensors.safe_open(file, "numpy") as opened:
+        state = json.loads(opened.metadata()["state"])
+    arrays = safetensors.numpy.load_file(file)
+    safetensors.numpy.save_file(arrays, file, {"state": json.dumps(state | {name: DAMAGE[name]})})
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors is not a checkpoint of this run"):
+        resume(copy, **QUIET)
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_refused(stopped, tmp_path):
+    copy = tmp_path / "cut"
+    shutil.copytree(stopped, copy)
+    (copy / UNFINISHED / CHECKPOINT).unlink()
+    os.mkfifo(copy / UNFINISHED / CHECKPOINT)
+    with pytest.raises(InputError, match="is a pipe or a device"):
+        resume(copy, **QUIET)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_skipping_never_ends_in_a_model_that_cannot_be_read(small, tmp_path, capsys):
+    assert main(command(small, "--out", tmp_path / "wild", "--lr", "1e6", "--on-nan", "skip")) == 2
+    assert "nothing reads" in capsys.readouterr().err
+    assert not (tmp_path / "wild" / "config.json").exists()
+
+
+def test_what_was_to_be_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stop():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_signals_ask_first_and_then_end_it(monkeypatch):

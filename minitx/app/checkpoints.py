@@ -27,7 +27,9 @@ class Stop:
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
-        self.before = {n: signal.signal(n, self.handle) for n in (signal.SIGINT, signal.SIGTERM) if main}
+        heard = [n for n in (signal.SIGINT, signal.SIGTERM) if main and callable(signal.getsignal(n))]
+        heard += [signal.SIGTERM] if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL else []
+        self.before = {n: signal.signal(n, self.handle) for n in heard}  # what is to be ignored, as by nohup, stays so
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -59,14 +61,14 @@ class Checkpoints(Callback):
     A training whose weights are not finite is not saved: the file stays the last good one.
     """
 
-    def __init__(self, path: Path, minutes: float, stop: Stop, gradients: TaskGradients) -> None:
-        self.path, self.minutes, self.stop, self.gradients = path, minutes, stop, gradients
+    def __init__(self, path: Path, run: str, minutes: float, stop: Stop, gradients: TaskGradients) -> None:
+        self.path, self.run, self.minutes, self.stop, self.gradients = path, run, minutes, stop, gradients
 
     def on_start(self, training: Any) -> None:
         """Take up what was put down."""
         self.training, self.last = training, time.monotonic()
         if self.path.exists():
-            self.gradients.grams = load_progress(self.path, training)["grams"]
+            self.gradients.grams = load_progress(self.path, training, self.run)["grams"]
 
     def on_step(self) -> None:
         """Save if it is time."""
@@ -80,7 +82,7 @@ class Checkpoints(Callback):
     def save(self) -> None:
         """Put down where the training stands; KeyboardInterrupt if it has been asked to stop."""
         check_finite(self.training.model, f"epoch {len(self.training.epochs) + 1}, step {self.training.done}")
-        save_progress(self.path, self.training, grams=self.gradients.grams)
+        save_progress(self.path, self.training, run=self.run, grams=self.gradients.grams)
         self.last = time.monotonic()
         if self.stop.asked:
             raise KeyboardInterrupt

@@ -82,7 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = None  # so that the interpreter does not try to flush it
         return 0
     except OSError as error:  # a full disk, no permission, a device in the place of a file
-        print(f"error: {error.filename or 'file'}: {error.strerror}", file=sys.stderr)
+        print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"error: not enough memory: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         print("; ".join(["interrupted", *getattr(error, "__notes__", [])]), file=sys.stderr)

@@ -10,6 +10,7 @@ writing, but a full disk would kill the process where writing to a file gives an
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -22,8 +23,9 @@ from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.system import Bar
-from minitx.writing import alone, check_new_file, take_place, to_disk
+from minitx.writing import alone, check_new_file, take_place, to_disk, whole_file
 
+OURS = b'{"minitx": '  # how a note begins
 TEXTS_AT_ONCE = 4096  # a block: enough for batches of one length each
 # Another processor, BLAS or table of characters may give other bits: that shows in the vectors of any text.
 SAMPLE = "Which MODEL is this, on which machine, by which rules? Ça m'étonne, 漢字 \U0001f621 \u200b\u0301 1234567890!"
@@ -104,10 +106,17 @@ def check_vectors(out: Path, overwrite: bool = False) -> None:
             raise InputError(f"{path} is not a regular file, so minitx has not written it: move it away")
     if any(path.exists() for path in (partial, note, lock)):
         with alone(lock, out):
-            if partial.exists() and partial.stat().st_nlink > 1:
-                partial.unlink()  # it has got its name, and may have another by now
-            if out.exists() and not partial.exists():
-                note.unlink(missing_ok=True)
+            if partial.exists() and partial.stat().st_nlink > 1:  # it has got its name
+                if out.is_file() and out.samefile(partial):
+                    partial.unlink()
+                else:  # which may be another by now, and stays as it is
+                    with whole_file(partial) as own:
+                        shutil.copyfile(partial, own)
+            if not partial.exists() and note.exists() and note.stat().st_size:
+                if note.read_bytes()[: len(OURS)] != OURS:
+                    raise InputError(f"{note} is not what minitx has written: move it away")
+                if out.exists():
+                    note.unlink()
     check_new_file(out, ".npy", overwrite)
 
 

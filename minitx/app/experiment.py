@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from minitx.app.checkpoints import MINUTES, Checkpoints, Stop
-from minitx.app.manifest import HISTORY, MANIFEST, METRICS, Manifest, compare, hashes
+from minitx.app.manifest import HISTORY, MANIFEST, METRICS, Manifest, contents, differences, hashes, plain
 from minitx.app.plots import confusion_picture, training_curves
 from minitx.app.prepare import Job, Log, class_weights, prepare
 from minitx.app.settings import Experiment
@@ -21,12 +23,14 @@ from minitx.app.two_stage import two_stage_reports
 from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report
+from minitx.terminal import shown
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, SETTINGS, save_model
 from minitx.training.epochs import Callback, Epoch, best_epoch
+from minitx.training.nonfinite import check_finite
 from minitx.training.trainable import trainable_report
 from minitx.training.trainer import TrainingSettings, fit
-from minitx.writing import CHECKPOINT, RUN, UNFINISHED, finish, new_directory, whole_file, write_json, write_text
+from minitx.writing import CHECKPOINT, RUN, UNFINISHED, finish, new_directory, tidy, whole_file, write_json, write_text
 
 
 def run(
@@ -55,7 +59,8 @@ def run(
     with new_directory(out, overwrite) as directory:
         manifest = Manifest.of(experiment, overwrite)
         manifest.write(directory.parent / RUN)
-        return _run(manifest, directory, progress, log, checkpoint_every, stop)
+        with _what_is_kept(out):
+            return _run(manifest, directory, progress, log, checkpoint_every, stop)
 
 
 def resume(
@@ -77,17 +82,25 @@ def resume(
     """
     work = out / UNFINISHED
     if not (work / RUN).is_file():
+        tidy(out)
         finished = "it is finished" if (out / SETTINGS).is_file() else "start one with `minitx train`"
         raise InputError(f"{out} holds no unfinished run: {finished}")
     manifest = Manifest.read(work / RUN)
     if finish(out, manifest.overwrite):
         log("only the last files had not been moved to their place")
         return {}
-    if note := manifest.check(out):
-        log(f"note: {note}")
-    manifest.threads = threads or manifest.threads
-    manifest.experiment = dataclasses.replace(manifest.experiment, on_nan=on_nan or manifest.experiment.on_nan)
-    with new_directory(out, manifest.overwrite, go_on=True) as directory:
+    changes = manifest.check(out)
+    if threads and threads != manifest.threads:
+        changes.append(f"threads {manifest.threads}, then {threads}")
+        manifest.threads = threads
+    if on_nan and on_nan != manifest.experiment.on_nan:
+        changes.append(f"on_nan {manifest.experiment.on_nan}, then {on_nan}")
+        manifest.experiment = dataclasses.replace(manifest.experiment, on_nan=on_nan)
+    for change in changes:
+        log(f"note: {shown(change)}: not every bit will be as if it had never stopped")
+    with new_directory(out, manifest.overwrite, go_on=True) as directory, _what_is_kept(out):
+        manifest.changes += changes
+        manifest.write(work / RUN)
         return _run(manifest, directory, progress, log, checkpoint_every, stop)
 
 
@@ -97,19 +110,32 @@ def replay(directory: Path, *, progress: bool = True) -> tuple[int, list[str]]:
     The new result is written to a temporary directory, and gone afterwards. `InputError` as in `resume`.
     """
     if not (directory / MANIFEST).is_file():
-        raise InputError(f"{directory} has no {MANIFEST}: expected a result that `minitx train` wrote, of 0.3 or later")
-    manifest = Manifest.read(directory / MANIFEST)
-    note = manifest.check(directory)
+        raise InputError(f"{directory} has no {MANIFEST}: expected a finished result of `minitx train`")
+    manifest, before = Manifest.read(directory / MANIFEST), contents(directory)
+    notes = [*manifest.changes, *manifest.check(directory)]
     with TemporaryDirectory() as scratch, new_directory(Path(scratch) / "again") as again:
         _run(manifest, again, progress, lambda line: None, MINUTES, None)
-        compared, differ = compare(directory, again)
-    return compared, [note, *differ] if note and differ else differ
+        differ = differences(before, contents(again))
+    return len(before), [f"note: {note}" for note in notes if differ] + differ
+
+
+@contextmanager
+def _what_is_kept(out: Path) -> Iterator[None]:
+    """Say with any error how to go on, if there is something to go on from."""
+    try:
+        yield
+    except BaseException as error:
+        if (out / UNFINISHED / CHECKPOINT).exists():
+            error.add_note(f"what is done is kept: `minitx train --resume {shlex.quote(str(out))}` goes on")
+        raise
 
 
 def _run(
     manifest: Manifest, directory: Path, progress: bool, log: Log, minutes: float, stop: Stop | None
 ) -> dict[str, Report]:
     """A run from its beginning, or from the checkpoint beside `directory`, to the last file in `directory`."""
+    if not minutes >= 0:
+        raise InputError(f"minutes between checkpoints must be at least 0, not {minutes}")
     experiment, checkpoint = manifest.experiment, directory.parent / CHECKPOINT
     job = prepare(experiment, log)
     timeline(job.plan, directory / "timeline.png")  # before training: it is a plan
@@ -117,11 +143,10 @@ def _run(
     write_text(directory / "trainable.txt", f"{before}\n")
     log(f"from the first step {before.summary()}; the plan is in timeline.png, each parameter in trainable.txt")
 
-    if not minutes >= 0:
-        raise InputError(f"minutes between checkpoints must be at least 0, not {minutes}")
     stop = stop or Stop()
     with stop.patience():
-        epochs = train(job, progress, log, manifest.threads, partial(Checkpoints, checkpoint, minutes, stop))
+        keep = partial(Checkpoints, checkpoint, manifest.identity, minutes, stop)
+        epochs = train(job, progress, log, manifest.threads, keep)
     bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
     test, stages = judge(job, bag_of_words, progress)
 
@@ -133,6 +158,7 @@ def _run(
         log(f"\n{head}, read in two stages: {', then '.join(experiment.two_stage[head])}\n{staged}")
 
     labelling = {name: dict(getattr(experiment, name)) for name in ("labels", "rules", "words")}
+    check_finite(job.model, "the best epoch")
     save_model(job.model, directory, data={"text": experiment.text, **labelling})
     bag_of_words.save(directory / BASELINE)
     metrics = {
@@ -188,7 +214,7 @@ def judge(job: Job, bag_of_words: BagOfWords, progress: bool) -> tuple[dict[str,
 def metrics_of(job: Job, best: Epoch) -> dict[str, object]:
     """What metrics.json says of the run itself."""
     return {
-        "experiment": dataclasses.asdict(job.experiment),
+        "experiment": plain(job.experiment),
         "data": dataclasses.asdict(job.audit),
         "rows": {name: len(part) for name, part in job.parts._asdict().items()},
         "leakage": job.leakage.to_dict(),
@@ -231,6 +257,8 @@ class EpochTable(Callback):
         row = f"{f'{epoch.number}/{self.epochs}':>8}  {sum(report.loss for report in epoch.train.values()):8.3f}"
         row += "".join(f" | {r.loss:6.3f}  {r.accuracy:8.3f}  {r.macro_f1:8.3f}" for r in reports)
         row += f" | {f'{epoch.tokens_per_second:,.0f}' if epoch.tokens_per_second else '-':>8}"
+        if epoch.skipped:
+            row += f"  {epoch.skipped:,} batches so far were not finite and were left out"
         if epoch.number > 1:
             self.log(row)
             return

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import importlib.metadata
+import json
+import math
 import os
 import platform
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from minitx.app.settings import Experiment, experiment_of
 from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError
 from minitx.models.hub import find_directory
-from minitx.system import read_fields, read_json, usable_cores
+from minitx.system import check_file, read_fields, read_json, usable_cores
 from minitx.writing import write_json
 
 MANIFEST, METRICS, HISTORY = "manifest.json", "metrics.json", "history.csv"
@@ -32,7 +34,8 @@ class Manifest:
     overwrite: bool  # whether the directory's old result may be replaced
     directory: str  # that relative paths start from
     inputs: dict[str, str]  # file -> sha256
-    versions: dict[str, str]  # minitx, python, numpy, blas: with others the last bits may differ
+    versions: dict[str, str]  # of minitx and what it rests on: with others the last bits may differ
+    changes: list[str] = dataclasses.field(default_factory=list)  # what was different when the run was resumed
 
     @classmethod
     def of(cls, experiment: Experiment, overwrite: bool) -> "Manifest":
@@ -45,21 +48,36 @@ class Manifest:
         """That of an earlier run; `InputError` for a file that is not one."""
         fields = read_fields(path)
         fields.choose("format", FORMAT)
-        experiment = experiment_of(fields.within("experiment").data)
+        settings = fields.within("experiment").data
+        if settings.get("max_grad_norm") == "inf":
+            settings = settings | {"max_grad_norm": math.inf}
+        experiment = experiment_of(settings)
         threads, overwrite = fields.get("threads", int, least=1), fields.get("overwrite", bool)
         tables = (fields.within(name) for name in ("inputs", "versions"))
-        texts = ({key: table.get(key, str) for key in table.data} for table in tables)
-        return cls(experiment, threads, overwrite, fields.get("directory", str), *texts)
+        inputs, versions = ({key: table.get(key, str) for key in table.data} for table in tables)
+        changes = [str(change) for change in fields.get("changes", list, [])]
+        return cls(experiment, threads, overwrite, fields.get("directory", str), inputs, versions, changes)
 
     def write(self, path: Path, **more: Any) -> None:
         """As JSON, with `more` entries."""
-        write_json(path, {"format": FORMAT, **dataclasses.asdict(self), **more})
+        write_json(path, {"format": FORMAT, **dataclasses.asdict(self), "experiment": plain(self.experiment), **more})
 
-    def check(self, where: Path) -> str:
-        """What is different now and may change the last bits, as a note, or "".
+    @property
+    def identity(self) -> str:
+        """Tells the checkpoints of different runs apart."""
+        settings = plain(self.experiment) | {"on_nan": ""}  # which may be changed on the way
+        return hashlib.sha256(json.dumps([settings, self.inputs], default=dict).encode()).hexdigest()
 
-        `InputError` for another minitx, or if a file that the run began with is gone or has changed.
+    def check(self, where: Path) -> list[str]:
+        """What is different now and may change the last bits.
+
+        `InputError` for another version of minitx, if a file that the run began with is gone or has changed, and if its
+        paths start from another directory.
         """
+        given = (self.experiment.data, self.experiment.pretrained)
+        here = [name for name in given if name and not os.path.isabs(name) and os.path.exists(name)]
+        if self.directory != os.getcwd() and here:
+            raise InputError(f"{where} was begun in {self.directory}, where its paths start from: go there first")
         now = _versions()
         if self.versions.get("minitx") != now["minitx"]:
             theirs = self.versions.get("minitx")
@@ -68,12 +86,18 @@ class Manifest:
             if file_hash(Path(name)) != before:
                 raise InputError(f"{name} is not what {where} began with (sha256 {before[:12]}...): put that back")
         pairs = [(name, self.versions.get(name), value) for name, value in now.items()]
-        other = [f"{name} {before}, now {value}" for name, before, value in pairs if before != value]
-        return f"begun with {'; '.join(other)}: the last bits may differ" if other else ""
+        return [f"{name} {before}, then {value}" for name, before, value in pairs if before != value]
+
+
+def plain(experiment: Experiment) -> dict[str, Any]:
+    """The settings as JSON has them, which knows no infinity."""
+    settings = dataclasses.asdict(experiment)
+    return settings | {"max_grad_norm": "inf"} if experiment.max_grad_norm == math.inf else settings
 
 
 def file_hash(path: Path) -> str:
     """The sha256 of a file; `InputError` if it cannot be read."""
+    check_file(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -81,9 +105,9 @@ def file_hash(path: Path) -> str:
         raise InputError(f"{path}: {error.strerror or error}; expected a readable file") from None
 
 
-def hashes(directory: Path) -> dict[str, str]:
-    """File -> sha256, of all files of a directory and below."""
-    files = sorted(file for file in directory.rglob("*") if file.is_file())
+def hashes(directory: Path, pattern: str = "*") -> dict[str, str]:
+    """File -> sha256, of the files of a directory and below."""
+    files = sorted(file for file in directory.rglob(pattern) if file.is_file())
     return {file.relative_to(directory).as_posix(): file_hash(file) for file in files}
 
 
@@ -93,36 +117,37 @@ def _input_files(e: Experiment) -> Iterator[Path]:
         yield Path(str(e.data)).absolute()
     if e.pretrained:
         files = find_directory(e.pretrained).absolute().rglob("*")
-        yield from sorted(file for file in files if file.suffix in (".json", ".txt", ".safetensors"))
+        yield from sorted(file for file in files if file.suffix in (".json", ".txt", ".safetensors") and file.is_file())
 
 
 def _versions() -> dict[str, str]:
     blas = sorted({f"{lib['internal_api']} {lib['version']} {lib.get('architecture')}" for lib in threadpool_info()})
-    names = {name: importlib.metadata.version(name) for name in ("minitx", "numpy")}
-    return {**names, "python": platform.python_version(), "blas": ", ".join(blas)}
+    names = {name: importlib.metadata.version(name) for name in ("minitx", "numpy", "pandas", "matplotlib")}
+    code = hashlib.sha256(json.dumps(hashes(Path(__file__).parents[1], "*.py")).encode()).hexdigest()[:12]
+    return {**names, "code": code, "python": platform.python_version(), "blas": ", ".join(blas)}
 
 
-def compare(old: Path, new: Path) -> tuple[int, list[str]]:
-    """How many figures and files of two results were compared, and a line for each that differs.
+def contents(directory: Path) -> dict[str, str]:
+    """What a result is compared by: every figure of metrics.json, and of history.csv but its times, else files' hashes.
 
-    Every figure of metrics.json and of history.csv but its times, and the bytes of every other file.
+    `InputError` if these files cannot be read; another that is not there is "gone".
     """
-    before, after = _contents(old), _contents(new)
-    differ = [
-        f"{name}: {before.get(name, 'absent')} before, {after.get(name, 'absent')} now"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
-    return len(before), differ
-
-
-def _contents(directory: Path) -> dict[str, str]:
-    """Every figure and every file's hash, by name."""
-    figures = pd.json_normalize(read_json(directory / METRICS)).iloc[0]
-    history = pd.read_csv(directory / HISTORY, dtype=str).drop(columns=["seconds", "tokens_per_second"])
-    files = read_fields(directory / MANIFEST).within("files").data
+    try:
+        figures = pd.json_normalize(read_json(directory / METRICS)).iloc[0]
+        history = pd.read_csv(directory / HISTORY, dtype=str)
+        files = read_fields(directory / MANIFEST).within("files").data
+    except (OSError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+        raise InputError(f"{directory} is not a result that can be compared: {error}") from None
+    untimed = history.drop(columns=["seconds", "tokens_per_second"], errors="ignore")
+    now = hashes(directory)
     return {
         **{f"{METRICS}: {name}": str(value) for name, value in figures.items()},
-        **{f"{HISTORY}: {name}": " ".join(map(str, values)) for name, values in history.items()},
-        **{name: digest for name, digest in files.items() if name not in (METRICS, HISTORY)},
+        **{f"{HISTORY}: {name}": " ".join(map(str, values)) for name, values in untimed.items()},
+        **{name: now.get(name, "gone") for name in files if name not in (METRICS, HISTORY)},
     }
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """A short line for each thing in which the contents of two results differ."""
+    pairs = [(name, before.get(name, "none"), after.get(name, "none")) for name in sorted(before.keys() | after.keys())]
+    return [f"{name}: {old:.60} before, {new:.60} now" for name, old, new in pairs if old != new]

@@ -17,6 +17,7 @@ from minitx.app.prepare import prepare
 from minitx.app.settings import SETTINGS, apply_assignment, experiment_of, read_recipe
 from minitx.app.timeline import timeline
 from minitx.errors import InputError
+from minitx.terminal import shown
 from minitx.writing import RUN, UNFINISHED, check_new_file, whole_file
 
 
@@ -29,7 +30,7 @@ def train(a: argparse.Namespace) -> None:
     for assignment in a.set:
         apply_assignment(recipe, assignment)
     flags = {setting.name: getattr(a, setting.name) for setting in SETTINGS if hasattr(a, setting.name)}
-    if a.resume:
+    if a.resume is not None:
         _resume(a, flags)
         return
     experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
@@ -40,22 +41,31 @@ def train(a: argparse.Namespace) -> None:
         print(f"the plan is drawn in {a.plan}; nothing was trained")
         return
     name = Path(experiment.data or "synthetic").stem.replace(" ", "-")
+    if a.out == "":
+        raise InputError("--out is empty: expected a directory's name")
     out = Path(a.out) if a.out else _unused(Path("runs") / (Path(a.recipe).stem if a.recipe else name))
-    with _say_how_to_go_on(out):
-        run(experiment, out, overwrite=a.overwrite, **_how(a))
-    print(f'\nwritten to {out}; try:  minitx predict {out} "crashes all the time since the update"')
+    if (out / UNFINISHED / RUN).exists() and a.overwrite:
+        print(f"the unfinished run in {out} is given up")
+    run(experiment, out, overwrite=a.overwrite, **_how(a))
+    _say_what_next(out)
 
 
 def _resume(a: argparse.Namespace, given: dict[str, Any]) -> None:
-    out = Path(a.resume).absolute()
+    out = Path(a.resume).resolve()
+    if not a.resume:
+        raise InputError("--resume is empty: expected a directory's name")
     changed = {name: given.pop(name) for name in ("threads", "on_nan") if name in given}
     if given or a.recipe or a.set or a.label or a.out or a.overwrite or a.plan:
         raise InputError(
             "--resume goes on as the run began; accepted beside it: --threads, --on-nan, --checkpoint-every"
         )
-    with _where_it_began(out / UNFINISHED / RUN), _say_how_to_go_on(out):
+    with _where_it_began(out / UNFINISHED / RUN):
         resume(out, **changed, **_how(a))
-    print(f"\nwritten to {out}")
+    _say_what_next(Path(a.resume))
+
+
+def _say_what_next(out: Path) -> None:
+    print(f'\nwritten to {out}; try:  minitx predict {shlex.quote(str(out))} "crashes all the time since the update"')
 
 
 def _how(a: argparse.Namespace) -> dict[str, Any]:
@@ -72,23 +82,13 @@ def _where_it_began(manifest: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _say_how_to_go_on(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        if (out / UNFINISHED / RUN).exists():
-            error.add_note(f"what is done is kept: `minitx train --resume {shlex.quote(str(out))}` goes on")
-        raise
-
-
 def replay_result(a: argparse.Namespace) -> int:
     """`minitx replay`: 1 if anything differs."""
     directory = Path(a.model).absolute()
     with _where_it_began(directory / MANIFEST):
         compared, differ = replay(directory, progress=sys.stderr.isatty())
     for line in differ[:20]:
-        print(line)
+        print(shown(line))
     print(f"{len(differ):,} of {compared:,} figures and files differ" if differ else f"all {compared:,} are the same")
     return 1 if differ else 0
 
@@ -96,9 +96,10 @@ def replay_result(a: argparse.Namespace) -> int:
 def _unused(path: Path) -> Path:
     """`path`, or the first of path-2, path-3, ... that nobody has; it is made at once, so that nobody else takes it."""
     numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    path.parent.mkdir(parents=True, exist_ok=True)
     for candidate in chain([path], numbered):
         with suppress(FileExistsError):
-            candidate.mkdir(parents=True)
+            candidate.mkdir()
             (candidate / UNFINISHED).mkdir()
             return candidate
     raise AssertionError("there is no end to numbers")

@@ -35,6 +35,7 @@ from minitx.text.tokenizer import Tokenizer
 from minitx.writing import whole_file, write_json
 
 MOST_HEADER = 10 << 20  # bytes of the header of a safetensors file: 100,000 tensors
+MOST_LAYERS = 1000
 LARGEST = 65504.0  # weight, of float16; beyond it, products of a few of them are infinite in float32
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy has no BF16: the upper half of an F32
 OLD_NAMES = {"gamma": "weight", "beta": "bias"}  # of LayerNorm
@@ -89,9 +90,11 @@ def read_directory(path: Path) -> Pretrained:
     stored = _read_header(weights, architecture)
     block = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     asked = (config.vocab_size + config.max_length) * config.hidden_size + config.num_layers * block
-    found = sum(tensor.size for tensor in stored.values())
+    found = min(sum(tensor.size for tensor in stored.values()), weights.stat().st_size // 2)  # tensors may share bytes
     if asked > 2 * found:
         raise InputError(f"{weights} has {found:,} weights, {CONFIG} asks for {asked:,}: they are not of one model")
+    if config.num_layers > MOST_LAYERS:
+        raise InputError(f"{raw.where}: {config.num_layers:,} layers; accepted are at most {MOST_LAYERS:,}")
     return Pretrained(
         weights,
         stored,

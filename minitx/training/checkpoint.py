@@ -13,6 +13,7 @@ one of each version that was ever written is kept in tests/saved.
 """
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,12 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.pretrained import LARGEST, write_weights
 from minitx.system import CONFIG, WEIGHTS, Fields, check_file, read_fields
-from minitx.writing import write_json
+from minitx.writing import UNFINISHED, write_json
 
 FORMAT, VERSION = "minitx", 2  # of what is written
 READ = (2,)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
-MOST_BYTES = 1 << 32  # of a safetensors file that is read whole
+MOST_BYTES = 1 << 30  # of a safetensors file that is read whole
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
@@ -62,6 +63,9 @@ def load_config(directory: str | Path) -> dict[str, Any]:
                 raise InputError(f"{fields.where} has version {version}, which is no longer read: train it anew")
     needed = (SETTINGS, HEADS, CONFIG, WEIGHTS, TOKENIZER)
     missing = [name for name in needed if not (directory / name).is_file()]
+    if missing and (directory / UNFINISHED).exists():
+        how = f"`minitx train --resume {quote(str(directory))}` goes on with it"
+        raise InputError(f"{directory} holds an unfinished run: {how}")
     if missing:
         raise InputError(f"{directory} is not a complete result directory: {', '.join(missing)} is missing")
     if settings.data.get("format") != FORMAT:

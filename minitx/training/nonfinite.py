@@ -7,6 +7,7 @@ import numpy as np
 
 from minitx.autograd.anomaly import AnomalyError, detect_anomaly
 from minitx.data.batches import Batch
+from minitx.models.pretrained import LARGEST
 from minitx.nn.module import Module
 from minitx.training.parallel import DataParallel, Loss
 
@@ -51,5 +52,5 @@ def check_finite(model: Module, where: str) -> None:
 
 def _not_finite_weight(model: Module) -> str:
     """The first parameter that is not finite, as part of a message; "" if all are."""
-    bad = (name for name, parameter in model.named_parameters() if not np.isfinite(parameter.data).all())
-    return next((f"the weights {name} are not finite" for name in bad), "")
+    bad = (name for name, parameter in model.named_parameters() if not (np.abs(parameter.data) <= LARGEST).all())
+    return next((f"the weights {name} are not finite, or beyond {LARGEST:g}, which nothing reads" for name in bad), "")

@@ -19,6 +19,7 @@ import safetensors.numpy
 
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
+from minitx.system import check_file
 from minitx.training.epochs import Epoch
 from minitx.training.trainer import Training
 from minitx.writing import whole_file
@@ -30,20 +31,33 @@ def save_progress(path: Path, training: Training, **more: Any) -> None:
     """Write where a training stands, and `more`; `InputError` if the file cannot be written, and it is as it was."""
     arrays: dict[str, np.ndarray] = {}
     state = json.dumps(_without_arrays(state_of(training) | more, "", arrays))
-    with whole_file(path) as partial:
-        partial.write_bytes(safetensors.numpy.save(arrays, {"state": state}))
+    try:
+        with whole_file(path) as partial:
+            safetensors.numpy.save_file(arrays, partial, {"state": state})  # without a copy of it all in memory
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path} cannot be written: {error}") from None
 
 
-def load_progress(path: Path, training: Training) -> dict[str, Any]:
+def load_progress(path: Path, training: Training, run: str) -> dict[str, Any]:
     """Put a training of the same settings and rows to where `save_progress` found it; returns all that was saved.
 
-    `InputError` if the file is damaged or of another model.
+    `InputError` if the file is damaged, or `run`, which was saved with it, is another.
     """
+    check_file(path)
     try:
         with safetensors.safe_open(path, "numpy") as file:
             state: dict[str, Any] = _with_arrays(json.loads(file.metadata()["state"]), file.get_tensor)
+        for name in PLAIN:
+            if type(state[name]) is not type(getattr(training, name)) or not isinstance(state["grams"], list):
+                raise TypeError(f"{name} is {state[name]!r:.60}")
+        if state["run"] != run:
+            raise ValueError("it is of another one, or of other settings")
+        if state["done"] < 0 or (state["done"] and state["seen"].keys() != training.model.classes.keys()):
+            raise ValueError("the place in the epoch makes no sense")
         restore(training, state)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (safetensors.SafetensorError, OSError, ArithmeticError, RecursionError) as error:
+        raise InputError(f"{path} is not a checkpoint of this run: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"{path} is not a checkpoint of this run: {error}") from error
     return state
 
