@@ -1,4 +1,4 @@
-"""What several rooms need of the machine: files that are UTF-8 or refused, directories written whole, cores."""
+"""What several rooms need of the machine: files that are UTF-8 or refused, cores."""
 
 import json
 import os

@@ -51,7 +51,7 @@ BELOW_1 = Limit("in [0, 1)", lambda number: 0 <= number < 1)
 DROPOUT = Limit(f"from 0 to {MAX_DROPOUT:.5f}", lambda number: 0 <= number <= MAX_DROPOUT)
 DECAY = Limit("above 0 and at most 1", lambda number: 0 < number <= 1)
 NORM = Limit("greater than 0 (inf for no clipping)", lambda number: 0 < number <= FINITE or number == math.inf)
-MOST_WEIGHTS = 10**9  # each takes 16 bytes while it trains: itself, its gradient, and two means of Adam's
+MOST_WEIGHTS = 10**9  # each takes 24 bytes while it trains: with its gradient, Adam's two means, average and best
 MOST_HEADS = 50  # each has pictures of its own, with its name, which therefore has at most so many characters too
 OF_ANY_ENCODER = {"max_length", "dropout", "pooling", "normalize"}  # of `EncoderConfig`; a pretrained one has the rest
 
