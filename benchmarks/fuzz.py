@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import fuzz_embed, fuzz_readers, fuzz_readers_more
+from benchmarks import fuzz_embed, fuzz_readers, fuzz_readers_more, fuzz_training
 from benchmarks.fuzz_readers import Corpus, Reader
 
-MODULES = (fuzz_readers, fuzz_readers_more, fuzz_embed)  # each has a list READERS
+MODULES = (fuzz_readers, fuzz_readers_more, fuzz_embed, fuzz_training)  # each has a list READERS
 ENGINES = ("mutate", "coverage")
 COUNTS = ("inputs", "refused", "accepted", "findings")  # what the file `counts` holds, an int64 each
 PATIENCE = 20  # seconds without progress after which a child is ended; its own alarm comes much earlier

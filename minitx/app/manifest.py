@@ -18,7 +18,7 @@ from minitx.app.settings import Experiment, experiment_of
 from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError
 from minitx.models.hub import find_directory
-from minitx.system import check_file, read_fields, read_json, usable_cores
+from minitx.system import check_file, read_fields, usable_cores
 from minitx.writing import write_json
 
 MANIFEST, METRICS, HISTORY = "manifest.json", "metrics.json", "history.csv"
@@ -133,7 +133,7 @@ def contents(directory: Path) -> dict[str, str]:
     `InputError` if these files cannot be read; another that is not there is "gone".
     """
     try:
-        figures = pd.json_normalize(read_json(directory / METRICS)).iloc[0]
+        figures = pd.json_normalize(read_fields(directory / METRICS).data).iloc[0]
         history = pd.read_csv(directory / HISTORY, dtype=str)
         files = read_fields(directory / MANIFEST).within("files").data
     except (OSError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
