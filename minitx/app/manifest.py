@@ -101,8 +101,8 @@ def file_hash(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; expected a readable file") from None
+    except (OSError, ValueError) as error:  # a name that no system has is a ValueError
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}; expected a readable file") from None
 
 
 def hashes(directory: Path, pattern: str = "*") -> dict[str, str]:
