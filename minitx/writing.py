@@ -220,7 +220,7 @@ def publish(path: Path, overwrite: bool) -> None:
 def _written(path: Path) -> list[Path]:
     """The files of a directory that minitx wrote: those its manifest names, or where there is none, by their names."""
     try:
-        listed = {"manifest.json", *json.loads((path / "manifest.json").read_text("utf-8"))["files"]}
+        listed = {"manifest.json", *json.loads((path / "manifest.json").read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         listed = set(OURS)
     pictures = {file.name for file in path.glob("confusion_*.png")}  # no other name is taken from a file

@@ -138,7 +138,7 @@ def test_what_cannot_be_saved(tokenizer, tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "notes.txt").touch()
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="is not a model directory"):
         make_encoder(tokenizer).save_pretrained(tmp_path / "model")
 
 
