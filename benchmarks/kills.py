@@ -174,8 +174,8 @@ def embed(place: Path, size: float = 1) -> Subject:
 
     def progress(folder: Path) -> float:
         out, partial = folder / "X.npy", folder / "X.npy.partial"
-        if out.exists():
-            return 1 + (len(list(folder.iterdir())) == 1)
+        if out.exists():  # what a kill has left beside it, the same command removes, and says that it exists already
+            return 2
         try:
             return partial.stat().st_size / whole
         except FileNotFoundError:
