@@ -28,7 +28,19 @@ def test_the_readmes_tree_is_read_whole():
     listed = ["/".join(filter(None, ["minitx", room, f"{name}.py"])) for room in rooms for name, _, _ in rooms[room][1]]
     assert len(listed) == len(set(listed))
     assert set(listed) == MODULES
-    assert list(rooms) == ["", "text", "data", "autograd", "nn", "models", "evaluation", "training", "app", "learn"]
+    assert list(rooms) == [
+        "",
+        "text",
+        "data",
+        "autograd",
+        "nn",
+        "models",
+        "evaluation",
+        "training",
+        "app",
+        "command",
+        "learn",
+    ]
     assert rooms["autograd"][0] == "what is a derivative?"
     assert rooms["autograd"][1][1] == (
         "engine",

@@ -67,7 +67,8 @@ def tutorials() -> Page:
 
 def files() -> list[Page]:
     """The pages of docs/, and what a contributor reads."""
-    paths = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    own = (ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"))
+    paths = [*sorted((ROOT / "docs").glob("*.md")), *own]
     sources = [(path, str(path.relative_to(ROOT))) for path in paths]
     return [Page(f"guides/{path.name.lower()}", source, path.read_text(encoding="utf-8")) for path, source in sources]
 
