@@ -33,7 +33,7 @@ LOCK, RUN, CHECKPOINT = "lock", "run.json", "checkpoint.safetensors"  # in DIR/m
 # What minitx itself writes into a directory, and so may replace or remove there.
 OURS: tuple[str, ...] = (CONFIG, WEIGHTS, MODULES, "1_Pooling/config.json", "tokenizer.json", "tokenizer_config.json")
 OURS += ("sentence_bert_config.json", "config_sentence_transformers.json", "minitx.json", "heads.safetensors")
-OURS += ("baseline.safetensors", "manifest.json", "metrics.json", "history.csv", "trainable.txt")
+OURS += ("baseline.safetensors", "words.safetensors", "manifest.json", "metrics.json", "history.csv", "trainable.txt")
 OURS += ("timeline.png", "curves.png", "gradients.png")
 
 
@@ -223,7 +223,9 @@ def _written(path: Path) -> list[Path]:
         listed = {"manifest.json", *json.loads((path / "manifest.json").read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         listed = set(OURS)
-    pictures = {file.name for file in path.glob("confusion_*.png")}  # no other name is taken from a file
+    pictures = {
+        file.name for kind in ("confusion", "calibration") for file in path.glob(f"{kind}_*.png")
+    }  # nothing else
     return [path / name for name in sorted(listed & {*OURS, *pictures}) if (path / name).is_file()]
 
 

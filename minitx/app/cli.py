@@ -19,10 +19,11 @@ from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_data
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
 from minitx.app.train_command import add_arguments, replay_result, train
+from minitx.data.batches import TokenisedRows
 from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
-from minitx.evaluation.metrics import report_heads
+from minitx.evaluation.evaluate import evaluate
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
@@ -129,8 +130,9 @@ def _evaluate(a: argparse.Namespace) -> None:
         raise InputError(f"{stored} is of another model: its classes are not those of minitx.json")
     say = partial(print, file=sys.stderr if a.format == "json" else sys.stdout)
     say(audit)
-    probabilities = model.predict_proba(data.texts)
-    reports = report_heads(data.labels, probabilities, model.classes)
+    vectors, labels = model.encoder.encode(data.texts), TokenisedRows((), data.labels)
+    probabilities = model.probabilities(vectors, data.texts)
+    reports = evaluate(model, labels, vectors, data.texts)
     known = 0
     if bag_of_words:
         reports, known = bag_of_words.beside(reports, data), int(bag_of_words.knows(data.texts).sum())
@@ -248,12 +250,12 @@ def _parser() -> Parser:
     add("recipes", _recipes, "list the recipes for `minitx train --recipe`")
     text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 
-    evaluate = add("evaluate", _evaluate, "measure a trained model on a labelled CSV").add_argument
-    evaluate("model", metavar="DIR", help="a result directory")
-    evaluate("--data", metavar="CSV", required=True, help="columns as in the training data")
-    evaluate("--format", **text_or_json)
-    evaluate("--errors", metavar="PAGE.html", help="write the worst mistakes and what misled the model")
-    evaluate("--overwrite", action="store_true", help="replace PAGE.html")
+    judge = add("evaluate", _evaluate, "measure a trained model on a labelled CSV").add_argument
+    judge("model", metavar="DIR", help="a result directory")
+    judge("--data", metavar="CSV", required=True, help="columns as in the training data")
+    judge("--format", **text_or_json)
+    judge("--errors", metavar="PAGE.html", help="write the worst mistakes and what misled the model")
+    judge("--overwrite", action="store_true", help="replace PAGE.html")
 
     replay = add("replay", replay_result, "do a finished run again and compare every figure and file").add_argument
     replay("model", metavar="DIR", help="a result directory")

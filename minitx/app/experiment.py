@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from minitx.app.checkpoints import MINUTES, Checkpoints, Stop
 from minitx.app.manifest import HISTORY, MANIFEST, METRICS, Manifest, contents, differences, hashes, plain
-from minitx.app.plots import confusion_picture, training_curves
+from minitx.app.plots import calibration_picture, confusion_picture, training_curves
 from minitx.app.prepare import Job, Log, class_weights, prepare
 from minitx.app.settings import Experiment
 from minitx.app.task_gradients import TaskGradients, task_gradients_picture
@@ -23,11 +24,13 @@ from minitx.app.two_stage import two_stage_reports
 from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report
+from minitx.models.answers import Answers
 from minitx.terminal import shown
 from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, SETTINGS, save_model
 from minitx.training.epochs import Callback, Epoch, best_epoch
 from minitx.training.nonfinite import check_finite
+from minitx.training.stacking import fit_answers
 from minitx.training.trainable import trainable_report
 from minitx.training.trainer import TrainingSettings, fit
 from minitx.writing import CHECKPOINT, RUN, UNFINISHED, finish, new_directory, tidy, whole_file, write_json, write_text
@@ -148,10 +151,12 @@ def _run(
         keep = partial(Checkpoints, checkpoint, manifest.identity, minutes, stop)
         epochs = train(job, progress, log, manifest.threads, keep)
     bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
-    test, stages = judge(job, bag_of_words, progress)
+    job.model.answers = stack(job, progress)
+    test, stages, probabilities = judge(job, bag_of_words, progress)
 
     best = best_epoch(epochs)
-    log(f"kept epoch {best.number}, the best on the validation split; on the test split it gives:")
+    log(f"kept epoch {best.number}, the best on the validation split by {chosen_by(experiment)}")
+    log("on the test split it gives:")
     for head, result in test.items():
         log(f"\n{head}\n{result}")
     for head, staged in stages.items():
@@ -175,6 +180,9 @@ def _run(
         history.to_csv(file, index=False, na_rep="nan", lineterminator="\n")
     try:
         draw(epochs, test, directory, job.audit.source)
+        for head, report in test.items():
+            target, title = job.parts.test.labels[head], f"{head}, test split of {job.audit.source}"
+            calibration_picture(target, probabilities[head], report, directory / f"calibration_{head}.png", title)
     except Exception as error:  # whatever it is, it must not cost the result
         log(f"warning: a picture could not be drawn: {type(error).__name__}: {error}")
     manifest.write(directory / MANIFEST, files=hashes(directory))
@@ -203,12 +211,32 @@ def train(
     )
 
 
-def judge(job: Job, bag_of_words: BagOfWords, progress: bool) -> tuple[dict[str, Report], dict[str, Report]]:
-    """The only look at the test rows: a report for each head, and for each question that two heads answer together."""
-    rows = job.rows["test"]
+def stack(job: Job, progress: bool) -> Answers:
+    """How the trained model should answer, by its validation rows: temperatures, words and thresholds."""
+    e, held_out, rows = job.experiment, job.parts.validation, job.rows["validation"]
+    words = BagOfWords.fit(job.parts.train, characters=True, progress=progress) if e.wide else None
     vectors = job.model.encoder.encode_ids(rows.sequences, show_progress_bar=progress)
-    test = bag_of_words.beside(evaluate(job.model, rows, vectors), job.parts.test)
-    return test, two_stage_reports(job.experiment.two_stage, job.model, rows, vectors)
+    how: dict[str, Any] = {"words": words, "texts": held_out.texts, "calibrate": e.calibrate, "aims": e.decide}
+    return fit_answers(job.model.logits(vectors), rows.labels, job.model.classes, **how)
+
+
+def judge(
+    job: Job, bag_of_words: BagOfWords, progress: bool
+) -> tuple[dict[str, Report], dict[str, Report], dict[str, np.ndarray]]:
+    """The only look at the test rows: a report for each head, and for each question that two heads answer together.
+
+    And the probabilities (N, C) that each head gave, of which pictures are made.
+    """
+    rows, texts = job.rows["test"], job.parts.test.texts
+    vectors = job.model.encoder.encode_ids(rows.sequences, show_progress_bar=progress)
+    test = bag_of_words.beside(evaluate(job.model, rows, vectors, texts), job.parts.test)
+    stages = two_stage_reports(job.experiment.two_stage, job.model, rows, vectors, texts)
+    return test, stages, job.model.probabilities(vectors, texts)
+
+
+def chosen_by(experiment: Experiment) -> str:
+    """The figure that chooses the epoch, in words."""
+    return experiment.select or "the mean of accuracy and macro-F1 of the heads that train"
 
 
 def metrics_of(job: Job, best: Epoch) -> dict[str, object]:
@@ -222,6 +250,8 @@ def metrics_of(job: Job, best: Epoch) -> dict[str, object]:
         "weights": job.model.num_parameters(),
         "best_epoch": best.number,
         "task_weights": job.task_weights.current(),
+        "chosen_by": chosen_by(job.experiment),
+        "score": best.score,
         "validation": {head: report.to_dict() for head, report in best.validation.items()},
     }
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from minitx.evaluation.calibration import precision_recall_curve, reliability
 from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import mean_interval
 from minitx.terminal import shown
@@ -16,6 +17,7 @@ from minitx.training.epochs import Epoch, best_epoch
 
 TRAIN, VALIDATION, BASELINE = "#7f8c8d", "#1f77b4", "#c0392b"
 MOST_CLASSES, MOST_NUMBERED = 60, 20  # in a confusion picture: of more, the most frequent; counts in the cells
+MOST_CURVES = 8  # classes whose precision and recall are drawn, the most frequent
 MOST_PIXELS = 12_000  # of a side: a picture that would be larger is drawn more coarsely
 
 
@@ -80,6 +82,37 @@ def confusion_picture(report: Report, path: Path, title: str) -> None:
     figures = f"accuracy {report.accuracy:.3f}, macro-F1 {report.macro_f1:.3f}{part}"
     axes.set_title(f"{words(title)}\n{figures}", fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    save(figure, path)
+
+
+def calibration_picture(target: np.ndarray, probabilities: np.ndarray, report: Report, path: Path, title: str) -> None:
+    """How often a head is right beside how sure it is, and precision and recall of each class at every threshold.
+
+    `target` (N,) and `probabilities` (N, C) are those of the `report`; rows without a label are left out.
+    """
+    target, probabilities = target[target >= 0], probabilities[target >= 0]
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    figure.suptitle(words(title))
+    left, right = figure.subplots(1, 2)
+    rows, confidence, accuracy = reliability(target, probabilities).T
+    left.plot([0, 1], [0, 1], "--", color=BASELINE, label="as sure as right")
+    left.plot(confidence, accuracy, color=VALIDATION, linewidth=1)
+    left.scatter(
+        confidence, accuracy, 12 + 400 * rows / rows.sum(), color=VALIDATION, alpha=0.7, label="area: share of rows"
+    )
+    left.set(xlabel="probability of the most probable class", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    left.set_title(f"calibration error {report.calibration_error:.3f}, Brier score {report.brier:.3f}", fontsize=10)
+    shown = np.sort(np.argsort(-report.support, kind="stable")[:MOST_CURVES])
+    for c in shown[report.support[shown] > 0]:
+        precision, recall = precision_recall_curve(target == c, probabilities[:, c])
+        share, area = report.support[c] / report.rows, report.average_precision[c]
+        name = words(report.classes[c], 30)
+        right.plot(recall, precision, drawstyle="steps-post", label=f"{name}: {area:.2f} (guessing {share:.2f})")
+    right.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    right.set_title("precision and recall as the threshold falls; in the key, average precision", fontsize=10)
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=8, loc="best")
     save(figure, path)
 
 

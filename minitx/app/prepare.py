@@ -28,6 +28,7 @@ from minitx.text.bpe import BPETokenizer
 from minitx.training.freezing import freeze, parameter_groups
 from minitx.training.optim import AdamW
 from minitx.training.schedules import factor
+from minitx.training.stacking import check_aims
 from minitx.training.thawing import Plan
 
 Log = Callable[[str], None]
@@ -63,7 +64,8 @@ def prepare(experiment: Experiment, log: Log = print) -> Job:
     log(f"tokenizer: {encoder.config.vocab_size:,} tokens {made}; {long} and were cut")
     if not experiment.pretrained and experiment.embeddings == "cooccurrence":
         start_from_cooccurrence(encoder, rows["train"])
-    model = MultiTaskModel(encoder, parts.train.classes, experiment.head_dropout, experiment.head_hidden, rng=rng)
+    e = experiment
+    model = MultiTaskModel(encoder, parts.train.classes, e.head_dropout, e.head_hidden, e.kinds, rng=rng)
     size = experiment.batch_size
     batches = length_batches(*rows["train"], batch_size=size, pad_id=0, rng=np.random.default_rng(0))
     log(f"batches of {size} texts of similar length: {padding_waste(batches):.1%} of their tokens are padding")
@@ -79,6 +81,7 @@ def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport]:
     data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words))
     log(str(audit))
     check_two_stage(e.two_stage, data.classes)
+    check_aims(e.decide, data.classes)
     try:
         parts = split(data, seed=e.seed)
     except InputError as error:

@@ -98,6 +98,12 @@ class Experiment:
     normalize: bool = _setting(False, "scale sentence vectors to length 1")
     head_dropout: float = _setting(0.4, "dropout of sentence vectors on their way into the heads", DROPOUT)
     head_hidden: int = _setting(0, "width of a hidden layer in each head; 0: heads are linear", at_least(0, 100_000))
+    kinds: Mapping[str, str] = _setting(
+        {}, "head = ordinal or corn: its classes have an order, as in the data", values=str
+    )
+    wide: bool = _setting(True, "a bag of words and runs of characters answers together with the encoder")
+    calibrate: bool = _setting(True, "a temperature for each head, so that 80 % is right in 80 of 100 cases")
+    decide: Mapping[str, Any] = _setting({}, "head = accuracy, macro_f1, {recall = {CLASS = SHARE}} or {cost = [...]}")
 
     epochs: int = _setting(8, "times through the training rows", at_least(1, 10_000))
     batch_size: int = _setting(32, "rows of an optimizer step", at_least(1, 1_000_000))
@@ -123,6 +129,7 @@ class Experiment:
     )
     task_gradients: int = _setting(2, "steps of each epoch at which tasks' gradients are compared", at_least(0, 10_000))
     on_nan: str = _setting("stop", "at a loss or gradient that is not finite: stop, or skip the batch", choices=ON_NAN)
+    select: str = _setting("", "HEAD.METRIC that chooses the epoch; by default accuracy and macro-F1 of what trains")
     weight_average: float = _setting(0.99, "decay of a running mean of the weights; 0: none", SHARE)
     threads: int = _setting(0, "threads that share each batch; 0: one for each core", at_least(0, 1000))
 

@@ -6,7 +6,7 @@ the first.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,17 +41,19 @@ def check_two_stage(pairs: Mapping[str, Any], classes: Mapping[str, tuple[str, .
 
 
 def two_stage_reports(
-    pairs: Mapping[str, Any], model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray
+    pairs: Mapping[str, Any], model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray, texts: Sequence[str]
 ) -> dict[str, Report]:
     """For each head of `pairs`, the report of two others: `first` decides, unless its class leaves it to `then`.
 
     A class of `first` that is a class of the head as well settles it ("positive"); otherwise the answer is that of
-    `then` ("technical"). `vectors` (N, D) are the encoder's of the rows. There is no loss.
+    `then` ("technical"). `vectors` (N, D) are the encoder's of the rows, `texts` their texts. There is no loss.
     """
-    probabilities, reports = model.probabilities(vectors) if pairs else {}, {}
+    probabilities, reports = model.probabilities(vectors, texts) if pairs else {}, {}
     for head, (first, then) in pairs.items():
         kept, classes = rows.labels[head] >= 0, model.classes
-        one, two = (np.array(classes[name])[probabilities[name][kept].argmax(axis=1)] for name in (first, then))
+        one, two = (
+            np.array(classes[name])[model.answers.decide(name, probabilities[name][kept])] for name in (first, then)
+        )
         chosen = np.where(np.isin(one, classes[head]), one, two)
         predicted = np.array([classes[head].index(name) for name in chosen], np.int64)
         confusion = confusion_matrix(rows.labels[head][kept], predicted, len(classes[head]))

@@ -5,13 +5,17 @@ All from one confusion matrix, so they cannot disagree. Figures equal scikit-lea
 has no precision, and to call it 0 in silence hides that the head does not know the class at all.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minitx.evaluation.calibration import average_precision, brier_score, expected_calibration_error
 from minitx.terminal import shown
+
+CLASS_FIGURES = ("precision", "recall", "f1", "average_precision")  # in to_dict(), for each class
 
 
 def confusion_matrix(target: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
@@ -35,6 +39,10 @@ class Report:
     confusion: np.ndarray  # (C, C), row = true, column = predicted
     loss: float  # mean cross-entropy of the rows, each counting the same; NaN without rows
     bag_of_words: "Report | None" = None  # on the same rows: training.baseline, what a model must be read beside
+    parts: Mapping[str, "Report"] = field(default_factory=dict)  # of a model of two: what each would do by itself
+    calibration_error: float = np.nan  # these three as in evaluation.calibration; NaN if no probabilities are known
+    brier: float = np.nan
+    average_precision: tuple[float, ...] = ()  # (C,) of each class
 
     @property
     def rows(self) -> int:
@@ -116,14 +124,17 @@ class Report:
         found = {name: [why for why, x in whys.items() if np.isnan(x[i])] for i, name in enumerate(self.classes)}
         return {name: ", ".join(parts) for name, parts in found.items() if parts}
 
-    def _by_class(self) -> Iterator[tuple[str, float, float, float, int]]:
-        return zip(self.classes, self.precision, self.recall, self.f1, self.support, strict=True)
+    def _by_class(self) -> Iterator[tuple[Any, ...]]:
+        ranked = self.average_precision or (np.nan,) * len(self.classes)
+        return zip(self.classes, self.precision, self.recall, self.f1, ranked, self.support, strict=True)
 
     def to_dict(self) -> dict[str, object]:
         """Everything, as plain numbers for JSON; undefined ones are null."""
         return {
             "rows": self.rows,
             "loss": _number(self.loss) if self.rows else None,
+            "calibration_error": _number(self.calibration_error),
+            "brier": _number(self.brier),
             "accuracy": _number(self.accuracy),
             "balanced_accuracy": _number(self.balanced_accuracy),
             "macro_f1": _number(self.macro_f1),
@@ -134,11 +145,11 @@ class Report:
             "weighted": {name: _number(value) for name, value in self.weighted._asdict().items()},
             "undefined": self.undefined,
             "classes": {
-                name: {"precision": _number(p), "recall": _number(r), "f1": _number(f1), "support": int(support)}
-                for name, p, r, f1, support in self._by_class()
+                name: dict(zip(CLASS_FIGURES, map(_number, figures), strict=True)) | {"support": int(support)}
+                for name, *figures, support in self._by_class()
             },
             "confusion": self.confusion.tolist(),
-            **({"bag_of_words": self.bag_of_words.to_dict()} if self.bag_of_words else {}),
+            **{name.replace(" ", "_"): part.to_dict() for name, part in self.reports().items() if part is not self},
         }
 
     def __str__(self) -> str:
@@ -149,44 +160,68 @@ class Report:
         """The table of classes and their averages."""
         width = max(len(shown(name)) for name in (*self.classes, "weighted average"))
         undefined = self.undefined if self.rows else {}
-        lines = [f"{'':{width}}  precision  recall      F1    rows"]
+        lines = [f"{'':{width}}  precision  recall      F1  avg. precision    rows"]
         for name, *figures, support in self._by_class():
             note = f"  {undefined[name]}; counts as 0" if name in undefined else ""
-            lines.append(f"{shown(name):{width}}  {_row(figures, (9, 6, 6))}  {support:6,}{note}")
+            lines.append(f"{shown(name):{width}}  {_row(figures, (9, 6, 6, 14))}  {support:6,}{note}")
         for name, average in (("macro average", self.macro), ("weighted average", self.weighted)):
-            lines.append(f"{name:{width}}  {_row(average, (9, 6, 6))}  {self.rows:6,}")
+            lines.append(f"{name:{width}}  {_row(average, (9, 6, 6))}  {'':14}  {self.rows:6,}")
         return "\n".join(lines)
 
     def beside(self) -> str:
-        """The head's figures beside those of the two baselines."""
-        lines = [f"{'':24}  accuracy  balanced accuracy  macro-F1"]
-        for name, figures in self.contenders().items():
-            lines.append(f"{name:24}  {_row(figures.values(), (8, 17, 8))}")
+        """The head's figures beside those of the two baselines; a constant's probabilities are of no interest."""
+        lines = [f"{'':24}  accuracy  balanced accuracy  macro-F1  calibration error  Brier score"]
+        for (name, figures), report in zip_longest(self.contenders().items(), self.reports().values()):
+            calibration = (report.calibration_error, report.brier) if report else ()
+            lines.append(f"{name:24}  {_row((*figures.values(), *calibration), (8, 17, 8, 17, 11))}")
         return "\n".join(lines)
 
+    def reports(self) -> dict[str, "Report"]:
+        """This report, those of the model's parts, and that of the bag of words if it is known."""
+        rival = {"bag of words": self.bag_of_words} if self.bag_of_words else {}
+        return {"this model": self, **self.parts, **rival}
+
     def contenders(self) -> Mapping[str, Mapping[str, float]]:
-        """Accuracy, balanced accuracy and macro-F1 of the model, of the bag of words if known, of a constant."""
+        """Accuracy, balanced accuracy and macro-F1 of `reports()`, and of a constant."""
         names = ("accuracy", "balanced accuracy", "macro-F1")
-        reports = {"this model": self, "bag of words": self.bag_of_words}
-        rows = {name: (r.accuracy, r.balanced_accuracy, r.macro_f1) for name, r in reports.items() if r}
+        rows = {name: (r.accuracy, r.balanced_accuracy, r.macro_f1) for name, r in self.reports().items()}
         rows["always the largest class"] = (self.majority, self.majority_balanced_accuracy, self.majority_macro_f1)
         return {name: dict(zip(names, row, strict=True)) for name, row in rows.items()}
 
 
-def report_probabilities(target: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> Report:
-    """The report of class probabilities (N, C) for targets (N,); rows with a negative target have no label."""
+def report_probabilities(
+    target: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], said: np.ndarray | None = None
+) -> Report:
+    """The report of class probabilities (N, C) for targets (N,); rows with a negative target have no label.
+
+    `said` (N,) is the class that each row was given, by default the most probable one.
+    """
     kept = target >= 0
+    predicted = (probabilities.argmax(axis=1) if said is None else said)[kept]
     target, probabilities = target[kept], probabilities[kept]
     confidence = np.maximum(probabilities[np.arange(len(target)), target], np.finfo(probabilities.dtype).tiny)
-    loss = float(-np.log(confidence).mean()) if len(target) else np.nan
-    return Report(classes, confusion_matrix(target, probabilities.argmax(axis=1), len(classes)), loss)
+    return Report(
+        classes,
+        confusion_matrix(target, predicted, len(classes)),
+        float(-np.log(confidence).mean()) if len(target) else np.nan,
+        calibration_error=expected_calibration_error(target, probabilities),
+        brier=brier_score(target, probabilities),
+        average_precision=tuple(average_precision(target == c, p) for c, p in enumerate(probabilities.T)),
+    )
 
 
 def report_heads(
-    labels: Mapping[str, np.ndarray], probabilities: Mapping[str, np.ndarray], classes: Mapping[str, tuple[str, ...]]
+    labels: Mapping[str, np.ndarray],
+    probabilities: Mapping[str, np.ndarray],
+    classes: Mapping[str, tuple[str, ...]],
+    decide: Callable[[str, np.ndarray], np.ndarray] | None = None,
 ) -> dict[str, Report]:
-    """`report_probabilities` for each head: `labels` head -> (N,), `probabilities` head -> (N, C)."""
-    return {head: report_probabilities(labels[head], probabilities[head], names) for head, names in classes.items()}
+    """`report_probabilities` for each head: `labels` head -> (N,), `probabilities` head -> (N, C).
+
+    `decide` gives the classes (N,) a head says, by default the most probable ones: `Answers.decide`.
+    """
+    said = {head: decide(head, p) for head, p in probabilities.items()} if decide else {}
+    return {h: report_probabilities(labels[h], probabilities[h], names, said.get(h)) for h, names in classes.items()}
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -200,6 +235,6 @@ def _number(value: float) -> float | None:
 
 
 def _row(figures: Iterable[float], widths: tuple[int, ...]) -> str:
-    """Figures with three digits, right-aligned; n/a for what is undefined."""
+    """Figures with three digits, right-aligned; n/a for what is undefined. Widths may be left over."""
     cells = ("n/a" if np.isnan(figure) else f"{figure:.3f}" for figure in figures)
-    return "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+    return "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))

@@ -16,7 +16,8 @@ from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.multitask import MLP, MultiTaskModel
+from minitx.models.heads import MLP, new_head
+from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, Embedding, LayerNorm, Linear
@@ -269,6 +270,8 @@ LAYERS = [
         make=lambda rng: _encoder(rng, positions="learned", relative_buckets=4, normalize=True),
     ),
     Case("MLP", "B D", lambda layer, x: layer(x), make=lambda rng: MLP(6, 8, 5, 0.2, rng=rng)),
+    Case("Ordinal", "B D", lambda layer, x: layer(x), make=lambda rng: new_head("ordinal", 6, 0, 5, 0.0, rng=rng)),
+    Case("Corn", "B D", lambda layer, x: layer(x), make=lambda rng: new_head("corn", 6, 0, 5, 0.0, rng=rng)),
     Case("TaskWeights", "B", lambda layer, x: layer(x), make=lambda rng: TaskWeights("abc", learned=True)),
     Case(
         "MultiTaskModel loss",

@@ -11,29 +11,15 @@ from minitx.autograd import functional as F
 from minitx.autograd.context import inference
 from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
+from minitx.models.answers import Answers
 from minitx.models.encoder import SentenceEncoder
-from minitx.nn.layers import Dropout, Linear
+from minitx.models.heads import Head, new_head
+from minitx.nn.layers import Dropout
 from minitx.nn.module import Module
 from minitx.system import one_blas_thread
 
 # Parts that have a name of their own; see `training.freezing`.
 PARTS = ("everything", "backbone", "heads", "embeddings", "upper", "lower")
-
-
-class MLP(Module):
-    """A head with one hidden layer: y = W2 dropout(relu(W1 x + b1)) + b2, (B, D) -> (B, C).
-
-    `linear1` (F, D), `linear2` (C, F). Torch: `Sequential(Linear(D, F), ReLU(), Dropout(p), Linear(F, C))`.
-    """
-
-    def __init__(self, dim: int, hidden: int, classes: int, dropout: float = 0.1, *, rng: np.random.Generator) -> None:
-        self.linear1 = Linear(dim, hidden, rng=rng)
-        self.dropout = Dropout(dropout, rng=rng)
-        self.linear2 = Linear(hidden, classes, rng=rng)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, D) -> (B, C)."""
-        return self.linear2(self.dropout(F.relu(self.linear1(x))))
 
 
 class MultiTaskModel(Module):
@@ -44,6 +30,7 @@ class MultiTaskModel(Module):
         heads: name -> number of classes, or the classes' names: `{"sentiment": 3, "topic": ["app", "price"]}`.
         dropout: of the sentence vector, before the heads, while training; and inside heads with a hidden layer.
         hidden: width of the heads' hidden layer; 0 for linear heads.
+        kinds: head -> one of `heads.HEAD_KINDS`, for classes in an order; the others are "softmax".
         rng: draws the heads' weights.
 
     Heads start so small that every class is equally likely: the first loss of a head is ln(C). If the encoder scales
@@ -60,6 +47,7 @@ class MultiTaskModel(Module):
         heads: Mapping[str, int | Sequence[str]],
         dropout: float = 0.1,
         hidden: int = 0,
+        kinds: Mapping[str, str] | None = None,
         *,
         rng: np.random.Generator,
     ) -> None:
@@ -73,14 +61,12 @@ class MultiTaskModel(Module):
         self.hidden = hidden
         dim = encoder.config.hidden_size
         self.scale = math.sqrt(dim) if encoder.config.normalize else 1.0
-        self.heads: dict[str, Linear | MLP] = {
-            head: MLP(dim, hidden, len(classes), dropout, rng=rng) if hidden else Linear(dim, len(classes), rng=rng)
+        self.kinds = dict.fromkeys(self.classes, "softmax") | dict(kinds or {})
+        self.heads: dict[str, Head] = {
+            head: new_head(self.kinds[head], dim, hidden, len(classes), dropout, rng=rng)
             for head, classes in self.classes.items()
         }
-        for head in self.heads.values():
-            last = head.linear2 if isinstance(head, MLP) else head
-            last.weight.data *= 0.1
-            last.bias.data *= 0  # type: ignore[union-attr]  # Linear's bias is optional, a head's is not
+        self.answers = Answers()  # what is done to logits before they are an answer; `training.stacking` fits it
 
     def forward(self, ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, Tensor]:
         """ids (B, T), attention_mask (B, T) with True = a real token -> logits (B, C) for each head."""
@@ -113,19 +99,26 @@ class MultiTaskModel(Module):
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
         if isinstance(texts, str):
             raise InputError("predict takes a list of texts, not one str")
-        return self.probabilities(self.encoder.encode(texts, batch_size))
+        return self.probabilities(self.encoder.encode(texts, batch_size), texts)
 
-    def probabilities(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
-        """Class probabilities from sentence vectors (N, D): (N, C) for each head."""
+    def probabilities(self, vectors: np.ndarray, texts: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Class probabilities from sentence vectors (N, D): (N, C) for each head.
+
+        The `texts` are needed if words count beside the vectors (`answers`).
+        """
+        return self.answers.probabilities(self.logits(vectors), texts)
+
+    def logits(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
+        """What the heads make of sentence vectors (N, D), without dropout or a graph: (N, C) for each."""
         with inference(), one_blas_thread():  # the bits must not depend on what other threads do
-            return {name: F.softmax(y).data for name, y in self.classify(Tensor(vectors)).items()}
+            return {name: y.data for name, y in self.classify(Tensor(vectors)).items()}
 
     def predict(self, texts: Sequence[str], batch_size: int = 32) -> list[dict[str, tuple[str, float]]]:
-        """The most probable class of each text, as (label, probability) for each head."""
-        best = {
-            name: [(self.classes[name][row.argmax()], float(row.max())) for row in probabilities]
-            for name, probabilities in self.predict_proba(texts, batch_size).items()
-        }
+        """The answer to each text, as (label, probability) for each head: the most probable class, but for offsets."""
+        best = {}
+        for name, rows in self.predict_proba(texts, batch_size).items():
+            chosen = self.answers.decide(name, rows)
+            best[name] = [(self.classes[name][i], float(row[i])) for i, row in zip(chosen, rows, strict=True)]
         return [dict(zip(best, row, strict=True)) for row in zip(*best.values(), strict=True)]
 
 

@@ -35,6 +35,7 @@ from minitx.text.tokenizer import Tokenizer
 from minitx.writing import whole_file, write_json
 
 MOST_HEADER = 10 << 20  # bytes of the header of a safetensors file: 100,000 tensors
+MOST_WHOLE = 1 << 30  # bytes of a safetensors file that is read whole
 MOST_LAYERS = 1000
 LARGEST = 65504.0  # weight, of float16; beyond it, products of a few of them are infinite in float32
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy has no BF16: the upper half of an F32
@@ -299,6 +300,20 @@ def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     contiguous = {name: np.ascontiguousarray(array) for name, array in weights.items()}
     with whole_file(path) as partial:
         partial.write_bytes(safetensors.numpy.save(contiguous, {"format": "pt"}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a safetensors file that minitx wrote, and its metadata; `InputError` for any other file."""
+    check_file(path, MOST_WHOLE)
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, MemoryError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: {error}") from error  # the last two: NumPy has no such numbers
+    for name, array in arrays.items():
+        if array.dtype != np.uint64 and not (array.dtype.kind == "f" and (np.abs(array) <= LARGEST).all()):
+            raise InputError(f"{path}: {name} holds {array.dtype}, NaN or more than {LARGEST:g}; expected floats")
+    return arrays, metadata
 
 
 def _tokenizer_config(tokenizer: Tokenizer, max_seq_length: int) -> dict[str, Any]:

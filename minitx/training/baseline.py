@@ -10,6 +10,9 @@ Terms are words, single signs and emoji, and pairs of neighbours; df[t] is the n
 terms that occur in a single training text are left out, unless all do. Salton & Buckley 1988. The tests compare it with
 scikit-learn's `TfidfVectorizer(binary=True, ngram_range=(1, 2), min_df=2, token_pattern=TERM)` and
 `LogisticRegression()`. (For two classes scikit-learn keeps one vector of weights, minitx two; its `C=2` is the same.)
+
+With `characters`, runs of 2 to 5 characters within a word are terms as well, in a vector of length 1 of their own: they
+see through endings, spelling and typing errors. That bag is no rival but a part of the model: `models.answers`.
 """
 
 import dataclasses
@@ -32,15 +35,17 @@ from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.evaluation.leakage import fingerprints
 from minitx.evaluation.metrics import Report, report_heads
+from minitx.models.pretrained import read_tensors
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module
 from minitx.system import Bar
-from minitx.training.checkpoint import read_tensors
 from minitx.training.optim import Adam
 from minitx.training.schedules import LambdaLR, factor
 
 TERM = r"\w+|[^\w\s]"
-MIN_TEXTS = 2  # training texts a term must occur in
+MIN_TEXTS, MIN_TEXTS_RUN = 2, 3  # training texts that a term, or a run of characters, must occur in
+RUNS = range(2, 6)  # characters of a run
+RUN = "\N{HORIZONTAL ELLIPSIS}"  # before a run of characters; a pair that begins with this sign goes on with a space
 STEPS, LR = 100, 0.5  # of Adam on all rows at once, the rate falling to 0: the loss is convex, so luck has no part
 
 
@@ -80,6 +85,23 @@ def terms_of(text: str) -> set[str]:
     return {*words, *(f"{first} {second}" for first, second in pairwise(words))}
 
 
+def runs_of(text: str) -> set[str]:
+    """Runs of characters within words, in lower case, where < and > stand for a word's beginning and end.
+
+    Bojanowski et al. 2017, section 3.2. About scikit-learn's `TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5))`.
+
+    >>> sorted(runs_of("Go"))
+    ['…<g', '…<go', '…<go>', '…go', '…go>', '…o>']
+    """
+    words = {f"<{word}>" for word in re.findall(r"\S+", text.lower())}
+    return {RUN + word[i : i + n] for word in words for n in RUNS for i in range(len(word) - n + 1)}
+
+
+def is_run(term: str) -> bool:
+    """Whether a term is a run of characters."""
+    return len(term) > 1 and term[0] == RUN and term[1] != " "
+
+
 class BagOfWords(Module):
     """TF-IDF and one linear classifier for each head; `BagOfWords.fit(train)` makes a trained one.
 
@@ -91,6 +113,7 @@ class BagOfWords(Module):
 
     def __init__(self, idf: Mapping[str, float], classes: Mapping[str, Sequence[str]], trained_on: np.ndarray) -> None:
         self.columns = {term: column for column, term in enumerate(idf)}
+        self.is_run = np.array([is_run(term) for term in idf], dtype=bool)
         self.idf = np.array(list(idf.values()), np.float32)
         self.classes = {head: tuple(names) for head, names in classes.items()}
         self.trained_on = trained_on
@@ -101,12 +124,14 @@ class BagOfWords(Module):
 
     def vectorise(self, texts: Sequence[str]) -> SparseRows:
         """TF-IDF of each text, scaled to length 1: (N, V) float32. Terms unknown to training are skipped."""
-        known = [[self.columns[term] for term in terms_of(text) if term in self.columns] for text in texts]
+        characters, column = self.is_run.any(), self.columns.get
+        found = (terms_of(text) | (runs_of(text) if characters else set()) for text in texts)
+        known = [sorted(c for term in terms if (c := column(term)) is not None) for terms in found]
         rows = np.repeat(np.arange(len(texts)), [len(columns) for columns in known])
         columns = np.array([column for row in known for column in row], dtype=np.int64)
-        values = self.idf[columns]
-        norms = np.sqrt(np.bincount(rows, values * values, minlength=len(texts)))
-        return SparseRows(rows, columns, (values / norms[rows]).astype(np.float32), (len(texts), len(self.columns)))
+        values, part = self.idf[columns], 2 * rows + self.is_run[columns]  # runs are a vector of their own
+        norms = np.sqrt(np.bincount(part, values * values))
+        return SparseRows(rows, columns, (values / norms[part]).astype(np.float32), (len(texts), len(self.columns)))
 
     def forward(self, x: SparseRows) -> dict[str, Tensor]:
         """TF-IDF (N, V) -> logits (N, C) for each head."""
@@ -114,13 +139,17 @@ class BagOfWords(Module):
         return {name: sparse_linear(x, h.weight, h.bias) for name, h in self.heads.items()}  # type: ignore[arg-type]
 
     @classmethod
-    def fit(cls, train: LabelledTexts, *, progress: bool = False) -> "BagOfWords":
+    def fit(cls, train: LabelledTexts, *, characters: bool = False, progress: bool = False) -> "BagOfWords":
         """Learn terms, their weights and the classifiers from `train` alone; the same rows give the same bits.
 
-        `InputError` if there is not one word in them.
+        With `characters`, runs of them are terms as well. `InputError` if there is not one word in the texts.
         """
         counts = Counter(term for text in train.texts for term in terms_of(text))
         kept = sorted(term for term, texts in counts.items() if texts >= MIN_TEXTS) or sorted(counts)
+        if characters:
+            runs = Counter(run for text in train.texts for run in runs_of(text))
+            counts += runs
+            kept += sorted(run for run, texts in runs.items() if texts >= MIN_TEXTS_RUN)
         if not kept:
             raise InputError(f"bag of words: not one word in {len(train):,} training texts")
         N = len(train)

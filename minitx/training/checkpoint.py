@@ -1,35 +1,39 @@
 """A result directory: a sentence encoder as the whole ecosystem reads it, and beside it what only minitx reads.
 
     config.json  model.safetensors  tokenizer.json  modules.json ...      the encoder; see `models.pretrained`
-    minitx.json          version, heads with their class names, how the data was labelled
+    minitx.json          version, heads with their class names, kinds and answers, how the data was labelled
     heads.safetensors    the heads' weights, `sentiment.weight` (C, D) and `sentiment.bias` (C,) for each
+    words.safetensors    the bag of words that counts beside the encoder, if one does; see `models.answers`
     timeline.png  trainable.txt      what was to train, when and how fast: made before training
     manifest.json        settings, versions, threads and data by hash, to do the run again, and every file's hash
     baseline.safetensors a bag of words trained on the same rows, which `minitx evaluate` sets beside the model
-    metrics.json  history.csv  curves.png  gradients.png  confusion_<head>.png      what came out
+    metrics.json  history.csv  curves.png  gradients.png  confusion_<head>.png  calibration_<head>.png    what came out
 
 The last four lines are not needed for loading. A directory of an older version is read, or refused with what to do;
 one of each version that was ever written is kept in tests/saved.
 """
 
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import numpy as np
-import safetensors
 
 from minitx.errors import InputError
+from minitx.models.answers import Answer, Answers
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
-from minitx.models.pretrained import LARGEST, write_weights
-from minitx.system import CONFIG, WEIGHTS, Fields, check_file, read_fields
+from minitx.models.pretrained import LARGEST, read_tensors, write_weights
+from minitx.system import CONFIG, WEIGHTS, Fields, read_fields
+from minitx.training.baseline import BagOfWords
 from minitx.writing import UNFINISHED, write_json
 
-FORMAT, VERSION = "minitx", 2  # of what is written
-READ = (2,)  # the versions that are still read
+FORMAT, VERSION = "minitx", 3  # of what is written
+READ = (2, 3)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
-MOST_BYTES = 1 << 30  # of a safetensors file that is read whole
+WORDS = "words.safetensors"
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
@@ -41,8 +45,13 @@ def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
         "dropout": model.dropout.p,
         "head_hidden": model.hidden,
         "heads": {head: list(classes) for head, classes in model.classes.items()},
+        "kinds": model.kinds,
+        "answers": {head: asdict(model.answers.of(head)) for head in model.classes},
+        "words": bool(words := model.answers.words),
         **extra,
     }
+    if words:
+        words.save(directory / WORDS)
     write_json(directory / SETTINGS, settings)
     weights = {f"{name}.{kind}": w for name, head in model.heads.items() for kind, w in head.state_dict().items()}
     write_weights(directory / HEADS, weights)
@@ -78,7 +87,7 @@ def load_model(directory: str | Path) -> MultiTaskModel:
     directory = Path(directory)
     settings = Fields(load_config(directory), str(directory / SETTINGS))
     heads, dropout = settings.within("heads").data, settings.get("dropout", float)
-    hidden = settings.get("head_hidden", int, 0, least=0)
+    hidden, kinds = settings.get("head_hidden", int, 0, least=0), settings.within("kinds", {}).data
     arrays, _ = read_tensors(directory / HEADS)
     encoder = SentenceEncoder.from_pretrained(directory)
     try:
@@ -87,7 +96,7 @@ def load_model(directory: str | Path) -> MultiTaskModel:
         if asked > 2 * sum(array.size for array in arrays.values()):  # before memory is asked for them
             raise InputError(f"it asks for far more weights than {HEADS} has")
         rng = np.random.default_rng(0)  # the weights it draws are replaced below
-        model = MultiTaskModel(encoder, heads, dropout, hidden, rng=rng)
+        model = MultiTaskModel(encoder, heads, dropout, hidden, kinds, rng=rng)
         if any(len({*names}) < len(names) for names in model.classes.values()):
             raise InputError("a class stands twice in one head")
     except (TypeError, ValueError) as error:
@@ -97,19 +106,32 @@ def load_model(directory: str | Path) -> MultiTaskModel:
         model.load_state_dict(weights | {f"encoder.{name}": array for name, array in encoder.state_dict().items()})
     except ValueError as error:
         raise InputError(f"{directory / HEADS}: {error}") from error
+    model.answers = _load_answers(settings, model, directory)
     model.eval()
     return model
 
 
-def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a safetensors file that minitx wrote, and its metadata; `InputError` for any other file."""
-    check_file(path, MOST_BYTES)
-    try:
-        with safetensors.safe_open(path, "numpy") as file:
-            arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, MemoryError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: {error}") from error  # the last two: NumPy has no such numbers
-    for name, array in arrays.items():
-        if array.dtype != np.uint64 and not (array.dtype.kind == "f" and (np.abs(array) <= LARGEST).all()):
-            raise InputError(f"{path}: {name} holds {array.dtype}, NaN or more than {LARGEST:g}; expected floats")
-    return arrays, metadata
+def _load_answers(settings: Fields, model: MultiTaskModel, directory: Path) -> Answers:
+    """How a stored model answers; `InputError` naming what is wrong. Version 2 knew plain answers alone."""
+    stored, words, answers = settings.within("answers", {}), None, {}
+    if settings.get("words", bool, False):
+        words = BagOfWords.load(directory / WORDS)
+        if words.classes != model.classes:
+            raise InputError(f"{directory / WORDS} is of another model: its classes are not those of {SETTINGS}")
+    for head, names in model.classes.items():
+        fields, C = stored.within(head, {}), len(names)
+        scales = {
+            name: fields.get(name, float, default)
+            for name, default in vars(Answer()).items()
+            if default.__class__ is float
+        }
+        offsets, costs = fields.get("offsets", list, []), fields.get("costs", list, [])
+        rows = [row if isinstance(row, list) else [None] for row in costs]
+        numbers = [*scales.values(), *offsets, *chain.from_iterable(rows)]
+        fits = all(type(number) in (int, float) and abs(number) <= LARGEST for number in numbers)
+        if not fits or len(offsets) not in (0, C) or [*map(len, rows)] not in ([], [C] * C):
+            raise InputError(f"{fields.where}: expected finite numbers, 0 or {C} offsets and 0 or {C} x {C} costs")
+        answers[head] = Answer(**scales, offsets=tuple(offsets), costs=tuple(map(tuple, costs)))
+    if not words and any(answer.words for answer in answers.values()):
+        raise InputError(f"{settings.where}: answers count words, but there are none")
+    return Answers(answers, words)

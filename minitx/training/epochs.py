@@ -1,12 +1,13 @@
 """What `fit` tells: what an epoch did, which one was best, and whom it tells on its way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from minitx.data.batches import Batch
+from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
 from minitx.training.parallel import DataParallel, Loss
 
@@ -18,19 +19,39 @@ class Epoch:
     number: int
     train: dict[str, Report]  # with dropout on, while the weights moved
     validation: dict[str, Report]
+    score: float  # what "best" means: `score` of `validation`
     tokens_per_second: float  # through the encoder: 0 while its vectors are known and it need not run
     seconds: float
     task_weights: dict[str, float] = field(default_factory=dict)  # head -> factor of its loss at the end, if learned
     skipped: int = 0  # steps up to its end that moved nothing, see `TrainingSettings.on_nan`
     more: dict[str, float] = field(default_factory=dict)  # what callbacks measured
 
-    @property
-    def score(self) -> float:
-        """What "best" means: the mean over the heads of accuracy and macro-F1 on the validation rows.
 
-        Both, because macro-F1 alone can hang on a handful of rows of a small class, and accuracy alone ignores them.
-        """
-        return float(np.mean([(report.accuracy + report.macro_f1) / 2 for report in self.validation.values()]))
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "loss")  # that can choose the epoch
+
+
+def score(validation: Mapping[str, Report], factors: Mapping[str, float], select: str = "") -> float:
+    """How good an epoch was: the mean of accuracy and macro-F1 on the validation rows, and of the heads that train.
+
+    Both, because macro-F1 alone can hang on a handful of rows of a small class, and accuracy alone ignores them. A head
+    whose loss counts nothing, by `factors`, has no say. `select` names one figure instead, as in "sentiment.macro_f1";
+    of a loss, the lowest is best.
+    """
+    if select:
+        head, metric = select.split(".")
+        return float(getattr(validation[head], metric)) * (-1 if metric == "loss" else 1)
+    heads = [head for head in validation if factors.get(head, 1.0)] or validation
+    return float(np.mean([(validation[head].accuracy + validation[head].macro_f1) / 2 for head in heads]))
+
+
+def check_select(select: str, labels: Mapping[str, np.ndarray]) -> None:
+    """`ValueError` unless epochs can be compared: each head has a label in the validation rows, `select` is one's."""
+    for head, target in labels.items():
+        if not (target >= 0).any():
+            raise ValueError(f"no validation row has a label for {head}: epochs could not be compared")
+    head, _, metric = select.partition(".")
+    if select and (head not in labels or metric not in METRICS):
+        raise InputError(f"select {select!r}: expected HEAD.METRIC, of {', '.join(labels)} and {', '.join(METRICS)}")
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch:

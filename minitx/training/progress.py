@@ -24,6 +24,7 @@ from minitx.training.epochs import Epoch
 from minitx.training.trainer import Training
 from minitx.writing import whole_file
 
+REPORT = ("confusion", "loss", "calibration_error", "brier", "average_precision")
 PLAIN = ("done", "tokens", "seconds", "skipped", "thawed", "seen", "best")  # fields of Training that are data
 
 
@@ -102,16 +103,19 @@ def restore(t: Training, state: Mapping[str, Any]) -> None:
 
 
 def _plain_epoch(epoch: Epoch) -> dict[str, Any]:
-    """An epoch with its reports as [confusion, loss]; that is all there is to one."""
+    """An epoch with its reports as lists of what they are made of."""
     plain = {field.name: getattr(epoch, field.name) for field in dataclasses.fields(epoch)}
     for part in ("train", "validation"):
-        plain[part] = {head: [report.confusion, report.loss] for head, report in plain[part].items()}
+        plain[part] = {head: [getattr(report, name) for name in REPORT] for head, report in plain[part].items()}
     return plain
 
 
 def _epoch(plain: dict[str, Any], classes: Mapping[str, tuple[str, ...]]) -> Epoch:
     reports = {
-        part: {head: Report(classes[head], *pair) for head, pair in plain[part].items()}
+        part: {
+            head: Report(classes[head], **dict(zip(REPORT, figures, strict=True)))
+            for head, figures in plain[part].items()
+        }
         for part in ("train", "validation")
     }
     return Epoch(**(plain | reports))

@@ -14,11 +14,12 @@ from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch, TokenisedRows, length_batches
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report, report_heads
+from minitx.models.answers import Answers
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.system import Bar
 from minitx.training.average import WeightAverage
-from minitx.training.epochs import Callback, Epoch, best_epoch
+from minitx.training.epochs import Callback, Epoch, best_epoch, check_select, score
 from minitx.training.groups import Optimizer
 from minitx.training.nonfinite import check_finite, not_finite
 from minitx.training.optim import clip_grad_norm_
@@ -39,6 +40,7 @@ class TrainingSettings:
     class_weights: Mapping[str, np.ndarray] = field(default_factory=dict)  # head -> (C,); reports are unweighted
     label_smoothing: float = 0.0
     on_nan: str = "stop"  # at a loss or gradient that is NaN or infinite; or "skip": that batch moves nothing, counted
+    select: str = ""  # the figure that chooses the epoch, see `epochs.score`
     weight_average: float = 0.0  # decay of a `WeightAverage`, whose weights are then judged and kept; 0 for none
     threads: int | None = None  # how many share each batch, see `parallel.DataParallel`; by default one for each core
     progress: bool = True  # show bars: of a frozen encoder's pass, and of each epoch with the loss
@@ -56,7 +58,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     rng: np.random.Generator,
 ) -> list[Epoch]:
-    """Train, and leave the model with the weights of the epoch that was best on `validation` (`Epoch.score`).
+    """Train, and leave the model with the weights of the epoch that was best on `validation` (`epochs.score`).
 
     While nothing of the encoder trains, from the first step on, this is a linear probe: sentence vectors are computed
     once and used in every epoch, which makes an epoch cheap. They are computed without dropout, so there is none in
@@ -73,13 +75,13 @@ def fit(
 
     Raises:
         ValueError: the optimizer does not train this model, or no validation row has a label for some head.
+        InputError: `settings.select` names no figure.
         FloatingPointError: the loss, a gradient or a weight became NaN or infinite; see `training.nonfinite`.
     """
     task_weights = task_weights or TaskWeights(model.heads)
     optimizer.check(model, task_weights)
-    for head, labels in validation.labels.items():
-        if not (labels >= 0).any():
-            raise ValueError(f"no validation row has a label for {head}: epochs could not be compared")
+    check_select(settings.select, validation.labels)
+    model.answers = Answers()  # what was fitted to other weights
     with DataParallel(model, settings.threads, rng.spawn(1)[0]) as parallel:
         training = Training(model, optimizer, settings, schedule, task_weights, parallel, rng)
         for callback in callbacks:
@@ -92,9 +94,11 @@ def fit(
             with training.average.applied() if training.average else nullcontext():
                 check_finite(model, f"after epoch {(number := len(training.epochs) + 1)}")
                 judged = evaluate(model, validation, None if training.known is None else held_out)
-                learned = {} if task_weights.log_variance is None else task_weights.current()
-                speed, skipped = tokens / seconds, training.skipped
-                training.epochs.append(Epoch(number, trained, judged, speed, seconds, learned, skipped))
+                factors = task_weights.current()
+                learned = {} if task_weights.log_variance is None else factors
+                value, speed = score(judged, factors, settings.select), tokens / seconds
+                epoch = Epoch(number, trained, judged, value, speed, seconds, learned, training.skipped)
+                training.epochs.append(epoch)
                 if training.epochs[-1] is best_epoch(training.epochs):
                     training.best = {name: weights.copy() for name, weights in model.state_dict().items()}
             for callback in callbacks:

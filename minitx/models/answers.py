@@ -1,0 +1,85 @@
+"""What is between a head's logits and an answer: the bag of words' say, one temperature, and thresholds.
+
+A network is right less often than it says, and on a few thousand texts a bag of words knows what it does not. So, for
+each head, with z the head's logits and w the log-probabilities of a bag of words on the same text (0 without one):
+
+    p = softmax(scale z + words w)            answer = argmax_c (log p_c + offset_c)  or  argmin_k sum_c p_c cost_ck
+
+scale is 1 / temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks", 4.2); with `words` it is a wide &
+deep model (Cheng et al. 2016) whose two parts are trained apart and stacked (Wolpert 1992). Offsets are thresholds:
+they change which class is said, not how probable it is. `training.stacking` chooses all of them on validation rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from minitx.autograd import functional as F
+from minitx.autograd.tensor import Tensor
+from minitx.errors import InputError
+
+
+class Words(Protocol):
+    """What gives evidence of its own about a text: `training.baseline.BagOfWords`."""
+
+    def predict_proba(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Head -> (N, C)."""
+
+    def save(self, path: Path) -> None:
+        """One file."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one head answers; as it stands, with the most probable class of a softmax."""
+
+    alone: float = 1.0  # scale of the head's logits where no words count: 1 / temperature
+    scale: float = 1.0  # of the head's logits
+    words: float = 0.0  # of the bag of words' log-probabilities
+    offsets: tuple[float, ...] = ()  # (C,) added to log-probabilities before the largest is taken; () for none
+    costs: tuple[tuple[float, ...], ...] = ()  # (C, C) of saying column where row is true; () if errors cost the same
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How all heads answer; those without an `Answer` have a plain one."""
+
+    heads: Mapping[str, Answer] | None = None
+    words: Words | None = None
+
+    def of(self, head: str) -> Answer:
+        """How a head answers."""
+        return (self.heads or {}).get(head, Answer())
+
+    def probabilities(
+        self, logits: Mapping[str, np.ndarray], texts: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Logits (N, C) for each head -> probabilities (N, C); `InputError` if the texts are needed and not given."""
+        if self.words and texts is None:
+            raise InputError("this model also counts words: the texts are needed as well as their vectors")
+        said = self.words.predict_proba(texts) if self.words and texts is not None else {}
+        return {head: self.mix(head, z, log(said[head]) if said else z) for head, z in logits.items()}
+
+    def without_words(self) -> "Answers":
+        """How the heads answer alone: each with its own temperature, with the most probable class."""
+        return Answers({head: Answer(scale=a.alone) for head, a in (self.heads or {}).items()})
+
+    def mix(self, head: str, z: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """Probabilities (N, C) of a head's logits and of a bag of words' log-probabilities, both (N, C)."""
+        answer = self.of(head)
+        return F.softmax(Tensor(z * answer.scale + w * answer.words if answer.words else z * answer.scale)).data
+
+    def decide(self, head: str, probabilities: np.ndarray) -> np.ndarray:
+        """The class (N,) that is said, of probabilities (N, C)."""
+        answer = self.of(head)
+        if answer.costs:
+            return (probabilities @ np.array(answer.costs)).argmin(axis=1)
+        return (log(probabilities) + np.array(answer.offsets) if answer.offsets else probabilities).argmax(axis=1)
+
+
+def log(probabilities: np.ndarray) -> np.ndarray:
+    """Their logarithms, finite even for what underflowed to 0."""
+    return np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny))

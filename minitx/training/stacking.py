@@ -1,0 +1,156 @@
+"""How much should a model believe itself, its bag of words, and each class? Found on validation rows, after training.
+
+1. `fit_scales`: how much the head's logits and the bag of words' log-probabilities count, by least cross-entropy. With
+   the head's alone it is temperature scaling.
+2. `fit_offsets`: thresholds for an aim other than accuracy.
+
+Both see a few hundred rows and choose two numbers, or one for each class, so little can be overfitted; they never see
+test rows. See `models.answers` for what the numbers do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from minitx.errors import InputError
+from minitx.models.answers import Answer, Answers, Words, log
+
+STEPS = 30  # of Newton's method, which needs five or so
+LOSS_ALLOWED = 0.015  # accuracy that macro-F1 may cost
+GRID = np.linspace(0, 3, 31)  # offsets that are tried: up to e³ = 20 times as probable
+AIMS = "accuracy, macro_f1, {recall = {CLASS = SHARE}} or {cost = [a row for each true class, a number for each said]}"
+
+
+def fit_scales(evidence: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
+    """How much each of K kinds of evidence counts: the a (K,) >= 0 of least cross-entropy.
+
+        p = softmax(sum_k a_k z_k) ;  minimise  mean -log p[target] + |a - 1/K|² / 2N
+
+    `evidence` are K arrays of logits (N, C), `target` (N,). Convex, so Newton's method finds the one minimum; the small
+    second term keeps it finite where validation rows are all right. Kinds that would count against themselves are left
+    out: 0. Guo et al. 2017, section 4.2, for K = 1, where a = 1 / temperature.
+    """
+    z, N, start = np.stack(evidence).astype(np.float64), max(1, len(target)), 1 / len(evidence)
+    kept = np.ones(len(z), dtype=bool)
+    while True:
+        a, x = np.where(kept, start, 0.0), z[kept]
+        for _ in range(STEPS):
+            y = np.tensordot(a[kept], x, 1)
+            p = np.exp(y - y.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+            mean = (x * p).sum(axis=2)  # (K, N), of the evidence under p
+            slope = (mean - x[:, np.arange(len(target)), target]).sum(axis=1) / N + (a[kept] - start) / N
+            centred = x - mean[:, :, None]
+            curvature = np.einsum("inc,jnc,nc->ij", centred, centred, p) / N + np.eye(len(x)) / N
+            a[kept] -= np.clip(np.linalg.solve(curvature, slope), -1, 1)  # no leap far from the minimum
+        if (a >= 0).all():
+            return a
+        kept &= a >= 0
+
+
+def fit_offsets(probabilities: np.ndarray, target: np.ndarray, aim: Any, classes: Sequence[str]) -> tuple[float, ...]:
+    """Offsets (C,) of log-probabilities for an aim; () for the most probable class.
+
+    A few dozen rows of a rare class say little about where its threshold belongs. So every row counts half as what it
+    is and half as what the calibrated probabilities say that it might be: the expected confusion matrix.
+
+    Args:
+        probabilities: (N, C), calibrated.
+        target: (N,).
+        aim: "accuracy"; "macro_f1", at the price of `LOSS_ALLOWED` of accuracy at most; {"recall": {class: share}},
+            the least offset that finds this share of a class, class by class.
+        classes: their names.
+    """
+    C = len(classes)
+    truth = (np.eye(C)[target] + probabilities) / 2 if len(target) else probabilities
+
+    def expected(offsets: np.ndarray) -> np.ndarray:
+        """(C, C), row = true."""
+        said = (log(probabilities) + offsets).argmax(axis=1)
+        return truth.T @ np.eye(C)[said]
+
+    if aim == "accuracy":
+        return ()
+    offsets = np.zeros(C)
+    if aim == "macro_f1":
+        least = np.trace(expected(offsets)) - LOSS_ALLOWED * len(target)
+        for _ in range(3):  # one class after the other, until none of them moves
+            before = offsets.copy()
+            for c in range(C):
+                tried = [np.where(np.arange(C) == c, offset, offsets) for offset in GRID]
+                found = [expected(one) for one in tried]
+                scores = [_macro_f1(one) if np.trace(one) >= least else -1.0 for one in found]
+                offsets = tried[int(np.argmax(scores))]
+            if (offsets == before).all():
+                break
+    else:
+        for name, share in aim["recall"].items():
+            tried = [np.where(np.arange(C) == classes.index(name), offset, offsets) for offset in GRID]
+            found = [_recall(expected(one))[classes.index(name)] for one in tried]
+            offsets = tried[next((i for i, recall in enumerate(found) if recall >= share), len(GRID) - 1)]
+    return tuple(offsets.tolist()) if offsets.any() else ()
+
+
+def _macro_f1(confusion: np.ndarray) -> float:
+    return float(np.mean(2 * np.diag(confusion) / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1e-9)))
+
+
+def _recall(confusion: np.ndarray) -> np.ndarray:
+    return np.diag(confusion) / np.maximum(confusion.sum(axis=1), 1e-9)
+
+
+def check_aims(aims: Mapping[str, Any], heads: Mapping[str, Sequence[str]]) -> None:
+    """`InputError` unless each aim is one of `AIMS`, for a head and classes that there are."""
+    for head, aim in aims.items():
+        if head not in heads:
+            raise InputError(f"decide: there is no head {head!r}: there is {', '.join(heads)}")
+        C, (kind, value) = len(heads[head]), next(iter(aim.items()), ("", None)) if isinstance(aim, dict) else (aim, {})
+        if kind == "recall" and isinstance(value, dict):
+            fits = value.keys() <= {*heads[head]} and all(_is_number(share, 1) for share in value.values())
+        elif kind == "cost" and isinstance(value, list):
+            rows = [row for row in value if isinstance(row, list) and all(_is_number(cost, 1e9) for cost in row)]
+            fits = [*map(len, rows)] == [C] * C == [*map(len, value)]
+        else:
+            fits = aim in ("accuracy", "macro_f1")
+        if not fits or (isinstance(aim, dict) and len(aim) > 1):
+            raise InputError(f"decide.{head}: {aim!r:.60}; expected {AIMS}; classes are {', '.join(heads[head]):.200}")
+
+
+def _is_number(value: Any, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def fit_answers(
+    logits: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    classes: Mapping[str, tuple[str, ...]],
+    *,
+    words: Words | None = None,
+    texts: Sequence[str] = (),
+    calibrate: bool = True,
+    aims: Mapping[str, Any] | None = None,
+) -> Answers:
+    """How a trained model should answer, from its logits (N, C) for each head on validation rows.
+
+    Args:
+        logits, labels: head -> (N, C), and (N,) with -100 where there is no label.
+        classes: head -> their names.
+        words, texts: a bag of words that has not been trained on these rows, and their texts; without, none counts.
+        calibrate: fit a temperature; with words there is always one.
+        aims: head -> one of `AIMS`; "accuracy" for those left out.
+    """
+    said, answers = words.predict_proba(texts) if words else {}, {}
+    for head, z in logits.items():
+        kept, aim = labels[head] >= 0, (aims or {}).get(head, "accuracy")
+        z, target = z[kept], labels[head][kept]
+        alone = float(fit_scales([z], target)[0]) if calibrate else 1.0
+        w = log(said[head][kept]) if words else z
+        answer = Answer(alone, *(fit_scales([z, w], target).tolist() if words else (alone,)))
+        if isinstance(aim, Mapping) and "cost" in aim:
+            answers[head] = replace(answer, costs=tuple(tuple(map(float, row)) for row in aim["cost"]))
+        else:
+            p = Answers({head: answer}, words).mix(head, z, w)
+            answers[head] = replace(answer, offsets=fit_offsets(p, target, aim, classes[head]))
+    return Answers(answers, words)

@@ -1,0 +1,237 @@
+"""From logits to an answer: temperatures, words and thresholds, what they are fitted to, and that they are kept."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from scipy import optimize
+from scipy.special import log_softmax, softmax
+
+from minitx.app.cli import main
+from minitx.app.prepare import read_data
+from minitx.errors import InputError
+from minitx.evaluation.metrics import report_probabilities
+from minitx.models.answers import Answer, Answers
+from minitx.training.checkpoint import SETTINGS, WORDS, load_model, save_model
+from minitx.training.stacking import LOSS_ALLOWED, check_aims, fit_answers, fit_offsets, fit_scales
+
+CLASSES = ("negative", "neutral", "positive")
+
+
+@pytest.fixture
+def judged(rng):
+    """400 rows: two kinds of evidence, the first too sure of itself, the second shy."""
+    target = rng.choice(3, size=400, p=[0.55, 0.08, 0.37])
+    truth = np.log([0.55, 0.08, 0.37]) + 1.5 * np.eye(3)[target]
+    return 3 * (truth + rng.normal(size=(400, 3))), 0.5 * (truth + rng.normal(size=(400, 3))), target
+
+
+def loss(a, evidence, target):
+    z = sum(x * y for x, y in zip(a, evidence, strict=True))
+    K, N = len(evidence), len(target)
+    return -log_softmax(z, axis=1)[np.arange(N), target].mean() + ((np.array(a) - 1 / K) ** 2).sum() / (2 * N)
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_scales_have_the_least_loss(judged, K):
+    evidence, target = judged[:K], judged[2]
+    a = fit_scales(evidence, target)
+    best = optimize.minimize(loss, np.ones(K), (evidence, target), bounds=[(0, None)] * K)
+    np.testing.assert_allclose(a, best.x, atol=1e-3)
+    assert loss(a, evidence, target) <= best.fun + 1e-9
+
+
+def test_evidence_against_itself_counts_nothing(judged):
+    sure, shy, target = judged
+    a = fit_scales([sure, -shy], target)
+    assert a[1] == 0
+    np.testing.assert_allclose(a[0], optimize.minimize_scalar(lambda x: loss([x, 0], [sure, shy], target)).x, atol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_few_rows_that_are_all_right_give_finite_scales(rows):
+    target = np.arange(rows) % 3
+    a = fit_scales([1000 * np.eye(3)[target].reshape(rows, 3)], target)
+    assert np.isfinite(a).all()
+    assert (a >= 0).all()
+
+
+def test_macro_f1_costs_no_more_accuracy_than_is_allowed(judged):
+    sure, _, target = judged
+    p = softmax(fit_scales([sure], target)[0] * sure, axis=1)
+    offsets = fit_offsets(p, target, "macro_f1", CLASSES)
+    said = (np.log(p) + offsets).argmax(axis=1)
+    plain, chosen = report_probabilities(target, p, CLASSES), report_probabilities(target, p, CLASSES, said)
+    assert chosen.macro_f1 > plain.macro_f1 + 0.01
+    assert chosen.recall[1] > plain.recall[1]
+    assert chosen.accuracy > plain.accuracy - 2 * LOSS_ALLOWED  # half of what is counted is expected, not seen
+    assert fit_offsets(p, target, "accuracy", CLASSES) == ()
+
+
+def test_a_recall_is_reached_at_the_least_offset(judged):
+    sure, _, target = judged
+    p = softmax(fit_scales([sure], target)[0] * sure, axis=1)
+    low, high = (fit_offsets(p, target, {"recall": {"neutral": share}}, CLASSES)[1] for share in (0.4, 0.8))
+    assert 0 < low < high
+    found = ((np.log(p) + np.array([0, high, 0])).argmax(axis=1)[target == 1] == 1).mean()
+    assert 0.65 < found < 0.95
+
+
+def test_costs_are_weighed(judged):
+    sure, _, target = judged
+    aims = {"mood": {"cost": [[0, 1, 10], [1, 0, 1], [1, 1, 0]]}}
+    answers = fit_answers({"mood": sure}, {"mood": target}, {"mood": CLASSES}, aims=aims)
+    p = answers.probabilities({"mood": sure})["mood"]
+    said = answers.decide("mood", p)
+    costs = np.array(aims["mood"]["cost"])
+    assert costs[target, said].sum() < 0.7 * costs[target, p.argmax(axis=1)].sum()
+
+
+def test_a_temperature_changes_no_answer_and_the_loss(judged):
+    sure, _, target = judged
+    unlabelled = np.where(np.arange(400) % 7 == 0, -100, target)
+    answers = fit_answers({"mood": sure}, {"mood": unlabelled}, {"mood": CLASSES})
+    before, after = softmax(sure, axis=1), answers.probabilities({"mood": sure})["mood"]
+    assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
+    raw, fitted = (report_probabilities(target, p, CLASSES) for p in (before, after))
+    assert fitted.loss < raw.loss
+    assert fitted.calibration_error < raw.calibration_error / 2
+    plain = fit_answers({"mood": sure}, {"mood": target}, {"mood": CLASSES}, calibrate=False)
+    np.testing.assert_array_equal(plain.probabilities({"mood": sure})["mood"], before)
+
+
+@pytest.mark.parametrize(
+    "aim",
+    [
+        "best",
+        {"recall": {"bad": 0.5}},
+        {"recall": {"neutral": 2}},
+        {"recall": {"neutral": True}},
+        {"recall": 0.5},
+        {"cost": [[0, 1], [1, 0]]},
+        {"cost": [[0, 1, 1], [1, 0, -1], [1, 1, 0]]},
+        {"cost": "high"},
+        {"macro_f1": 1},
+        {},
+        {"recall": {"neutral": 0.5}, "cost": []},
+        7,
+        None,
+        ["accuracy"],
+    ],
+    ids=str,
+)
+def test_an_aim_that_means_nothing_is_refused(aim):
+    with pytest.raises(InputError, match=re.escape("decide.mood: ") + ".*; expected accuracy, macro_f1, "):
+        check_aims({"mood": aim}, {"mood": CLASSES})
+
+
+def test_an_aim_for_no_head_is_refused():
+    with pytest.raises(InputError, match="decide: there is no head 'mod': there is mood"):
+        check_aims({"mod": "accuracy"}, {"mood": CLASSES})
+
+
+# -- in a model --------------------------------------------------------------------------------------------------
+
+
+def test_a_trained_model_answers_with_its_words(trained):
+    model, texts = load_model(trained), ["love it", "crashes all the time", "", "日本"]
+    words = model.answers.words.predict_proba(texts)
+    vectors = model.encoder.encode(texts)
+    for head, p in model.predict_proba(texts).items():
+        answer = model.answers.of(head)
+        z = answer.scale * model.logits(vectors)[head] + answer.words * np.log(words[head])
+        np.testing.assert_allclose(p, softmax(z, axis=1), atol=1e-6)
+    assert any(model.answers.of(head).words > 0 for head in model.classes)
+    with pytest.raises(InputError, match="the texts are needed as well as their vectors"):
+        model.probabilities(vectors)
+
+
+def test_answers_are_kept(trained, tmp_path):
+    model, texts = load_model(trained), ["love it", "crashes all the time"]
+    heads = {head: Answer(0.7, 0.5, 0.25, tuple(range(len(names)))) for head, names in model.classes.items()}
+    heads["engagement"] = Answer(costs=((0.0, 1.0, 2.0), (3.0, 0.0, 1.0), (1.0, 1.0, 0.0)))
+    model.answers = Answers(heads, model.answers.words)
+    (out := tmp_path / "again").mkdir()
+    save_model(model, out)
+    again = load_model(out)
+    assert again.answers.heads == heads
+    for head, p in model.predict_proba(texts).items():
+        np.testing.assert_array_equal(again.predict_proba(texts)[head], p)
+    assert again.predict(texts) == model.predict(texts)
+
+
+def test_offsets_change_the_label_and_not_the_probability(trained):
+    model = load_model(trained)
+    before = model.predict_proba(["love it"])["sentiment"]
+    heads = dict(model.answers.heads)
+    heads["sentiment"] = Answer(
+        *(getattr(heads["sentiment"], name) for name in ("alone", "scale", "words")), (0, 50, 0)
+    )
+    model.answers = Answers(heads, model.answers.words)
+    label, probability = model.predict(["love it"])[0]["sentiment"]
+    assert label == "neutral"
+    assert probability == pytest.approx(before[0, 1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": "1"},
+        {"scale": float("1e300")},
+        {"offsets": [1, 2]},
+        {"offsets": [1, 2, "3"]},
+        {"offsets": [1, 2, [3]]},
+        {"costs": [[0, 1], [1, 0]]},
+        {"costs": [0, 1, 2]},
+        {"costs": [[0, 1, 2], [1], [2, 3]]},
+        {"costs": 1},
+    ],
+    ids=str,
+)
+def test_damaged_answers_are_refused(trained, tmp_path, change):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    stored = json.loads((copy / SETTINGS).read_text(encoding="utf-8"))
+    stored["answers"]["sentiment"] |= change
+    (copy / SETTINGS).write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(InputError, match=f"{SETTINGS}: answers: sentiment"):
+        load_model(copy)
+
+
+def test_words_that_are_missing_or_anothers_are_refused(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / WORDS).unlink()
+    with pytest.raises(InputError, match=WORDS):
+        load_model(copy)
+    stored = json.loads((copy / SETTINGS).read_text(encoding="utf-8"))
+    (copy / SETTINGS).write_text(json.dumps(stored | {"words": False}), encoding="utf-8")
+    with pytest.raises(InputError, match="answers count words, but there are none"):
+        load_model(copy)
+
+
+def test_without_words_and_temperature_nothing_is_added(reviews_csv, tmp_path, capsys):
+    flags = ["--epochs", "1", "--no-wide", "--no-calibrate", "--hidden-size", "16", "--intermediate-size", "16"]
+    flags += ["--vocab-size", "300", "--num-layers", "1", "--train-rows", "60", "--set", "kinds.sentiment=corn"]
+    assert main(["train", "--data", str(reviews_csv), "--out", str(tmp_path / "plain"), *flags]) == 0
+    assert "its encoder alone" not in capsys.readouterr().out
+    model = load_model(tmp_path / "plain")
+    assert not (tmp_path / "plain" / WORDS).exists()
+    assert model.answers == Answers(dict.fromkeys(model.classes, Answer()))
+    assert model.kinds == {"sentiment": "corn", "engagement": "softmax"}
+
+
+def test_an_aim_is_checked_before_training(reviews_csv, tmp_path, capsys):
+    asked = ["train", "--data", str(reviews_csv), "--out", str(tmp_path / "no"), "--set", "decide.sentiment=best"]
+    assert main(asked) == 2
+    assert "decide.sentiment: 'best'" in capsys.readouterr().err
+    assert not (tmp_path / "no" / SETTINGS).exists()
+
+
+def test_evaluate_shows_the_parts(trained, reviews_csv, capsys):
+    assert main(["evaluate", str(trained), "--data", str(reviews_csv), "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)["sentiment"]
+    assert {"its_encoder_alone", "its_words_alone", "bag_of_words"} <= report.keys()
+    assert 0 <= report["calibration_error"] <= 1
+    data, _ = read_data(str(reviews_csv), None, {})
+    assert report["its_encoder_alone"]["rows"] == len(data)

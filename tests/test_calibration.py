@@ -1,0 +1,65 @@
+"""Calibration error, Brier score, precision and recall by threshold: equal to scikit-learn's, and by hand."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from minitx.evaluation.calibration import (
+    average_precision,
+    brier_score,
+    expected_calibration_error,
+    precision_recall_curve,
+    reliability,
+)
+
+
+@pytest.fixture(params=["smooth", "ties"])
+def scored(rng, request):
+    probabilities = rng.dirichlet(np.ones(4), size=200)
+    if request.param == "ties":
+        probabilities = np.round(probabilities, 1)
+        probabilities = (probabilities + 0.01) / (probabilities + 0.01).sum(axis=1, keepdims=True)
+    return rng.integers(0, 4, 200), probabilities
+
+
+def test_average_precision_is_sklearns(scored):
+    target, probabilities = scored
+    for c in range(4):
+        expected = metrics.average_precision_score(target == c, probabilities[:, c])
+        assert average_precision(target == c, probabilities[:, c]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_curve_is_sklearns(scored):
+    target, probabilities = scored
+    precision, recall = precision_recall_curve(target == 1, probabilities[:, 1])
+    theirs = metrics.precision_recall_curve(target == 1, probabilities[:, 1])
+    np.testing.assert_allclose(precision[::-1], theirs[0][:-1])
+    np.testing.assert_allclose(recall[::-1], theirs[1][:-1])
+
+
+def test_the_brier_score_is_sklearns(scored):
+    target, probabilities = scored
+    expected = metrics.brier_score_loss(target, probabilities, labels=range(4), scale_by_half=False)
+    assert brier_score(target, probabilities) == pytest.approx(expected, abs=1e-12)
+
+
+def test_calibration_error_by_hand():
+    """Two rows of confidence 0.9, one right; two of 0.6, both right: (0.4 x 2 + 0.4 x 2) / 4."""
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
+    target = np.array([0, 1, 0, 1])
+    assert expected_calibration_error(target, probabilities) == pytest.approx(0.4)
+    np.testing.assert_allclose(reliability(target, probabilities), [[2, 0.6, 1.0], [2, 0.9, 0.5]])
+
+
+def test_what_is_certain_and_right_has_no_error():
+    probabilities = np.eye(3)[[0, 1, 2, 2]]
+    assert expected_calibration_error(np.array([0, 1, 2, 2]), probabilities) == 0
+    assert brier_score(np.array([0, 1, 2, 2]), probabilities) == 0
+
+
+def test_without_rows_nothing_is_claimed():
+    nothing = np.zeros((0, 3))
+    target = np.zeros(0, dtype=np.int64)
+    figures = [expected_calibration_error(target, nothing), brier_score(target, nothing)]
+    assert np.isnan([*figures, average_precision(target == 0, nothing[:, 0])]).all()
+    assert np.isnan(average_precision(np.zeros(5, bool), np.arange(5.0)))  # nothing is relevant
