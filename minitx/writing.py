@@ -34,7 +34,7 @@ LOCK, RUN, CHECKPOINT = "lock", "run.json", "checkpoint.safetensors"  # in DIR/m
 OURS: tuple[str, ...] = (CONFIG, WEIGHTS, MODULES, "1_Pooling/config.json", "tokenizer.json", "tokenizer_config.json")
 OURS += ("sentence_bert_config.json", "config_sentence_transformers.json", "minitx.json", "heads.safetensors")
 OURS += ("baseline.safetensors", "words.safetensors", "manifest.json", "metrics.json", "history.csv", "trainable.txt")
-OURS += ("timeline.png", "curves.png", "gradients.png")
+OURS += ("timeline.png", "curves.png", "gradients.png", "curve.png", "masked.png", "distilled.csv")
 
 
 @contextmanager

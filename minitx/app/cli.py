@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minitx.app import pretrain as unlabelled
 from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file
 from minitx.app.mistakes_page import write_mistakes_page
@@ -247,6 +248,10 @@ def _parser() -> Parser:
         return added
 
     add_arguments(add("train", train, "train a model on reviews and write a result directory"))
+    about = "let an encoder learn from texts without labels"
+    unlabelled.add_arguments(add("pretrain", unlabelled.pretrain, about))
+    about = "let a small encoder learn the vectors of a large one"
+    unlabelled.add_arguments(add("distill", unlabelled.distill, about), distills=True)
     add("recipes", _recipes, "list the recipes for `minitx train --recipe`")
     text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 

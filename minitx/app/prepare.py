@@ -26,12 +26,19 @@ from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.text.bpe import BPETokenizer
 from minitx.training.freezing import freeze, parameter_groups
+from minitx.training.mlm import MaskedLanguageModel
 from minitx.training.optim import AdamW
+from minitx.training.pretraining import Objective, fit_texts
 from minitx.training.schedules import factor
+from minitx.training.simcse import SimCSE
 from minitx.training.stacking import check_aims
 from minitx.training.thawing import Plan
 
 Log = Callable[[str], None]
+OBJECTIVES: dict[str, Callable[[SentenceEncoder, Sequence[Sequence[int]]], Objective]] = {
+    "mlm": MaskedLanguageModel,
+    "simcse": lambda encoder, sequences: SimCSE(encoder),
+}
 
 
 @dataclass
@@ -52,9 +59,9 @@ class Job:
 def prepare(experiment: Experiment, log: Log = print) -> Job:
     """The stations up to the first step, with a line to `log` for each thing that was decided on the way."""
     encoder = pretrained_encoder(experiment) if experiment.pretrained else None  # a wrong name is told before the wait
-    parts, audit, leakage = read_parts(experiment, log)
+    parts, audit, leakage, texts = read_parts(experiment, log)
     rng = np.random.default_rng(experiment.seed)
-    encoder = encoder or new_encoder(experiment, parts.train.texts, rng)
+    encoder = encoder or new_encoder(experiment, texts, rng)
     rows, cut = {}, {}  # how many texts are too long is a figure to report, not a warning
     for name, part in parts._asdict().items():
         sequences, cut[name] = encoder.tokenize_and_cut(part.texts)
@@ -62,8 +69,11 @@ def prepare(experiment: Experiment, log: Log = print) -> Job:
     made = "of the pretrained encoder" if experiment.pretrained else "learned from the training texts"
     long = f"{sum(cut.values())} of {sum(map(len, parts)):,} texts are longer than {encoder.max_seq_length} tokens"
     log(f"tokenizer: {encoder.config.vocab_size:,} tokens {made}; {long} and were cut")
+    unlabelled = rows["train"] if texts is parts.train.texts else TokenisedRows(encoder.tokenize_and_cut(texts)[0], {})
     if not experiment.pretrained and experiment.embeddings == "cooccurrence":
-        start_from_cooccurrence(encoder, rows["train"])
+        start_from_cooccurrence(encoder, unlabelled)
+    if experiment.pretraining:
+        learn_before_labels(experiment, encoder, unlabelled.sequences, log)
     e = experiment
     model = MultiTaskModel(encoder, parts.train.classes, e.head_dropout, e.head_hidden, e.kinds, rng=rng)
     size = experiment.batch_size
@@ -76,8 +86,12 @@ def prepare(experiment: Experiment, log: Log = print) -> Job:
     return Job(experiment, parts, audit, leakage, model, rows, cut, plan, task_weights)
 
 
-def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport]:
-    """Read, label and split; `InputError` for data that cannot be used."""
+def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport, list[str]]:
+    """Read, label and split; `InputError` for data that cannot be used.
+
+    The last of the four are the texts that may be learned from without labels: those of the training rows and, with
+    `pretraining`, also of the training rows that `train_rows` leaves out, as if nobody had labelled them.
+    """
     data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words))
     log(str(audit))
     check_two_stage(e.two_stage, data.classes)
@@ -90,6 +104,7 @@ def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport]:
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in parts._asdict().items())
     log(f"split {sizes}; no text or reviewId is on two sides")
     log(f"near duplicates of a training text: {leakage.rows('near'):,} of {len(parts.test):,} test rows")
+    whole = parts.train.texts
     if 0 < e.train_rows < len(parts.train):
         chosen = np.random.default_rng(e.seed).permutation(len(parts.train))[: e.train_rows]
         parts = parts._replace(train=parts.train.subset(np.sort(chosen)))
@@ -98,13 +113,31 @@ def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport]:
         for head in data.classes:
             if not part.class_counts(head).any():
                 raise InputError(f"{audit.source}: no {name} row has a label for {head}; more labelled rows are needed")
-    return parts, audit, leakage
+    return parts, audit, leakage, whole if e.pretraining else parts.train.texts
 
 
 def new_encoder(e: Experiment, texts: Sequence[str], rng: np.random.Generator) -> SentenceEncoder:
     """An encoder from scratch, with a tokenizer that has learned from the training texts."""
     tokenizer = BPETokenizer.train(texts, vocab_size=e.vocab_size)
     return SentenceEncoder(e.encoder_config(tokenizer.vocab_size, tokenizer.pad_id), tokenizer, rng=rng)
+
+
+def learn_before_labels(e: Experiment, encoder: SentenceEncoder, sequences: Sequence[Sequence[int]], log: Log) -> None:
+    """Pretraining on texts of the training rows, by a generator of its own: no text of another split is seen.
+
+    All of the encoder learns, also what `freeze` or a stage then holds. It is part of what comes before the first step:
+    a run that is resumed does it again, to the same bits.
+    """
+    objective, rng = OBJECTIVES[e.pretraining](encoder, sequences), np.random.default_rng(e.seed).spawn(2)[1]
+    how = {"epochs": e.pretraining_epochs, "batch_size": e.batch_size, "threads": e.threads}
+    losses = fit_texts(objective, TokenisedRows(sequences, {}), lr=rate_of(e.pretrained), rng=rng, **how)  # type: ignore[arg-type]
+    curve = ", ".join(f"{loss:.3f}" for loss, _ in losses)
+    log(f"{e.pretraining} on the {len(sequences):,} texts of the training split, without labels; losses: {curve}")
+
+
+def rate_of(pretrained: str | None) -> float:
+    """The learning rate before labels: of an encoder that begins, or of one that has learned already."""
+    return 5e-5 if pretrained else 1e-3
 
 
 def make_plan(e: Experiment, model: MultiTaskModel, task_weights: TaskWeights, train_rows: int) -> Plan:

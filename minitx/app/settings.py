@@ -89,6 +89,8 @@ class Experiment:
     intermediate_size: int = _setting(512, "width inside the feed-forward networks", at_least(1, 1_000_000))
     activation: str = _setting("gelu", "activation of the feed-forward networks", choices=tuple(ACTIVATIONS))
     positions: str = _setting("sinusoidal", "how the encoder knows the order of tokens", choices=POSITIONS)
+    pretraining: str = _setting("", "learn from the training texts alone first: how", choices=("", "mlm", "simcse"))
+    pretraining_epochs: int = _setting(20, "times through them; 0: they only give tokens", at_least(0, 10_000))
     embeddings: str = _setting("cooccurrence", "how token embeddings start", choices=("cooccurrence", "random"))
     relative_buckets: int = _setting(0, "rows of a relative position bias, in MPNet 32; 0: none", at_least(0, 10_000))
     norm_first: bool = _setting(False, "LayerNorm before attention and feed-forward, not after")
@@ -184,6 +186,8 @@ class Experiment:
         weights = (c.vocab_size + c.max_length + self.head_hidden) * c.hidden_size + c.num_layers * block
         if weights > MOST_WEIGHTS:
             raise InputError(f"these sizes make {weights:,} weights; at most {MOST_WEIGHTS:,} are accepted")
+        if not self.pretraining and self.pretraining_epochs != DEFAULTS["pretraining_epochs"]:
+            raise InputError("pretraining_epochs was given, but no pretraining: choose mlm or simcse")
         scratch = self.of_fields(EncoderConfig).keys() - OF_ANY_ENCODER | {"embeddings"}
         given = [name for name in DEFAULTS if name in scratch and getattr(self, name) != DEFAULTS[name]]
         if self.pretrained and given:
