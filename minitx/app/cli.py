@@ -248,10 +248,10 @@ def _parser() -> Parser:
         return added
 
     add_arguments(add("train", train, "train a model on reviews and write a result directory"))
-    about = "let an encoder learn from texts without labels"
-    unlabelled.add_arguments(add("pretrain", unlabelled.pretrain, about))
-    about = "let a small encoder learn the vectors of a large one"
-    unlabelled.add_arguments(add("distill", unlabelled.distill, about), distills=True)
+    unlabelled.add_arguments(add("pretrain", unlabelled.pretrain, "let an encoder learn from texts without labels"))
+    unlabelled.add_arguments(
+        add("distill", unlabelled.distill, "let a small encoder learn a large one's vectors"), True
+    )
     add("recipes", _recipes, "list the recipes for `minitx train --recipe`")
     text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 

@@ -39,8 +39,8 @@ Rows = list[TokenisedRows]
 def pretrain(a: argparse.Namespace) -> None:
     """`minitx pretrain`."""
     asked = {name: getattr(a, name) for name in (*SIZES, *HOW) if hasattr(a, name)}
-    e = experiment_of({"lr": rate_of(a.base), "epochs": DEFAULTS["pretraining_epochs"], "dropout": 0.1}, asked)
-    e = experiment_of(vars(e), {"pretrained": a.base})  # which refuses sizes
+    own = {"pretrained": a.base, "lr": rate_of(a.base), "epochs": DEFAULTS["pretraining_epochs"], "dropout": 0.1}
+    e = experiment_of(own, asked)  # which refuses sizes beside --from
     check_target(Path(a.out), a.overwrite)  # before the wait
     rng = np.random.default_rng(e.seed)
     encoder = SentenceEncoder.from_pretrained(a.base, rng=rng) if a.base else None
