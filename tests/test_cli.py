@@ -11,6 +11,8 @@ import pytest
 from conftest import TINY
 
 from minitx.app.cli import main
+from minitx.models.encoder import SentenceEncoder
+from minitx.training.checkpoint import load_model
 
 HEADER = "reviewId,content,score,thumbsUpCount"
 GOOD_ROWS = [
@@ -177,6 +179,47 @@ def test_predict_reads_arguments_or_lines(capsys, trained, monkeypatch):
     assert set(objects[0]) == {"text", "sentiment", "engagement"}
     assert objects[0]["sentiment"]["label"] in ("negative", "neutral", "positive")
     assert 1 / 3 <= objects[0]["sentiment"]["probability"] <= 1
+    classes = load_model(trained).classes
+    expected = load_model(trained).predict_proba(["love it", "it crashes 😡"])
+    for row, one in enumerate(objects):
+        for head, names in classes.items():
+            given = one[head]["probabilities"]
+            assert tuple(given) == names  # in the order of the classes
+            np.testing.assert_array_equal(np.float32([*given.values()]), expected[head][row])
+            assert one[head]["probability"] == max(given.values()) == given[one[head]["label"]]
+
+
+def test_vectors_from_labels_alone_come_with_a_line_that_says_so(capsys, trained, tmp_path):
+    (tmp_path / "texts.txt").write_text("love it\nit crashes\n", encoding="utf-8")
+
+    def told(model):
+        runs = [
+            run(capsys, "similar", model, "love it", "it crashes"),
+            run(capsys, "search", model, "texts.txt", "crash", "--format", "json"),
+            run(capsys, "embed", model, "texts.txt", "--out", "v.npy", "--overwrite"),
+        ]
+        assert [code for code, _, _ in runs] == [0, 0, 0]
+        assert [json.loads(line)["corpus_id"] for line in runs[1][1].splitlines()]  # nothing else on standard output
+        return [err for _, _, err in runs]
+
+    note = "note: this encoder has learned from labels alone"
+    assert all(err.startswith(note) and err.count("\n") == 1 for err in told(trained))
+    SentenceEncoder.from_pretrained(trained).save_pretrained(tmp_path / "encoder")
+    assert told("encoder") == ["", "", ""]  # which may have learned anything since
+    reviews = write_csv(tmp_path / "reviews.csv", GOOD_ROWS)
+    arguments = ["--data", reviews, "--epochs", "1", "--batch-size", "16"]
+    assert run(capsys, "train", *arguments, "--pretrained", "encoder", "--out", "fine-tuned")[0] == 0
+    assert told("fine-tuned") == ["", "", ""]
+    assert run(capsys, "train", *arguments, "--pretrained", trained, "--out", "again")[0] == 0
+    assert all(err.startswith(note) for err in told("again"))  # still nothing but labels
+    older = tmp_path / "again" / "minitx.json"
+    settings = json.loads(older.read_text(encoding="utf-8"))
+    older.write_text(json.dumps({k: v for k, v in settings.items() if k != "from_labels_alone"}), encoding="utf-8")
+    assert told("again") == ["", "", ""]  # the manifest knows of a pretrained encoder, and no more
+    (tmp_path / "again" / "manifest.json").write_text('{"experiment": {"pretrained": ""}}', encoding="utf-8")
+    assert all(err.startswith(note) for err in told("again"))
+    (tmp_path / "again" / "manifest.json").write_text("damaged", encoding="utf-8")
+    assert told("again") == ["", "", ""]  # it is not needed for the vectors
 
 
 def test_embed_writes_one_vector_per_row_in_order(capsys, trained, tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 from minitx.app import pretrain as unlabelled
 from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file
+from minitx.app.manifest import note_on_vectors
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_data
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
@@ -158,12 +159,21 @@ def _predict(a: argparse.Namespace) -> None:
         texts = a.text or [line.rstrip("\r\n") for line in sys.stdin]
     except UnicodeDecodeError as error:
         raise InputError(f"standard input is not {error.encoding}: {error.reason}") from error
-    for text, heads in zip(texts, model.predict(texts), strict=True):
+    probabilities = {head: p.tolist() for head, p in model.predict_proba(texts).items()}
+    for row, text in enumerate(texts):
+        heads = {head: dict(zip(model.classes[head], p[row], strict=True)) for head, p in probabilities.items()}
+        best = {head: max(p, key=p.__getitem__) for head, p in heads.items()}
         if a.format == "json":
-            labels = {head: {"label": label, "probability": p} for head, (label, p) in heads.items()}
-            print(json_line({"text": text, **labels}))
+            of = {h: {"label": best[h], "probability": p[best[h]], "probabilities": p} for h, p in heads.items()}
+            print(json_line({"text": text, **of}))
         else:
-            print(shown("  ".join([*(f"{head}: {label} {p:.2f}" for head, (label, p) in heads.items()), f"| {text}"])))
+            print(shown("  ".join([*(f"{h}: {best[h]} {p[best[h]]:.2f}" for h, p in heads.items()), f"| {text}"])))
+
+
+def _say_what_vectors_mean(model: str) -> None:
+    """Last of all, so that what goes wrong stays one line; not on standard output, which a program may read."""
+    if note := note_on_vectors(model):
+        print(note, file=sys.stderr)
 
 
 def _embed(a: argparse.Namespace) -> None:
@@ -184,6 +194,7 @@ def _embed(a: argparse.Namespace) -> None:
     if cut:
         print(f"warning: {cut:,} texts longer than {encoder.max_seq_length} tokens were cut", file=sys.stderr)
     print(f"{rows:,} vectors of {encoder.config.hidden_size} numbers written to {out}")
+    _say_what_vectors_mean(a.model)
 
 
 def _search(a: argparse.Namespace) -> None:
@@ -196,6 +207,7 @@ def _search(a: argparse.Namespace) -> None:
             print(json_line({**hit, "text": texts[int(hit["corpus_id"])]}))
         else:
             print(shown(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}"))
+    _say_what_vectors_mean(a.model)
 
 
 # How np.save begins a file of floats (N, D). NumPy itself would also accept a good deal else.
@@ -223,6 +235,7 @@ def _similar(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
     for text, score in zip(a.others, encoder.similarity(*map(encoder.encode, (a.text, a.others)))[0], strict=True):
         print(f"{score:.3f}  {shown(text)}")
+    _say_what_vectors_mean(a.model)
 
 
 def _tokenize(a: argparse.Namespace) -> None:

@@ -14,7 +14,17 @@ import numpy as np
 import pandas as pd
 
 from minitx.app.checkpoints import MINUTES, Checkpoints, Stop
-from minitx.app.manifest import HISTORY, MANIFEST, METRICS, Manifest, contents, differences, hashes, plain
+from minitx.app.manifest import (
+    HISTORY,
+    MANIFEST,
+    METRICS,
+    Manifest,
+    contents,
+    differences,
+    from_labels_alone,
+    hashes,
+    plain,
+)
 from minitx.app.plots import calibration_picture, confusion_picture, training_curves
 from minitx.app.prepare import Job, Log, class_weights, prepare
 from minitx.app.settings import Experiment
@@ -25,9 +35,10 @@ from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report
 from minitx.models.answers import Answers
+from minitx.models.hub import find_directory
 from minitx.terminal import shown
 from minitx.training.baseline import BagOfWords
-from minitx.training.checkpoint import BASELINE, SETTINGS, save_model
+from minitx.training.checkpoint import BASELINE, LABELS_ALONE, SETTINGS, save_model
 from minitx.training.epochs import Callback, Epoch, best_epoch
 from minitx.training.nonfinite import check_finite
 from minitx.training.stacking import fit_answers
@@ -164,7 +175,9 @@ def _run(
 
     labelling = {name: dict(getattr(experiment, name)) for name in ("labels", "rules", "words")}
     check_finite(job.model, "the best epoch")
-    save_model(job.model, directory, data={"text": experiment.text, **labelling})
+    begun = not experiment.pretrained or from_labels_alone(find_directory(experiment.pretrained))
+    alone = begun and not experiment.pretraining
+    save_model(job.model, directory, data={"text": experiment.text, **labelling}, **{LABELS_ALONE: alone})
     bag_of_words.save(directory / BASELINE)
     metrics = {
         **metrics_of(job, best),

@@ -19,6 +19,7 @@ from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError
 from minitx.models.hub import find_directory
 from minitx.system import check_file, read_fields, usable_cores
+from minitx.training.checkpoint import LABELS_ALONE, SETTINGS
 from minitx.writing import write_json
 
 MANIFEST, METRICS, HISTORY = "manifest.json", "metrics.json", "history.csv"
@@ -87,6 +88,27 @@ class Manifest:
                 raise InputError(f"{name} is not what {where} began with (sha256 {before[:12]}...): put that back")
         pairs = [(name, self.versions.get(name), value) for name, value in now.items()]
         return [f"{name} {before}, then {value}" for name, before, value in pairs if before != value]
+
+
+def note_on_vectors(model: str | os.PathLike[str]) -> str:
+    """A line about the sentence vectors of a model that learned from labels alone; of any other, or if unknown, ''."""
+    if not from_labels_alone(find_directory(model)):
+        return ""
+    learned = "this encoder has learned from labels alone, so that its vectors tell the classes apart and not meanings"
+    return f"note: {learned}; to find texts by meaning, take a pretrained one, such as all-MiniLM-L6-v2"
+
+
+def from_labels_alone(directory: Path) -> bool:
+    """Whether the encoder of a result began at random and has seen nothing but labels; False if nothing says so.
+
+    minitx.json says it; of a result that is older, the manifest does.
+    """
+    try:
+        said = read_fields(directory / SETTINGS, optional=True).get(LABELS_ALONE, bool, None)
+        manifest = read_fields(directory / MANIFEST, optional=True).within("experiment", {})
+        return said if said is not None else manifest.get("pretrained", str, None) == ""
+    except InputError:  # these files are not needed for the vectors, so they must not stand in the way
+        return False
 
 
 def plain(experiment: Experiment) -> dict[str, Any]:

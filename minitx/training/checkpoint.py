@@ -1,7 +1,8 @@
 """A result directory: a sentence encoder as the whole ecosystem reads it, and beside it what only minitx reads.
 
     config.json  model.safetensors  tokenizer.json  modules.json ...      the encoder; see `models.pretrained`
-    minitx.json          version, heads with their class names, kinds and answers, how the data was labelled
+    minitx.json          version, heads with their class names, kinds and answers, how the data was labelled, and
+                         `from_labels_alone`
     heads.safetensors    the heads' weights, `sentiment.weight` (C, D) and `sentiment.bias` (C,) for each
     words.safetensors    the bag of words that counts beside the encoder, if one does; see `models.answers`
     timeline.png  trainable.txt      what was to train, when and how fast: made before training
@@ -34,6 +35,7 @@ FORMAT, VERSION = "minitx", 3  # of what is written
 READ = (2, 3)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
 WORDS = "words.safetensors"
+LABELS_ALONE = "from_labels_alone"  # entry: the encoder began at random, and saw nothing but labels
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
