@@ -1,4 +1,4 @@
-"""Intervals equal scipy's; arms see the same splits and orders; no verdict where the interval holds 0."""
+"""Intervals, p values and power equal scipy's; arms see the same splits; no verdict where the interval holds 0."""
 
 import json
 import math
@@ -13,7 +13,17 @@ from minitx.app.settings import Experiment
 from minitx.app.study import Study, compare
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
-from minitx.evaluation.statistics import mean_interval, student_t_quantile, wilson_interval
+from minitx.evaluation.statistics import (
+    detectable,
+    difference_p,
+    equivalence_p,
+    holm,
+    mean_interval,
+    power,
+    seeds_needed,
+    student_t_quantile,
+    wilson_interval,
+)
 
 SIZES = {flag[2:].replace("-", "_"): int(value) for flag, value in zip(TINY[::2], TINY[1::2], strict=True)}
 
@@ -36,6 +46,83 @@ def test_intervals_are_scipys(values):
 def test_one_value_has_no_interval():
     with pytest.raises(ValueError, match="at least 2 values, not 1"):
         mean_interval([0.5])
+
+
+VALUES = {"near 0": [0.01, -0.004, 0.002, 0.007, -0.011, 0.003], "far": [0.05, 0.04, 0.07], "below": [-0.03, -0.01]}
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+def test_p_values_are_scipys(values):
+    assert difference_p(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, rel=1e-9)
+    for margin in (0.001, 0.02, 0.1):
+        above = stats.ttest_1samp(values, -margin, alternative="greater").pvalue
+        below = stats.ttest_1samp(values, margin, alternative="less").pvalue
+        assert equivalence_p(values, margin) == pytest.approx(max(above, below), rel=1e-9)
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+def test_shared_test_rows_widen_the_interval_as_nadeau_and_bengio_say(values):
+    """Theirs is for tests on 10 of 100 rows and training on the other 90: n_test / n_train is q / (1 - q), q = 0.1."""
+    n, mean, error = len(values), np.mean(values), np.sqrt((1 / len(values) + 10 / 90) * np.var(values, ddof=1))
+    found = mean_interval(values, overlap=0.1 / 0.9, level=0.9)
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.9, n - 1, mean, error), rel=1e-9)
+    assert difference_p(values, 0.1 / 0.9) == pytest.approx(2 * stats.t.sf(abs(mean) / error, n - 1), rel=1e-9)
+    expected = stats.t.sf((0.02 - abs(mean)) / error, n - 1)
+    assert equivalence_p(values, 0.02, 0.1 / 0.9) == pytest.approx(expected, rel=1e-9)
+
+
+def test_values_that_do_not_differ_at_all():
+    assert (difference_p([0.0, 0.0]), equivalence_p([0.0, 0.0], 0.01)) == (1, 0)
+    assert (difference_p([0.5, 0.5]), equivalence_p([0.5, 0.5], 0.01)) == (0, 1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holms_correction(p):
+    """Rejected at any level is what Holm's procedure rejects there: the smallest first, until one is too large."""
+    corrected = holm(p)
+    for level in (0.01, 0.05, 0.3):
+        rejected = np.zeros(len(p), bool)
+        for rank, i in enumerate(np.argsort(p, kind="stable")):
+            if p[i] * (len(p) - rank) > level:
+                break
+            rejected[i] = True
+        np.testing.assert_array_equal(corrected <= level, rejected)
+
+
+def test_holms_correction_by_hand():
+    np.testing.assert_allclose(holm([0.03, 0.01, 0.04, 0.6]), [0.09, 0.04, 0.09, 0.6])
+
+
+@pytest.mark.parametrize("n", [5, 10, 20, 100])
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+def test_power_is_that_of_the_noncentral_t(n, alpha):
+    for effect, overlap in ((0.0, 0), (0.005, 0.25), (0.004, 0), (0.03, 0.25)):
+        shift, t = effect / (0.01 * math.sqrt(1 / n + overlap)), stats.t.ppf(1 - alpha / 2, n - 1)
+        expected = stats.nct.sf(t, n - 1, shift) + stats.nct.cdf(-t, n - 1, shift)
+        assert power(effect, 0.01, n, overlap, alpha) == pytest.approx(expected, abs=5e-4)
+
+
+def test_the_smallest_effect_that_is_detected_and_the_seeds_that_detect_it():
+    smallest = detectable(0.01, 10, 0.25)
+    assert power(smallest, 0.01, 10, 0.25) == pytest.approx(0.8, abs=1e-3)
+    n = seeds_needed(0.006, 0.01, 0.0)
+    assert power(0.006, 0.01, n) >= 0.8 > power(0.006, 0.01, n - 1)
+    assert seeds_needed(0.0, 0.01, 0.006) == n  # as far from the margin's ends
+    assert seeds_needed(0.001, 0.01, 0.004, overlap=0.25) is None  # sharing test rows leaves the interval too wide
+    assert seeds_needed(0.0, 0.0, 0.0) is None
+    assert seeds_needed(0.1, 0.0, 0.0) == 2
+
+
+def test_that_two_arms_are_equal_is_a_verdict_if_a_margin_was_named():
+    arms = {"a": noisy(0), "b": noisy(0.001, 0.002), "c": noisy(0.1, 0.002), "d": noisy(0, 0.05)}
+    result = Study(arms, range(8), margin=0.02).run(progress=False)
+    assert [result.verdict(arm, "score") for arm in "bcd"] == ["equal within 0.02", "higher", "no verdict"]
+    assert "score: b and a are equal within 0.02: +0.00" in str(result)
+    d = result.difference("d", "score")
+    needed = seeds_needed(d.mean, np.std(result.values["d"]["score"] - result.values["a"]["score"], ddof=1), 0.02)
+    assert f"n = 8); about {needed} seeds would give one" in str(result)
+    without = Study(arms, range(8)).run(progress=False)
+    assert without.verdict("b", "score") == "no verdict"
 
 
 @pytest.mark.parametrize(("successes", "n"), [(8, 10), (0, 5), (5, 5), (297, 595)])
@@ -145,3 +232,5 @@ def test_one_seed_is_one_split_and_one_order_whatever_the_model(monkeypatch, rev
 def test_refusals(arms, seeds, message):
     with pytest.raises(InputError, match=message):
         Study(arms, seeds).run(progress=False)
+    with pytest.raises(InputError, match=r"margin is -0\.1; accepted is a number of at least 0"):
+        Study({"one": noisy(0), "two": noisy(0)}, margin=-0.1)

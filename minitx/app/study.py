@@ -7,10 +7,12 @@
 
 A seed decides the split, the order of the rows and the random weights, so two arms with the same seed differ only in
 what is being compared. What the seed does to both cancels in their difference, whose interval is much narrower than
-those of the arms. A difference whose interval contains 0 gets no verdict.
+those of the arms. A difference whose interval contains 0 gets no verdict, unless a `margin` was named within which two
+arms count as equal: then "equal" is a verdict, too. Neither is corrected for the number of comparisons.
 """
 
 import dataclasses
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +28,7 @@ from minitx.app.plots import interval_picture
 from minitx.app.settings import Experiment
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
-from minitx.evaluation.statistics import Interval, mean_interval
+from minitx.evaluation.statistics import Interval, equivalence_p, mean_interval, seeds_needed
 from minitx.system import Bar
 from minitx.writing import write_json
 
@@ -44,19 +46,23 @@ class Study:
         arms: name -> an Experiment, whose own seed is replaced, or a function of the seed. A function of several
             outcomes returns `{"name": number}`, or the reports that `experiment.run` returns.
         seeds: at least two, each once.
+        margin: two arms that differ by less count as equal, on every metric; 0 if none do.
 
     Raises:
-        InputError: fewer than two arms or seeds, or a seed twice.
+        InputError: fewer than two arms or seeds, a seed twice, or a margin that is negative or not finite.
     """
 
     arms: Mapping[str, Arm]
     seeds: Sequence[int] = (0, 1, 2)
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.arms) < 2:
             raise InputError(f"a study compares at least 2 arms, not {len(self.arms)}")
         if len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds {tuple(self.seeds)}: an interval needs at least 2, each of them once")
+        if not 0 <= self.margin < math.inf:
+            raise InputError(f"margin is {self.margin}; accepted is a number of at least 0")
 
     def run(self, progress: bool = True) -> "StudyResult":
         """Run every arm with every seed, all arms of a seed before the next seed.
@@ -69,7 +75,7 @@ class Study:
                 bar.set_postfix_str(f"{name}, seed {seed}")
                 for contender, figures in _measure(self.arms[name], seed).items():
                     measured.setdefault(contender, {}).setdefault(name, []).append(figures)
-        return StudyResult(_rows(measured), list(self.arms), list(self.seeds))
+        return StudyResult(_rows(measured), list(self.arms), list(self.seeds), self.margin)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class StudyResult:
     values: dict[str, dict[str, np.ndarray]]  # arm or baseline -> metric -> (n,), one for each seed
     arms: list[str]
     seeds: list[int]
+    margin: float = 0.0
 
     @property
     def metrics(self) -> list[str]:
@@ -91,7 +98,16 @@ class StudyResult:
 
     def difference(self, arm: str, metric: str, than: str | None = None) -> Interval:
         """Mean and 95 % interval of `arm` minus `than` (by default the first arm), seed by seed."""
-        return mean_interval(self.values[arm][metric] - self.values[than or self.arms[0]][metric])
+        return mean_interval(self._pairs(arm, metric, than))
+
+    def _pairs(self, arm: str, metric: str, than: str | None = None) -> np.ndarray:
+        return self.values[arm][metric] - self.values[than or self.arms[0]][metric]
+
+    def verdict(self, arm: str, metric: str) -> str:
+        """Of an arm beside the first: "higher", "lower", "equal within 0.02" if a margin was named, or "no verdict"."""
+        found = self.difference(arm, metric).verdict
+        equal = self.margin and equivalence_p(self._pairs(arm, metric), self.margin) < 0.05
+        return f"equal within {self.margin:g}" if equal and found == "no verdict" else found
 
     def reading(self) -> list[str]:
         """One sentence for each metric and each arm but the first."""
@@ -99,8 +115,14 @@ class StudyResult:
         for metric, arm in product(self.metrics, self.arms[1:]):
             d = self.difference(arm, metric)
             found = f"{d.mean:+.3f} (95 % interval {d.low:+.3f} to {d.high:+.3f}, n = {d.n})"
-            told = d.verdict != "no verdict"
-            pair = f"{arm} is {d.verdict} than {self.arms[0]}" if told else f"no verdict, {arm} or {self.arms[0]}"
+            verdict = self.verdict(arm, metric)
+            pair = f"{arm} is {verdict} than {self.arms[0]}"
+            if verdict.startswith("equal"):
+                pair = f"{arm} and {self.arms[0]} are {verdict}"
+            if verdict == "no verdict":
+                pair = f"no verdict, {arm} or {self.arms[0]}"
+                needed = seeds_needed(d.mean, float(self._pairs(arm, metric).std(ddof=1)), self.margin)
+                found += f"; about {needed} seeds would give one" if needed else ""
             lines.append(f"{metric}: {pair}: {found}")
         return lines
 
@@ -121,7 +143,7 @@ class StudyResult:
             "values": {row: {m: x.tolist() for m, x in measured.items()} for row, measured in self.values.items()},
             "means": {row: {m: self.mean(row, m)._asdict() for m in measured} for row, measured in self.values.items()},
             f"differences from {self.arms[0]}": {
-                arm: {m: {**(d := self.difference(arm, m))._asdict(), "verdict": d.verdict} for m in self.metrics}
+                arm: {m: {**self.difference(arm, m)._asdict(), "verdict": self.verdict(arm, m)} for m in self.metrics}
                 for arm in self.arms[1:]
             },
             "reading": self.reading(),

@@ -1,7 +1,11 @@
-"""How sure is a mean of a few runs? Student's t, for intervals of means and of paired differences.
+"""How sure is a mean of a few runs? Intervals, two kinds of verdicts on a difference, and what more runs would give.
 
 Runs that differ only in their seed scatter by a point or two, which is more than most ideas gain. So no difference is
-believed here unless its 95 % interval excludes 0.
+believed here unless its 95 % interval excludes 0; and that there is none to speak of is believed only if the interval
+lies within a margin that was named beforehand. "No verdict" is neither.
+
+Runs whose test rows are drawn anew for each seed share some of them, and are not independent. `overlap` below is what
+Nadeau & Bengio 2003 add to 1/n for it: for tests on a share q of the rows, q / (1 - q); 0 for independent values.
 """
 
 import math
@@ -9,6 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+POWER = 0.8  # chance of a verdict for which seeds are counted
 
 
 class Interval(NamedTuple):
@@ -25,17 +31,102 @@ class Interval(NamedTuple):
         return "higher" if self.low > 0 else "lower" if self.high < 0 else "no verdict"
 
 
-def mean_interval(values: Sequence[float] | np.ndarray) -> Interval:
-    """95 %: mean ± t s / √n, with s the standard deviation (n - 1) and t the 0.975 quantile of Student's distribution.
+def mean_interval(values: Sequence[float] | np.ndarray, overlap: float = 0.0, level: float = 0.95) -> Interval:
+    """95 %: mean ± t s √(1/n + overlap), s the standard deviation (n - 1), t the 0.975 quantile of Student's.
 
     For a comparison, give the differences of pairs that share a seed: what the seed does to both arms cancels. Assumes
-    that the values are about normal. "Student" 1908. `ValueError` for fewer than two values.
+    that the values are about normal. "Student" 1908; with an overlap the corrected resampled t interval of Nadeau &
+    Bengio 2003, section 4.5. `ValueError` for fewer than two values. scipy: `stats.t.interval`.
     """
+    mean, error, degrees = _moments(values, overlap)
+    half = student_t_quantile((1 + level) / 2, degrees) * error
+    return Interval(mean, mean - half, mean + half, degrees + 1)
+
+
+def difference_p(values: Sequence[float] | np.ndarray, overlap: float = 0.0) -> float:
+    """Were the true mean 0, how often would one be as far from it as this? scipy: `stats.ttest_1samp(values, 0)`."""
+    mean, error, degrees = _moments(values, overlap)
+    return _two_sided(_ratio(mean, error), degrees)
+
+
+def equivalence_p(values: Sequence[float] | np.ndarray, margin: float, overlap: float = 0.0) -> float:
+    """Were the true mean the margin or more away from 0, how often would one look as small as this?
+
+    Two one-sided t tests, of which the worse counts: Schuirmann 1987. Below 0.05, "equal within the margin" holds.
+    statsmodels: `ttost_paired(a, b, -margin, margin)`; scipy: `ttest_1samp(..., alternative="less")` at the worse end.
+    """
+    mean, error, degrees = _moments(values, overlap)
+    t = _ratio(margin - abs(mean), error)
+    return _two_sided(t, degrees) / 2 if t > 0 else 1 - _two_sided(t, degrees) / 2
+
+
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """p values (m,) corrected for being m: of those below 0.05, not one is wrong in 95 of 100 such families.
+
+    The smallest times m, the next times m - 1 and so on, never falling, at most 1: Holm 1979.
+    statsmodels: `multipletests(p, method="holm")`.
+    """
+    p = np.asarray(p, np.float64)
+    order, corrected = np.argsort(p, kind="stable"), np.empty(len(p))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return corrected
+
+
+def power(effect: float, spread: float, n: int, overlap: float = 0.0, alpha: float = 0.05) -> float:
+    """How often n paired differences with this true mean and standard deviation are told from 0, at level alpha.
+
+    P(|T| > t) for T with the noncentral t distribution, δ = effect / (spread √(1/n + overlap)): T is (Z + δ) / U, Z
+    normal and n - 1 times U² chi-squared, so this is the mean over U of Φ(δ - t U) + Φ(-δ - t U); to three digits from
+    n = 5 on. statsmodels: `TTestPower().power(effect / spread, n, alpha)`.
+    """
+    degrees, shift = n - 1, _ratio(effect, spread * math.sqrt(1 / n + overlap))
+    u = (np.arange(400) + 0.5) / 400 * (1 + 8 / math.sqrt(degrees))
+    weights = np.exp((degrees - 1) * np.log(u) - degrees * (u**2 - 1) / 2)
+    t = student_t_quantile(1 - alpha / 2, degrees)
+    beyond = [math.erfc((t * x - shift) / math.sqrt(2)) + math.erfc((t * x + shift) / math.sqrt(2)) for x in u]
+    return float(weights @ beyond / weights.sum() / 2)
+
+
+def detectable(spread: float, n: int, overlap: float = 0.0, alpha: float = 0.05) -> float:
+    """The smallest effect that n paired differences tell from 0 in 80 of 100 studies; `power` solved by bisection."""
+    low, high = 0.0, 1.0  # in units of the spread
+    while power(high, 1.0, n, overlap, alpha) < POWER:
+        low, high = high, 2 * high
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if power(middle, 1.0, n, overlap, alpha) < POWER else (low, middle)
+    return high * spread
+
+
+def seeds_needed(
+    mean: float, spread: float, margin: float, overlap: float = 0.0, alpha: float = 0.05, most: int = 200
+) -> int | None:
+    """How many seeds would give a verdict of either kind in about 80 of 100 studies, if this mean and spread are true.
+
+    Either 0 or the nearer end of the margin has to be told from the mean. None if even `most` seeds are too few: with
+    an overlap the interval does not shrink to nothing, and only more test rows would make it narrower.
+    """
+    distance = max(abs(mean), margin - abs(mean))
+    if not distance or detectable(spread, most, overlap, alpha) > distance:
+        return None
+    low, high = 2, most
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if detectable(spread, middle, overlap, alpha) <= distance else (middle + 1, high)
+    return low
+
+
+def _moments(values: Sequence[float] | np.ndarray, overlap: float) -> tuple[float, float, int]:
+    """Mean, its standard error, degrees of freedom."""
     x = np.asarray(values, dtype=np.float64)
     if len(x) < 2:
         raise ValueError(f"an interval needs at least 2 values, not {len(x)}")
-    half = student_t_quantile(0.975, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
-    return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x))
+    return float(x.mean()), float(x.std(ddof=1)) * math.sqrt(1 / len(x) + overlap), len(x) - 1
+
+
+def _ratio(mean: float, error: float) -> float:
+    """A mean in units of its error; without any error, all else is infinitely far from 0."""
+    return mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
@@ -60,17 +151,22 @@ def student_t_quantile(p: float, degrees: int) -> float:
         even:  sin a (1 + cos²a 1/2 + cos⁴a (1 3)/(2 4) + ...)            up to cos^(degrees - 2)
         odd:   2/π (a + sin a cos a (1 + cos²a 2/3 + cos⁴a (2 4)/(3 5) + ...))
     """
-    odd = degrees % 2
-
-    def between(a: float) -> float:
-        term, total = 1.0, 0.0
-        for k in range(1 + odd, degrees, 2):
-            total += term
-            term *= math.cos(a) ** 2 * k / (k + 1)
-        return 2 / math.pi * (a + math.sin(a) * math.cos(a) * total) if odd else math.sin(a) * total
-
     low, high = 0.0, math.pi / 2
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if between(middle) < 2 * p - 1 else (low, middle)
+        low, high = (middle, high) if _between(middle, degrees) < 2 * p - 1 else (low, middle)
     return math.tan(low) * math.sqrt(degrees)
+
+
+def _between(a: float, degrees: int) -> float:
+    """A(t) of `student_t_quantile`, t = √degrees tan a."""
+    odd, term, total = degrees % 2, 1.0, 0.0
+    for k in range(1 + odd, degrees, 2):
+        total += term
+        term *= math.cos(a) ** 2 * k / (k + 1)
+    return 2 / math.pi * (a + math.sin(a) * math.cos(a) * total) if odd else math.sin(a) * total
+
+
+def _two_sided(t: float, degrees: int) -> float:
+    """How often Student's distribution is further from 0 than t; to about 1e-15. scipy: `2 * stats.t.sf(abs(t), n)`."""
+    return max(0.0, 1 - _between(math.atan(abs(t) / math.sqrt(degrees)), degrees))
