@@ -358,6 +358,7 @@ TESTED_BY = {
     "../tutorials": "lessons labs",
     "../tutorials/capstone.py": "capstone",
     "../docs/build.py": "site",
+    "../benchmarks/studies": "studies",
     "../minitx": "imports house long_runs everywhere",
 }
 

@@ -1,0 +1,1 @@
+"""What the write-ups claim in prose, written down as studies and answered by running them; see `__main__`."""
