@@ -192,6 +192,11 @@ def test_another_setting_seed_or_file_is_another_run(tmp_path):
     (path := tmp_path / "a.csv").write_text("a")
     before = plan.fingerprint(str(path))
     assert plan.fingerprint(str(path.rename(tmp_path / "b.csv"))) == before
+    (model := tmp_path / "model").mkdir()
+    student = plan.Run(Experiment(pretrained=str(model)))
+    empty = student.key("data")
+    (model / "model.safetensors").write_text("weights")
+    assert student.key("data") != empty
     (tmp_path / "b.csv").write_text("b")
     assert plan.fingerprint(str(tmp_path / "b.csv")) != before
 
@@ -301,14 +306,19 @@ def test_verdicts_are_given_after_a_whole_look_and_corrected_for_looks_and_famil
     run(bench, question, 4, Fake())
     found = {one.arm.name: one for one in report.comparisons(bench, chosen)}
     assert found["more"].word == found["as much as is good"].word == "higher"
-    assert found["the same again"].verdict == "**equal** within 0.020"
+    assert found["the same again"].verdict == "**equal** within 0.020 †"
+    second = study(tmp_path, STUDY.replace("rank = 1", "rank = 2"), "second")
+    wider = {one.arm.name: one for one in report.comparisons(bench, {"more": question, "second": second})}
+    assert wider["more"].differs == found["more"].differs <= wider["more"].strict
     assert found["more"].overlap == pytest.approx(0.2 / 0.8)
     alone = report.difference_p(found["more"].values, 0.25)
     assert found["more"].differs == pytest.approx(2 * 2 * alone, rel=0.5)  # two looks; second smallest of three
     assert found["more"].differs >= 2 * alone
     assert report.unsettled(bench, chosen, question) == set()
     run(bench, question, 8, Fake())
-    assert {len(one.values) for one in report.comparisons(bench, chosen)} == {8}
+    later = report.comparisons(bench, chosen)
+    assert {len(one.values) for one in later} == {8}
+    assert all(one.differs <= found[one.arm.name].differs for one in later)  # no later look takes a verdict back
 
 
 def test_without_a_verdict_it_says_how_many_seeds_would_give_one(tmp_path, bench):
@@ -366,3 +376,41 @@ def test_the_plan_and_refusals(capsys):
     assert "rates" in capsys.readouterr().out
     assert command.main(["raets"]) == 2
     assert capsys.readouterr().err == "error: no study 'raets'; did you mean rates?\n"
+
+
+def test_the_command_runs_what_is_missing_and_looks_again_only_where_there_is_no_verdict(tmp_path, monkeypatch, capsys):
+    noise = np.random.default_rng(0).normal(0, 0.03, 200)
+
+    class Noisy(Fake):
+        def __call__(self, one):
+            e = one.experiment
+            off = noise[e.seed] * (e.lr == 1e-3)
+            return {**super().__call__(one), "sentiment accuracy": 0.7 + off + 0.1 * (e.lr == 2e-3)}
+
+    question, fake = study(tmp_path), Noisy()
+    monkeypatch.setattr(command, "figures", fake)
+    monkeypatch.setattr(command, "present_code", lambda: "code")
+    monkeypatch.setattr(command, "Store", lambda: Store(tmp_path / "results"))
+    monkeypatch.setattr(plan, "studies", lambda: {"more": question})
+    assert command.main([]) == 0
+    seeds = {
+        rate: sorted(r.experiment.seed for r in fake.runs if r.experiment.lr == rate) for rate in (5e-4, 1e-3, 2e-3)
+    }
+    assert seeds == {5e-4: [*range(8)], 1e-3: [*range(8)], 2e-3: [*range(4), *plan.TUNING]}
+    count = len(fake.runs)
+    assert command.main([]) == 0
+    assert len(fake.runs) == count
+    monkeypatch.setattr(command, "present_code", lambda: "later code")
+    assert command.main(["--recheck", "2"]) == 0
+    assert len(fake.runs) == count + 2
+    assert "2 runs again: every figure is equal to the digit" in capsys.readouterr().out
+    assert command.main([]) == 0
+    assert len(fake.runs) == count + 2
+
+    def stop(one):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "present_code", lambda: "other code")
+    monkeypatch.setattr(command, "figures", stop)
+    assert command.main([]) == 130
+    assert capsys.readouterr().err.endswith("stopped; what has run is kept, and the same command goes on\n")

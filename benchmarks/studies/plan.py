@@ -60,8 +60,11 @@ class Run:
         return {"settings": _changed(self.experiment)} | given | first
 
     def key(self, data: str) -> str:
-        """A name for it, given the fingerprint of the data."""
-        return hashlib.sha256(json.dumps([self.told(), data], sort_keys=True).encode()).hexdigest()[:16]
+        """A name for it, given the fingerprint of the data; of a model directory, its weights count."""
+        weights = [
+            fingerprint(str(file)) for file in sorted(Path(self.experiment.pretrained or "/").glob("*.safetensors"))
+        ]
+        return hashlib.sha256(json.dumps([self.told(), data, *weights], sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

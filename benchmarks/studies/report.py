@@ -27,7 +27,7 @@ from minitx.writing import write_text
 LEVEL = 0.05
 BEGIN, END = "<!-- studies: begin -->", "<!-- studies: end -->"
 PICTURE = "![A line for each comparison: both intervals, the margin in grey, the verdict](pictures/studies.png)"
-COLOURS = {"higher": "#1b7837", "lower": "#b2182b", "equal": "#2166ac", "no verdict": "#7f8c8d", "not run": "#bbbbbb"}
+COLOURS = {"higher": "#d95f02", "lower": "#7570b3", "equal": "#1b7f5c", "no verdict": "#7f8c8d", "not run": "#bbbbbb"}
 BESIDE = ("sentiment accuracy", "sentiment macro-F1", "engagement AP of high", "sentiment gap", "seconds", "trainable")
 
 
@@ -37,11 +37,21 @@ class Comparison:
 
     study: Question
     arm: Arm
-    values: np.ndarray  # (n,) paired differences, none before the first look is complete
+    pairs: list[np.ndarray]  # (n,) paired differences of each look that is complete
     overlap: float  # of `evaluation.statistics`
-    differs: float = 1.0  # p values, corrected for looks and for the family
+    differs: float = 1.0  # p values, corrected for looks and for the family: the comparisons of the study
     equals: float = 1.0
-    level: float = LEVEL  # that a further verdict would need, so corrected
+    strict: float = 1.0  # the smaller of the two, were all comparisons of all studies one family
+    level: float = LEVEL  # that a further verdict of the study would need, so corrected
+
+    @property
+    def values(self) -> np.ndarray:
+        """(n,) paired differences of the last look; none before the first."""
+        return self.pairs[-1] if self.pairs else np.zeros(0)
+
+    def look(self) -> np.ndarray:
+        """Of the look that tells most about a difference: a verdict that was given once is not taken back."""
+        return min(self.pairs, key=lambda values: difference_p(values, self.overlap))
 
     @property
     def paired(self) -> Interval:
@@ -64,17 +74,17 @@ class Comparison:
         if not len(self.values):
             return "not run"
         if self.differs < LEVEL:
-            return "higher" if self.values.mean() > 0 else "lower"
+            return "higher" if self.look().mean() > 0 else "lower"
         return "equal" if self.equals < LEVEL else "no verdict"
 
     @property
     def verdict(self) -> str:
         """The verdict in words, and without one how many seeds would give one."""
-        margin = plain(self.study.metric, self.study.margin)
+        margin, mark = plain(self.study.metric, self.study.margin), " †" * (self.strict < LEVEL)
         if self.word in ("higher", "lower"):
-            return f"**{self.word}**" + f", by less than {margin}" * (self.equals < LEVEL)
+            return f"**{self.word}**" + f", by less than {margin}" * (self.equals < LEVEL) + mark
         if self.word == "equal":
-            return f"**equal** within {margin}"
+            return f"**equal** within {margin}{mark}"
         if self.word == "not run":
             return "not run yet"
         needed = seeds_needed(self.paired.mean, self.spread, self.study.margin, self.overlap, self.level)
@@ -90,7 +100,7 @@ class Comparison:
 
 
 def comparisons(bench: Bench, chosen: Mapping[str, Question]) -> list[Comparison]:
-    """All primary comparisons of all studies that can run, in two families: of differences, and of equalities.
+    """All primary comparisons of all studies that can run; a study has two families, of differences and of equalities.
 
     What has not run counts as p = 1, so that a verdict cannot be lost when the rest has run.
     """
@@ -98,17 +108,25 @@ def comparisons(bench: Bench, chosen: Mapping[str, Question]) -> list[Comparison
     for study in chosen.values():
         for arm in study.ways() if not study.waits_for() else []:
             if arm.against:
-                values = bench.pairs(study, arm, study.metric, value)
-                found.append(Comparison(study, arm, values, overlap_of(bench, arm) if len(values) else 0.0))
-    ran = [one if len(one.values) else None for one in found]
-    looks = [len(one.study.looks) for one in found]
-    differs = [difference_p(one.values, one.overlap) if one else 1.0 for one in ran]
-    equals = [equivalence_p(one.values, one.study.margin, one.overlap) if one else 1.0 for one in ran]
-    p, q = (holm(np.minimum(1, np.array(family) * looks)) for family in (differs, equals))
-    for one, number, x, y in zip(found, looks, p, q, strict=True):
-        one.differs, one.equals = float(x), float(y)
-        one.level = LEVEL / number / max(1, np.count_nonzero(p >= LEVEL))
+                pairs = bench.pairs(study, arm, value)
+                found.append(Comparison(study, arm, pairs, overlap_of(bench, arm) if pairs else 0.0))
+    correct(found)
+    for one in found:
+        one.strict = min(one.differs, one.equals)
+    for study in chosen.values():
+        correct([one for one in found if one.study is study])
     return found
+
+
+def correct(family: list[Comparison]) -> None:
+    """p values and level of the comparisons of one family: Holm, after as many looks as were planned."""
+    looks = np.array([len(one.study.looks) for one in family])
+    differs = [min((difference_p(x, one.overlap) for x in one.pairs), default=1.0) for one in family]
+    equals = [min((equivalence_p(x, one.study.margin, one.overlap) for x in one.pairs), default=1.0) for one in family]
+    p, q = (holm(np.minimum(1, np.array(raw) * looks)) for raw in (differs, equals))
+    for one, number, x, y in zip(family, looks, p, q, strict=True):
+        one.differs, one.equals = float(x), float(y)
+        one.level = LEVEL / float(number) / max(1, np.count_nonzero(p >= LEVEL))
 
 
 def overlap_of(bench: Bench, arm: Arm) -> float:
@@ -127,14 +145,19 @@ def unsettled(bench: Bench, chosen: Mapping[str, Question], study: Question) -> 
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
+def unit(metric: str) -> str:
+    """What a metric is counted in."""
+    return "steps" if " steps to " in metric else "seconds" if metric == "seconds" else "share"
+
+
 def plain(metric: str, number: float) -> str:
-    """A margin: points of a share as 0.020, steps as 5."""
-    return f"{number:g}" if " steps to " in metric else f"{number:.3f}"
+    """A margin or another size."""
+    return f"{number:.3f}" if unit(metric) == "share" else f"{number:.3g} {unit(metric)}"
 
 
 def signed(metric: str, number: float) -> str:
-    """A difference, likewise."""
-    return f"{number:+.1f}" if " steps to " in metric or metric == "seconds" else f"{number:+.3f}"
+    """A difference."""
+    return f"{number:+.3f}" if unit(metric) == "share" else f"{number:+.1f}"
 
 
 def span(metric: str, interval: Interval) -> str:
@@ -215,6 +238,14 @@ def means(bench: Bench, study: Question) -> list[str]:
     return [*lines, ""] if lines else []
 
 
+def about(mean: Interval) -> str:
+    """A mean and half of its interval; weights are counted, and have none."""
+    if mean.mean > 1000:
+        return f"{mean.mean:,.0f}"
+    digits = 1 if mean.mean > 2 else 3
+    return f"{mean.mean:.{digits}f} ± {mean.high - mean.mean:.{digits}f}"
+
+
 def write(bench: Bench, chosen: Mapping[str, Question], docs: Path) -> None:
     """Put the generated part between the two markers of docs/studies.md, and the picture into docs/pictures."""
     path = docs / "studies.md"
@@ -230,11 +261,8 @@ def write(bench: Bench, chosen: Mapping[str, Question], docs: Path) -> None:
 
 def forest(found: list[Comparison], path: Path) -> None:
     """A line for each comparison, in a panel for each unit: both intervals, margin, verdict as colour and word."""
-    panels = [
-        [one for one in found if " steps to " not in one.study.metric],
-        [one for one in found if " steps to " in one.study.metric],
-    ]
-    panels = [panel for panel in panels if panel]
+    units = dict.fromkeys(unit(one.study.metric) for one in found)
+    panels = [[one for one in found if unit(one.study.metric) == of] for of in units]
     heights = [len(panel) + 1.5 for panel in panels]
     figure = Figure(figsize=(13, 1.2 + 0.27 * sum(heights)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]

@@ -57,15 +57,15 @@ class Bench:
         chosen = self.chosen(arm)
         return [] if chosen is None else [arm.run(self.data, seed, chosen) for seed in range(number)]
 
-    def pairs(self, study: Question, arm: Arm, metric: str, read: Callable[[dict[str, Any], str], float]) -> np.ndarray:
-        """Arm minus the arm it is compared with, (n,), n the largest look that both have reached; maybe none."""
-        other = next(way for way in study.ways() if way.name == arm.against)
-        for look in reversed(study.looks):
+    def pairs(self, study: Question, arm: Arm, read: Callable[[dict[str, Any], str], float]) -> list[np.ndarray]:
+        """Arm minus the arm it is compared with, (n,) for every look that both have reached."""
+        other, pairs = next(way for way in study.ways() if way.name == arm.against), []
+        for look in study.looks:
             found = [[self.found(run) for run in self.seeds(way, look)] for way in (arm, other)]
             if all(len(row) == look and None not in row for row in found):
-                ours, theirs = ([read(one, metric) for one in row if one] for row in found)
-                return np.array(ours) - np.array(theirs)
-        return np.zeros(0)
+                ours, theirs = ([read(one, study.metric) for one in row if one] for row in found)
+                pairs.append(np.array(ours) - np.array(theirs))
+        return pairs
 
 
 def stages(bench: Bench, study: Question, number: int, names: set[str] | None = None) -> Iterator[list[Run]]:
@@ -186,13 +186,13 @@ def estimate(run: Run, bench: Bench) -> float:
     """Seconds: what another seed took, or a guess from the numbers of rows and epochs."""
     if run.first:
         return estimate(Run(run.first), bench) / 2 + estimate(Run(run.experiment), bench)  # two arms share the first
-    told = {**run.told()["settings"], "seed": 0}
-    for line in bench.store.lines.values():
-        if {**line["settings"], "seed": 0} == told and not line.get("first"):
-            return float(line["figures"]["wall"])
     train, validation, test = sizes(run.experiment.data)
     rows = min(run.experiment.train_rows or train, train)
     per_row, per_text = (PER_ROW, PER_TEXT) if run.experiment.pretrained else (PER_ROW * SCRATCH, PER_TEXT * SCRATCH)
+    told = {**run.told()["settings"], "seed": 0}
+    for line in bench.store.lines.values():
+        if {**line["settings"], "seed": 0} == told and not line.get("first"):
+            return float(line["figures"]["seconds"]) + per_text * (rows + test)  # a clock also counts what others do
     frozen = "backbone" in run.experiment.freeze
     epochs = run.experiment.epochs
     passes = per_text * (rows + validation) if frozen else epochs * (rows * per_row + validation * per_text)

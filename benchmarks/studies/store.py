@@ -87,6 +87,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 # --- the code that matters -------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def imported(source: str, package: Path) -> set[Path]:
     """Files of minitx that a source imports: `from minitx.a import b` is a/b.py if there is one, else a.py."""
     found = set()
@@ -99,6 +100,7 @@ def imported(source: str, package: Path) -> set[Path]:
     return {path for path in found if path.exists()}
 
 
+@functools.cache
 def without_words(source: str, only: str = "") -> str:
     """What Python makes of a source, without comments and docstrings; of one function, if only that counts."""
     tree: ast.AST = ast.parse(source)
