@@ -27,6 +27,8 @@ def test_the_directory_holds_everything(trained):
     assert sorted(path.name for path in trained.iterdir()) == [
         "1_Pooling",
         "baseline.safetensors",
+        "calibration_engagement.png",
+        "calibration_sentiment.png",
         "config.json",
         "config_sentence_transformers.json",
         "confusion_engagement.png",
@@ -45,6 +47,7 @@ def test_the_directory_holds_everything(trained):
         "tokenizer.json",
         "tokenizer_config.json",
         "trainable.txt",
+        "words.safetensors",
     ]
     metrics = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["data"]["read"] == metrics["data"]["kept"] + sum(metrics["data"]["dropped"].values())

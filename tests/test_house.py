@@ -42,7 +42,9 @@ USED = {
     "data/rules.py": "labels by rule",
     "evaluation/evaluate.py": "a model's answers to labelled rows",
     "evaluation/metrics.py": "how good is it?",
+    "models/answers.py": "temperatures, words and thresholds, once a model is trained",
     "models/encoding.py": "many texts at once",
+    "models/heads.py": "from a vector to logits: linear, with a hidden layer, or along an order",
     "models/hub.py": "models by name",
     "models/pretrained.py": "other people's model directories",
     "models/search.py": "similarity",
@@ -245,6 +247,9 @@ def test_no_six_lines_of_the_package_stand_twice():
 # For each file of the package, or other part of the project, what tests it: test_<name>.py in this folder.
 TESTED_BY = {
     "errors.py": "cli reviews",
+    "evaluation/calibration.py": "calibration",
+    "models/answers.py": "answers",
+    "models/heads.py": "heads",
     "system.py": "system checkpoint",
     "writing.py": "writing checkpoint",
     "app/checkpoints.py": "resume",
@@ -341,6 +346,7 @@ TESTED_BY = {
     "training/baseline.py": "baseline",
     "training/blocks.py": "optim",
     "training/checkpoint.py": "checkpoint export",
+    "training/stacking.py": "answers",
     "training/contrastive.py": "contrastive",
     "training/distillation.py": "pretraining",
     "training/freezing.py": "freezing",
