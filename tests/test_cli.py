@@ -11,6 +11,8 @@ import pytest
 from conftest import TINY
 
 from minitx.app.cli import main
+from minitx.app.themes import count_terms, find_themes
+from minitx.data.reviews import read_reviews
 from minitx.models.encoder import SentenceEncoder
 from minitx.training.checkpoint import load_model
 
@@ -135,9 +137,21 @@ def test_evaluate_without_a_stored_bag_of_words_says_so(capsys, trained, tmp_pat
     assert "bag_of_words" not in json.loads(out)["sentiment"]
 
 
+def themes_of(trained, reviews_csv):
+    model, (data, _) = load_model(trained), read_reviews(reviews_csv)
+    counts = count_terms(data.texts)
+    probabilities = model.predict_proba(data.texts)
+    return [find_themes(model, data, head, p, counts) for head, p in probabilities.items()]
+
+
+@pytest.mark.filterwarnings("ignore:.*longer than 32 tokens")
 def test_evaluate_writes_a_page_of_mistakes_and_replaces_none_unasked(capsys, trained, tmp_path, reviews_csv):
     arguments = ["evaluate", trained, "--data", reviews_csv, "--errors"]
     code, out, _ = run(capsys, *arguments, "page.html")
+    groups = re.findall(r"^ +(\d+) +\(\d+ %\)  is (\w+), predicted (\w+): .", out, re.MULTILINE)
+    assert 2 <= len(groups) <= 10  # at most five for each head
+    assert all(true != predicted for _, true, predicted in groups)
+    assert [int(n) for n, *_ in groups if n] == [len(t.rows) for h in themes_of(trained, reviews_csv) for t in h[:5]]
     assert code == 0
     assert out.endswith("what misled the model: page.html\n")
     first = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -202,7 +216,7 @@ def test_vectors_from_labels_alone_come_with_a_line_that_says_so(capsys, trained
         assert [json.loads(line)["corpus_id"] for line in runs[1][1].splitlines()]  # nothing else on standard output
         return [err for _, _, err in runs]
 
-    note = "note: this encoder has learned from labels alone"
+    note = "note: vectors learned from labels alone tell classes apart"
     assert all(err.startswith(note) and err.count("\n") == 1 for err in told(trained))
     SentenceEncoder.from_pretrained(trained).save_pretrained(tmp_path / "encoder")
     assert told("encoder") == ["", "", ""]  # which may have learned anything since

@@ -267,6 +267,7 @@ TESTED_BY = {
     "app/experiment.py": "checkpoint cli study",
     "app/mistakes.py": "mistakes",
     "app/mistakes_page.py": "mistakes",
+    "app/themes.py": "themes",
     "app/plots.py": "cli freezing",
     "app/prepare.py": "trainer cli study",
     "app/pretrain.py": "pretraining",

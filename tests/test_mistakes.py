@@ -283,6 +283,8 @@ def test_the_page_shows_what_there_is_to_see(page, model, data):
     for head in data.labels:
         wrong = int(((data.labels[head] >= 0) & (probabilities[head].argmax(1) != data.labels[head])).sum())
         assert f"The most confident of {wrong} mistakes: {wrong} texts" in text
+        assert f"What the {wrong} mistakes have in common: " in text
+        assert text.index(f"What the {wrong} mistakes") < text.index(f"The most confident of {wrong} mistakes")
         for mistake in worst_mistakes(model, data, head, probabilities[head]):
             shown = re.sub(r"[\x00\x07\u202e]", "\N{REPLACEMENT CHARACTER}", data.texts[mistake.row])
             assert shown in text

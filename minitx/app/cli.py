@@ -16,7 +16,7 @@ import numpy as np
 from minitx.app import pretrain as unlabelled
 from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file
-from minitx.app.manifest import note_on_vectors
+from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_data
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
@@ -37,6 +37,8 @@ from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, load_config, load_model
 from minitx.writing import check_new_file
 
+LARGEST_GROUPS = 5  # of mistakes, that evaluate prints for each head
+LABELS_ALONE = "note: vectors learned from labels alone tell classes apart, not meanings: search with a pretrained one"
 DESK = {  # commands that `learn.commands` declares
     "check": "is your own attention, BPE or AdamW right, and if not, which mistake is it?",
     "gradcheck": "check every gradient of minitx, or that of an op of yours",
@@ -143,14 +145,18 @@ def _evaluate(a: argparse.Namespace) -> None:
     if known:
         say(f"{known:,} of {len(data):,} texts are in the training rows: there the figures measure memory")
     if page:
-        write_mistakes_page(page, Path(a.data).name, model, data, probabilities, reports, bag_of_words, known)
+        given = (page, Path(a.data).name, model, data, probabilities, reports, bag_of_words, known)
+        themes = write_mistakes_page(*given)
     if a.format == "json":
         print(json_line({head: report.to_dict() for head, report in reports.items()}))
         return
     for head, report in reports.items():
         print(f"\n{head}\n{report}")
     if page:
-        print(f"\nthe most confident mistakes and what misled the model: {shown(str(page))}")
+        for head, groups in themes.items():
+            print(f"\n{head}: the largest groups of mistakes that are alike, and words they share")
+            print(*(shown(f"{theme}") for theme in groups[:LARGEST_GROUPS]), sep="\n")
+        print(f"\nall groups, the most confident mistakes and what misled the model: {shown(str(page))}")
 
 
 def _predict(a: argparse.Namespace) -> None:
@@ -172,8 +178,8 @@ def _predict(a: argparse.Namespace) -> None:
 
 def _say_what_vectors_mean(model: str) -> None:
     """Last of all, so that what goes wrong stays one line; not on standard output, which a program may read."""
-    if note := note_on_vectors(model):
-        print(note, file=sys.stderr)
+    if from_labels_alone(find_directory(model)):
+        print(LABELS_ALONE, file=sys.stderr)
 
 
 def _embed(a: argparse.Namespace) -> None:

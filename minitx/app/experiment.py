@@ -14,17 +14,7 @@ import numpy as np
 import pandas as pd
 
 from minitx.app.checkpoints import MINUTES, Checkpoints, Stop
-from minitx.app.manifest import (
-    HISTORY,
-    MANIFEST,
-    METRICS,
-    Manifest,
-    contents,
-    differences,
-    from_labels_alone,
-    hashes,
-    plain,
-)
+from minitx.app.manifest import HISTORY, MANIFEST, METRICS, Manifest, contents, differences, hashes, plain
 from minitx.app.plots import calibration_picture, confusion_picture, training_curves
 from minitx.app.prepare import Job, Log, class_weights, prepare
 from minitx.app.settings import Experiment
@@ -35,10 +25,9 @@ from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report
 from minitx.models.answers import Answers
-from minitx.models.hub import find_directory
 from minitx.terminal import shown
 from minitx.training.baseline import BagOfWords
-from minitx.training.checkpoint import BASELINE, LABELS_ALONE, SETTINGS, save_model
+from minitx.training.checkpoint import BASELINE, SETTINGS, save_model
 from minitx.training.epochs import Callback, Epoch, best_epoch
 from minitx.training.nonfinite import check_finite
 from minitx.training.stacking import fit_answers
@@ -173,11 +162,9 @@ def _run(
     for head, staged in stages.items():
         log(f"\n{head}, read in two stages: {', then '.join(experiment.two_stage[head])}\n{staged}")
 
-    labelling = {name: dict(getattr(experiment, name)) for name in ("labels", "rules", "words")}
+    labelling = {"text": experiment.text} | {n: dict(getattr(experiment, n)) for n in ("labels", "rules", "words")}
     check_finite(job.model, "the best epoch")
-    begun = not experiment.pretrained or from_labels_alone(find_directory(experiment.pretrained))
-    alone = begun and not experiment.pretraining
-    save_model(job.model, directory, data={"text": experiment.text, **labelling}, **{LABELS_ALONE: alone})
+    save_model(job.model, directory, data=labelling, from_labels_alone=manifest.from_labels_alone)
     bag_of_words.save(directory / BASELINE)
     metrics = {
         **metrics_of(job, best),

@@ -19,7 +19,7 @@ from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError
 from minitx.models.hub import find_directory
 from minitx.system import check_file, read_fields, usable_cores
-from minitx.training.checkpoint import LABELS_ALONE, SETTINGS
+from minitx.training.checkpoint import SETTINGS
 from minitx.writing import write_json
 
 MANIFEST, METRICS, HISTORY = "manifest.json", "metrics.json", "history.csv"
@@ -69,6 +69,12 @@ class Manifest:
         settings = plain(self.experiment) | {"on_nan": ""}  # which may be changed on the way
         return hashlib.sha256(json.dumps([settings, self.inputs], default=dict).encode()).hexdigest()
 
+    @property
+    def from_labels_alone(self) -> bool:
+        """Whether the encoder will have seen nothing but labels, in this run and in those it goes on from."""
+        e = self.experiment
+        return not e.pretraining and (not e.pretrained or from_labels_alone(find_directory(e.pretrained)))
+
     def check(self, where: Path) -> list[str]:
         """What is different now and may change the last bits.
 
@@ -90,21 +96,13 @@ class Manifest:
         return [f"{name} {before}, then {value}" for name, before, value in pairs if before != value]
 
 
-def note_on_vectors(model: str | os.PathLike[str]) -> str:
-    """A line about the sentence vectors of a model that learned from labels alone; of any other, or if unknown, ''."""
-    if not from_labels_alone(find_directory(model)):
-        return ""
-    learned = "this encoder has learned from labels alone, so that its vectors tell the classes apart and not meanings"
-    return f"note: {learned}; to find texts by meaning, take a pretrained one, such as all-MiniLM-L6-v2"
-
-
 def from_labels_alone(directory: Path) -> bool:
     """Whether the encoder of a result began at random and has seen nothing but labels; False if nothing says so.
 
     minitx.json says it; of a result that is older, the manifest does.
     """
     try:
-        said = read_fields(directory / SETTINGS, optional=True).get(LABELS_ALONE, bool, None)
+        said = read_fields(directory / SETTINGS, optional=True).get("from_labels_alone", bool, None)
         manifest = read_fields(directory / MANIFEST, optional=True).within("experiment", {})
         return said if said is not None else manifest.get("pretrained", str, None) == ""
     except InputError:  # these files are not needed for the vectors, so they must not stand in the way

@@ -13,7 +13,8 @@ from string import Template
 import numpy as np
 import pandas as pd
 
-from minitx.app.mistakes import Mistake, Piece, length_table, worst_mistakes
+from minitx.app.mistakes import SHOWN, Mistake, Piece, length_table, worst_mistakes
+from minitx.app.themes import Theme, count_terms, find_themes
 from minitx.data.split import LabelledTexts
 from minitx.evaluation.metrics import Report
 from minitx.models.multitask import MultiTaskModel
@@ -22,6 +23,7 @@ from minitx.writing import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAMED = 4  # tokens that are named below a mistake, for and against
+EXAMPLE = 300  # characters of a text that stands for others
 
 
 class Html(str):
@@ -37,24 +39,30 @@ def write_mistakes_page(
     reports: Mapping[str, Report],
     bag_of_words: BagOfWords | None = None,
     known: int = 0,
-) -> None:
+) -> dict[str, list[Theme]]:
     """Write the page for `data`, of which the model gives `probabilities`, head -> (N, C), and the `reports`.
 
     `source` is what the page calls the data. `known` rows have a text that is in the training rows, as counted by
-    `BagOfWords.knows`.
+    `BagOfWords.knows`. Returns for each head the groups of its mistakes that are on the page.
     """
     beside = bag_of_words.predict_proba(data.texts) if bag_of_words else {}
-    sections = []
+    sections, themes, counts = [], {}, count_terms(data.texts)
     for head, report in reports.items():
         by_length = length_table(data, head, probabilities[head], beside.get(head))
-        sections.append(_section(head, report, by_length, worst_mistakes(model, data, head, probabilities[head])))
+        worst = worst_mistakes(model, data, head, probabilities[head])
+        themes[head] = find_themes(model, data, head, probabilities[head], counts)
+        alike = [_theme(theme, data.texts) for theme in themes[head][:SHOWN]]
+        sections.append(_section(head, report, by_length, alike, len(themes[head]), worst))
     memory = f", of which {known:,} have a text that is in the training rows: there the figures measure memory"
     rows, found = f"{len(data):,}", Html("\n".join(sections))
     page = _fill("mistakes", source=source, rows=rows, memory=memory if known else "", sections=found)
     write_text(path, page)
+    return themes
 
 
-def _section(head: str, report: Report, by_length: pd.DataFrame, mistakes: Sequence[Mistake]) -> Html:
+def _section(
+    head: str, report: Report, by_length: pd.DataFrame, themes: list[Html], groups: int, mistakes: Sequence[Mistake]
+) -> Html:
     classes = [_printable(name) for name in report.classes]
     figures = {"precision": report.precision, "recall": report.recall, "F1": report.f1, "rows": report.support}
     return _fill(
@@ -66,8 +74,23 @@ def _section(head: str, report: Report, by_length: pd.DataFrame, mistakes: Seque
         confusion=_table(pd.DataFrame(report.confusion, classes, classes)),
         by_length=_table(by_length),
         wrong=f"{report.rows - int(np.trace(report.confusion)):,}",
+        groups=f"{groups} groups" + (f", of which the largest {len(themes)} are here" if groups > len(themes) else ""),
+        themes=Html("\n".join(themes)),
         shown=f"{len(mistakes)}",
         mistakes=Html("\n".join(map(_article, mistakes))),
+    )
+
+
+def _theme(theme: Theme, texts: Sequence[str]) -> Html:
+    cut = (f"{texts[row][:EXAMPLE]}{' …' * (len(texts[row]) > EXAMPLE)}" for row in theme.examples)
+    terms = (f"<code>{_escaped(term)}</code> ({have:,})" for term, have in theme.terms.items())
+    return _fill(
+        "mistakes_theme",
+        size=f"{len(theme.rows):,} mistake{'s' * (len(theme.rows) > 1)}, {100 * theme.share:.0f} % of this head's",
+        true=theme.true,
+        predicted=theme.predicted,
+        terms=Html(", ".join(terms) or "no word that is sure"),
+        examples=Html("".join(f"<li>{_escaped(text)}</li>" for text in cut)),
     )
 
 

@@ -28,6 +28,7 @@ STARS = {1: 0.34, 2: 0.10, 3: 0.12, 4: 0.12, 5: 0.32}  # the share of each
 SENTENCES_NAME = "synthetic sentences"
 SENTENCE_NOISE = 0.05
 COLUMNS = ("topic", "kind", "sentiment")
+SLOTS = ("thing", "so", "here", "that", "such", "there", "opposite")  # of a sentence's form
 
 
 def word_lists(name: str) -> dict[str, Any]:
@@ -185,15 +186,11 @@ def synthetic_sentences(n: int = 3000, seed: int = 0) -> pd.DataFrame:
         topic, kind, mood = (pick(list(words[table])) for table in ("things", "views", "verdicts"))
         forms = pick([words["templates"][kind][mood], *words["forms"].values()])
         form = pick([form for form in forms if mood != "neutral" or "{opposite}" not in form])
-        text = form.format(
-            thing=pick(words["things"][topic]),
-            so=pick(words["verdicts"][mood]),
-            here=pick(words["views"][kind]),
-            that=another("things", topic),
-            such=another("verdicts", mood),
-            there=another("views", kind),
-            opposite=pick(words["verdicts"]["negative" if mood == "positive" else "positive"]),
-        )
+        labels = {"things": topic, "verdicts": mood, "views": kind}
+        said = [pick(words[table][label]) for table, label in labels.items()]
+        beside = [another(table, label) for table, label in labels.items()]
+        opposite = pick(words["verdicts"]["negative" if mood == "positive" else "positive"])
+        text = form.format(**dict(zip(SLOTS, [*said, *beside, opposite], strict=True)))
         rows.append((text[0].upper() + text[1:] + pick(words["endings"]), topic, kind, mood))
     frame = pd.DataFrame(rows, columns=["text", *COLUMNS])
     for column in COLUMNS:

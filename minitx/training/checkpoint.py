@@ -35,7 +35,6 @@ FORMAT, VERSION = "minitx", 3  # of what is written
 READ = (2, 3)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
 WORDS = "words.safetensors"
-LABELS_ALONE = "from_labels_alone"  # entry: the encoder began at random, and saw nothing but labels
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
