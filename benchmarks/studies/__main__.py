@@ -7,7 +7,7 @@ be stopped at any time, and goes on where it was. Each study is a TOML beside th
     --plan        what is planned, what is missing, and about how long that takes
     --report      the table in docs/studies.md and the picture in docs/pictures, from what has run
     --recheck N   after a change of the code: run N stored runs again; if every figure is equal to the digit, all count
-    --jobs N      processes, each on one core: two do more in an hour than one whose trainings have two threads
+    --jobs N      processes, each on a core of its own: a training takes 21 s on one core, and 15 s on two
 """
 
 import argparse

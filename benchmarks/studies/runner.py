@@ -117,7 +117,8 @@ def spread(runs: list[Run], jobs: int, measure: Measure) -> Iterator[tuple[Run, 
         return
     context = multiprocessing.get_context("spawn")
     cores = context.Queue()
-    for core in itertools.islice(itertools.cycle(sorted(os.sched_getaffinity(0))), jobs):
+    own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    for core in itertools.islice(itertools.cycle(own), jobs):
         cores.put(core)
     waiting = iter(runs)
     with ProcessPoolExecutor(jobs, context, _settle, (cores,)) as pool:
@@ -134,7 +135,8 @@ def spread(runs: list[Run], jobs: int, measure: Measure) -> Iterator[tuple[Run, 
 
 def _settle(cores: Any) -> None:
     """Stay on one core: evaluation would else take all of them in every process."""
-    os.sched_setaffinity(0, {cores.get()})
+    if hasattr(os, "sched_setaffinity"):  # not on Windows and macOS
+        os.sched_setaffinity(0, {cores.get()})
 
 
 def known(bench: Bench, chosen: Mapping[str, Question]) -> dict[str, Run]:
