@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from minitx.app.settings import DEFAULTS, Experiment, experiment_of, read_recipe
 from minitx.data.samples import SYNTHETIC_NAME
@@ -144,11 +144,15 @@ def _changed(experiment: Experiment) -> dict[str, Any]:
 
 def read_study(path: Path) -> Question:
     """A study from its file; `InputError`, with the file's name, for whatever is not understood in it."""
-    told = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path.name} is not TOML: {error}") from None
     known = {f.name: f for f in dataclasses.fields(Question) if f.name != "name"}
     for key in told:
         if key not in known:
             raise InputError(f"{path.name}: unknown key {key!r}; {suggestion(key, list(known))}")
+        _check(f"{path.name}: {key}", told[key], get_origin(known[key].type) or known[key].type)
     needed = [f.name for f in known.values() if f.default is f.default_factory is dataclasses.MISSING]
     if missing := [key for key in needed if key not in told]:
         raise InputError(f"{path.name}: {', '.join(missing)} is missing")
@@ -159,6 +163,11 @@ def read_study(path: Path) -> Question:
     if not study.margin > 0:
         raise InputError(f"{path.name}: margin is {study.margin}; expected more than 0")
     for name, own in study.arms.items():
+        _check(f"{path.name}: {name}", own, dict)
+        for key, kind in OF_AN_ARM.items():
+            _check(f"{path.name}: {name}: {key}", own.get(key, kind()), kind)
+        for key, values in own.get("tune", {}).items():
+            _check(f"{path.name}: {name}: tune.{key}", values, list)
         for key in ("against", "procedure"):
             accepted = list(study.arms) if key == "against" else list(PROCEDURES)
             if own.get(key, accepted[0]) not in accepted:
@@ -171,6 +180,14 @@ def read_study(path: Path) -> Question:
         except InputError as error:
             raise InputError(f"{path.name}: {error}") from None
     return study
+
+
+def _check(what: str, value: Any, kind: Any) -> None:
+    """`InputError` unless a value is of a kind."""
+    accepted = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+    if not accepted:
+        named = {int: "a whole number", str: "a text", list: "a list", dict: "a table", float: "a number"}[kind]
+        raise InputError(f"{what} must be {named}, not {value!r:.60}")
 
 
 @cache
