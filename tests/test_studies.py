@@ -348,11 +348,13 @@ def test_without_a_verdict_it_says_how_many_seeds_would_give_one(tmp_path, bench
 def test_the_report_has_a_row_for_every_comparison_run_or_not(tmp_path, bench):
     question, waits = study(tmp_path), study(tmp_path, STUDY.replace("rank = 1", 'rank = 2\nneeds = ["x"]'), "later")
     chosen = {"more": question, "later": waits}
-    assert report.page(bench, chosen).count("| not run yet |") == 3
+    assert report.page(bench, chosen).count("| not run yet |") == 3 + 2
     assert report.PICTURE not in report.page(bench, chosen)
     run(bench, question, 4, Fake())
     page = report.page(bench, chosen)
     assert "| more | little | 4 | +0.03" in page
+    assert "| [more](#more-is-more-better) | Is more better? | more: higher" in page
+    assert "| [later](#later-is-more-better) | Is more better? | not run yet |" in page
     assert "Chosen on the validation rows of other seeds: as much as is good: lr = 0.002." in page
     assert "Not run yet: it waits for x." in page
     assert report.PICTURE in page

@@ -173,11 +173,29 @@ def page(bench: Bench, chosen: Mapping[str, Question]) -> str:
     count = ", ".join(f"{words.count(word)} {word}" for word in COLOURS if word in words)
     lines = [f"{len(found)} comparisons in {len(chosen)} studies: {count}.", ""]
     lines += [PICTURE, ""] if any(len(one.values) for one in found) else []
+    lines += ["| study | asked | found |", "|---|---|---|"]
+    for study in chosen.values():
+        own = [one for one in found if one.study is study]
+        lines.append(f"| [{study.name}](#{anchor(study)}) | {study.question} | {glance(study, own)} |")
+    lines.append("")
     for study in chosen.values():
         lines += section(bench, study, [one for one in found if one.study is study])
     lines += ["### What no run can test here", "", "| claim | from | why not |", "|---|---|---|"]
     lines += [f"| {row['says']} | {row['source']} | {row['reason']} |" for row in untestable()]
     return "\n".join(lines)
+
+
+def anchor(study: Question) -> str:
+    """Where the heading of its section is: letters, digits and hyphens, as GitHub makes it."""
+    kept = "".join(c for c in f"{study.name}: {study.question}".lower() if c.isalnum() or c in "-_ ")
+    return kept.replace(" ", "-")
+
+
+def glance(study: Question, found: list[Comparison]) -> str:
+    """Its verdicts in a few words."""
+    if study.waits_for() or all(one.word == "not run" for one in found):
+        return "not run yet"
+    return "; ".join(f"{one.arm.name}: {one.word}{' †' * (one.strict < LEVEL)}" for one in found)
 
 
 def section(bench: Bench, study: Question, found: list[Comparison]) -> list[str]:
