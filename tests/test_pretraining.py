@@ -234,6 +234,19 @@ def test_held_out_texts_judge_and_are_not_learned():
         np.testing.assert_array_equal(weights, other.state_dict()[name])
 
 
+@pytest.mark.parametrize("name", MAKE)
+def test_only_simcse_judges_under_dropout(name):
+    """At a rate of 0 the weights stay, so that dropout alone can make a difference."""
+    judged = []
+    for p in (0.0, 0.5):
+        encoder = new_encoder()
+        sequences = encoder.tokenize(TEXTS)
+        held_out = TokenisedRows(sequences, {})
+        ((_, loss),) = fitted(MAKE[name](encoder, sequences), sequences, held_out=held_out, lr=0.0, epochs=1, dropout=p)
+        judged.append(loss)
+    assert (judged[0] == judged[1]) == (name == "mlm")
+
+
 def test_dropout_is_the_callers_again_also_after_an_error(monkeypatch):
     encoder = new_encoder(dropout=0.25)
     sequences, seen = encoder.tokenize(TEXTS), []

@@ -29,7 +29,7 @@ from minitx.writing import check_target, new_directory, whole_file
 HELD_OUT, FEWEST = 0.05, 20  # share of the texts that judge; with fewer texts there is nothing to learn, or to judge by
 SIZES = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length")
 HOW = ("epochs", "batch_size", "lr", "seed")
-OF_DISTILL = {"epochs": 9, "batch_size": 64, "lr": 5e-4}  # chosen on validation rows, see `benchmarks.bench_distill`
+OF_DISTILL = {"epochs": 9, "batch_size": 64, "lr": 5e-4}  # see `benchmarks.bench_distill`, also for the pieces
 PIECES = 4  # of each text, that the student learns besides
 PICTURED, GUESSES = 8, 5  # texts in masked.png, and guesses for each
 TIMED, ROUNDS = 1000, 3  # texts that teacher and student embed in turn, and how often
@@ -156,15 +156,12 @@ def compared(encoders: dict[str, SentenceEncoder], texts: Sequence[str]) -> pd.D
 
 def add_arguments(parser: argparse.ArgumentParser, distills: bool = False) -> None:
     """The arguments of `pretrain`, or of `distill`."""
-    add, defaults = parser.add_argument, DEFAULTS | OF_DISTILL
+    add, rates = parser.add_argument, f"{rate_of('')}, after --from {rate_of('x')}"
+    own = OF_DISTILL if distills else {"epochs": DEFAULTS["pretraining_epochs"], "lr": rates}
     if distills:
         add("model", metavar="MODEL", help="the teacher: a model directory, or a name on the hub")
         add("--layers", type=int, default=2, help="blocks of the student (default: %(default)s)")
     else:
-        defaults = DEFAULTS | {
-            "epochs": DEFAULTS["pretraining_epochs"],
-            "lr": f"{rate_of('')}, after --from {rate_of('x')}",
-        }
         add("--objective", choices=tuple(OBJECTIVES), default="mlm", help="what is learned (default: %(default)s)")
         about = "go on with this model, a directory or a name; without it, a new one learns its tokens from FILE"
         add("--from", dest="base", default="", metavar="MODEL", help=about)
@@ -174,5 +171,7 @@ def add_arguments(parser: argparse.ArgumentParser, distills: bool = False) -> No
     add("--overwrite", action="store_true", help="replace the model in DIR")
     for setting in SETTINGS:
         if (name := setting.name) in (HOW if distills else (*SIZES, *HOW)):
-            help = f"{'learning rate' if name == 'lr' else setting.metadata['help']} (default: {defaults[name]})"
+            help = (
+                f"{'learning rate' if name == 'lr' else setting.metadata['help']} (default: {(DEFAULTS | own)[name]})"
+            )
             add(f"--{name.replace('_', '-')}", type=type(setting.default), default=argparse.SUPPRESS, help=help)
