@@ -165,15 +165,16 @@ def _predict(a: argparse.Namespace) -> None:
         texts = a.text or [line.rstrip("\r\n") for line in sys.stdin]
     except UnicodeDecodeError as error:
         raise InputError(f"standard input is not {error.encoding}: {error.reason}") from error
-    probabilities = {head: p.tolist() for head, p in model.predict_proba(texts).items()}
+    found = model.predict_proba(texts)
+    said = {head: model.answers.decide(head, p) for head, p in found.items()}  # not always the most probable class
     for row, text in enumerate(texts):
-        heads = {head: dict(zip(model.classes[head], p[row], strict=True)) for head, p in probabilities.items()}
-        best = {head: max(p, key=p.__getitem__) for head, p in heads.items()}
+        heads = {head: dict(zip(model.classes[head], p[row].tolist(), strict=True)) for head, p in found.items()}
+        label = {head: model.classes[head][said[head][row]] for head in heads}
         if a.format == "json":
-            of = {h: {"label": best[h], "probability": p[best[h]], "probabilities": p} for h, p in heads.items()}
+            of = {h: {"label": label[h], "probability": p[label[h]], "probabilities": p} for h, p in heads.items()}
             print(json_line({"text": text, **of}))
         else:
-            print(shown("  ".join([*(f"{h}: {best[h]} {p[best[h]]:.2f}" for h, p in heads.items()), f"| {text}"])))
+            print(shown("  ".join([*(f"{h}: {label[h]} {p[label[h]]:.2f}" for h, p in heads.items()), f"| {text}"])))
 
 
 def _say_what_vectors_mean(model: str) -> None:

@@ -1,6 +1,7 @@
 """Where does a model go wrong, and what misled it? Its most confident mistakes, and how it does on texts by length."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -36,6 +37,7 @@ class Mistake:
     true_probability: float
     pieces: list[Piece]  # together, the text
     special: float  # what the special tokens contributed, which stand for no character
+    words: Mapping[str, float] = field(default_factory=dict)  # term -> its contribution, if words count
 
 
 def worst_mistakes(
@@ -45,7 +47,7 @@ def worst_mistakes(
 
     Rows with the same text, up to `normalise`, and the same classes are shown once and counted.
     """
-    target, predicted = data.labels[head], probabilities.argmax(axis=1)
+    target, predicted = data.labels[head], model.answers.decide(head, probabilities)
     wrong = np.flatnonzero((target >= 0) & (predicted != target))
     alike: dict[tuple[str, int, int], list[int]] = {}  # in the order of confidence
     for row in wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")].tolist():
@@ -69,6 +71,7 @@ def worst_mistakes(
                 true_probability=float(probabilities[row, target[row]]),
                 pieces=pieces,
                 special=float(values.sum() - sum(piece.contribution or 0.0 for piece in pieces)),
+                words=model.answers.evidence(text, head, int(predicted[row])),
             )
         )
     return mistakes
@@ -96,12 +99,17 @@ def _pieces(text: str, tokenizer: Tokenizer, contributions: np.ndarray) -> list[
 
 
 def length_table(
-    data: LabelledTexts, head: str, probabilities: np.ndarray, bag_of_words: np.ndarray | None = None
+    data: LabelledTexts,
+    head: str,
+    probabilities: np.ndarray,
+    bag_of_words: np.ndarray | None = None,
+    said: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """How a head does on the shortest quarter of texts, by words, the next, and so on: a row for each.
 
-    `probabilities` (N, C) are the model's, `bag_of_words` those of the rival. Texts of one length stay together, so
-    there may be fewer than four rows, and they may be of unequal sizes.
+    `probabilities` (N, C) are the model's, `bag_of_words` those of the rival, `said` (N,) the model's classes, by
+    default the most probable. Texts of one length stay together, so there may be fewer than four rows, and they may be
+    of unequal sizes.
     """
     words, classes = np.array([len(text.split()) for text in data.texts]), data.classes[head]
     edges = np.unique(np.quantile(words, (0.25, 0.5, 0.75, 1), method="lower"))
@@ -109,7 +117,7 @@ def length_table(
     for number, last in enumerate(edges.tolist()):
         rows = np.searchsorted(edges, words) == number
         target = data.labels[head][rows]
-        report = report_probabilities(target, probabilities[rows], classes)
+        report = report_probabilities(target, probabilities[rows], classes, None if said is None else said[rows])
         rival = None if bag_of_words is None else report_probabilities(target, bag_of_words[rows], classes)
         low, high = wilson_interval(int(np.trace(report.confusion)), report.rows)
         table[f"{first:,} to {last:,}" if first < last else f"{last:,}"] = {

@@ -48,7 +48,8 @@ def write_mistakes_page(
     beside = bag_of_words.predict_proba(data.texts) if bag_of_words else {}
     sections, themes, counts = [], {}, count_terms(data.texts)
     for head, report in reports.items():
-        by_length = length_table(data, head, probabilities[head], beside.get(head))
+        said = model.answers.decide(head, probabilities[head])
+        by_length = length_table(data, head, probabilities[head], beside.get(head), said)
         worst = worst_mistakes(model, data, head, probabilities[head])
         themes[head] = find_themes(model, data, head, probabilities[head], counts)
         alike = [_theme(theme, data.texts) for theme in themes[head][:SHOWN]]
@@ -108,6 +109,7 @@ def _article(mistake: Mistake) -> Html:
         strongest_for=_strongest(mistake.pieces, 1),
         strongest_against=_strongest(mistake.pieces, -1),
         special=f"{mistake.special:+.2f}",
+        words=Html(_words(mistake.words)),
     )
 
 
@@ -122,9 +124,21 @@ def _marked(piece: Piece, strongest: float) -> str:
 
 def _strongest(pieces: Sequence[Piece], sign: int) -> Html:
     """The tokens with the largest contributions of one sign, in words; ␣ where a token is nothing but white space."""
-    side = sorted((p for p in pieces if sign * (p.contribution or 0.0) > 0), key=lambda p: -abs(p.contribution or 0.0))
-    listed = [f"<code>{_escaped(p.text.strip() or '␣' * len(p.text))}</code> {p.contribution:+.2f}" for p in side]
-    return Html(", ".join(listed[:NAMED]) or "nothing")
+    return _listed([(p.text.strip() or "␣" * len(p.text), sign * (p.contribution or 0.0)) for p in pieces], sign)
+
+
+def _words(words: Mapping[str, float]) -> str:
+    """What the bag of words had to say, if one counts: terms for and against."""
+    if not words:
+        return ""
+    sides = [_listed([(term, sign * value) for term, value in words.items()], sign) for sign in (1, -1)]
+    return f"<br>The words by themselves: for it {sides[0]}; against it {sides[1]}."
+
+
+def _listed(named: Sequence[tuple[str, float]], sign: int) -> Html:
+    """The names with the largest values, which are above 0 and shown with a sign."""
+    side = sorted((pair for pair in named if pair[1] > 0), key=lambda pair: -pair[1])[:NAMED]
+    return Html(", ".join(f"<code>{_escaped(name)}</code> {sign * value:+.2f}" for name, value in side) or "nothing")
 
 
 def _table(frame: pd.DataFrame) -> Html:

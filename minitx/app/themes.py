@@ -60,7 +60,7 @@ def find_themes(
     `counts` are those of all texts: `count_terms(data.texts)`. Of a text that is too long, the vector is that of what
     the model reads, the words are all of them.
     """
-    target, predicted = data.labels[head], probabilities.argmax(axis=1)
+    target, predicted = data.labels[head], model.answers.decide(head, probabilities)
     wrong = np.flatnonzero((target >= 0) & (predicted != target))
     sequences, _ = model.encoder.tokenize_and_cut([data.texts[row] for row in wrong])  # the caller has reported those
     vectors = normalized(model.encoder.encode_ids(sequences, show_progress_bar=False).astype(np.float64))

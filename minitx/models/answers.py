@@ -28,6 +28,9 @@ class Words(Protocol):
     def predict_proba(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Head -> (N, C)."""
 
+    def evidence(self, text: str, head: str, c: int) -> dict[str, float]:
+        """What each term of a text adds to the logit of class c, above the mean of all classes."""
+
     def save(self, path: Path) -> None:
         """One file."""
 
@@ -71,6 +74,12 @@ class Answers:
         """Probabilities (N, C) of a head's logits and of a bag of words' log-probabilities, both (N, C)."""
         answer = self.of(head)
         return F.softmax(Tensor(z * answer.scale + w * answer.words if answer.words else z * answer.scale)).data
+
+    def evidence(self, text: str, head: str, c: int) -> dict[str, float]:
+        """What each term of a text contributes to class c by the bag of words; nothing if no words count."""
+        weight = self.of(head).words
+        found = self.words.evidence(text, head, c) if self.words and weight else {}
+        return {term: weight * value for term, value in found.items()}
 
     def decide(self, head: str, probabilities: np.ndarray) -> np.ndarray:
         """The class (N,) that is said, of probabilities (N, C)."""

@@ -173,6 +173,12 @@ class BagOfWords(Module):
         with inference():
             return {head: F.softmax(logits).data for head, logits in self(self.vectorise(texts)).items()}
 
+    def evidence(self, text: str, head: str, c: int) -> dict[str, float]:
+        """What each term of a text adds to the logit of class c, above the mean of the classes: exactly."""
+        x, w, terms = self.vectorise([text]), self.heads[head].weight.data, list(self.columns)
+        values = x.values * (w[c] - w.mean(axis=0))[x.columns]
+        return {terms[column]: float(value) for column, value in zip(x.columns, values, strict=True)}
+
     def evaluate(self, data: LabelledTexts) -> dict[str, Report]:
         """A report for each head."""
         return report_heads(data.labels, self.predict_proba(data.texts), self.classes)
