@@ -2,8 +2,10 @@
 
 For each seed, both start from the same weights and heads and train on the same rows by the same recipe: AdamW, rates,
 warmup, class weights, clipping, dropout, the epoch that is best on the validation rows kept, the test rows looked at
-once. torch gets batches of similar length as well; with `--random-batches` they hold random rows, padded to the longest
-of them, as most of its users have it. Seconds are of training, evaluation after each epoch included.
+once. Beside minitx's plain figures stand those of its answers (words and temperatures), of its encoder alone with a
+temperature, and of thresholds chosen for macro-F1, all on validation rows. torch gets batches of similar length as
+well; with `--random-batches` they hold random rows, padded to the longest of them, as most of its users have it.
+Seconds are of training, evaluation after each epoch included.
 """
 
 import argparse
@@ -17,12 +19,13 @@ from torch.nn import functional as TF
 from tqdm import tqdm
 
 from benchmarks.bench_finetune import Twin
-from minitx.app.experiment import train
-from minitx.app.prepare import Job, prepare
+from minitx.app.experiment import stack, train
+from minitx.app.prepare import Job, class_weights, prepare
 from minitx.app.settings import Experiment, experiment_of, read_recipe
 from minitx.data.batches import Batch, TokenisedRows, length_batches, pad
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report, confusion_matrix
+from minitx.evaluation.statistics import mean_interval
 from minitx.training.schedules import factor
 
 
@@ -61,7 +64,9 @@ def train_torch(twin: Twin, job: Job, e: Experiment, bucketed: bool, seed: int) 
     optimizer = torch.optim.AdamW(groups)
     steps = job.plan.total_steps
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor(e.schedule, round(e.warmup * steps), steps))
-    weights = {head: torch.tensor(w, dtype=torch.float32) for head, w in job.class_weights.items()}
+    counts = job.parts.train.class_counts
+    shares = {head: class_weights(counts(head), e.class_weighting) for head in job.model.heads}
+    weights = {head: torch.tensor(w, dtype=torch.float32) for head, w in shares.items()}
     rng, best, best_score = np.random.default_rng(seed), {}, -1.0
     for _ in range(e.epochs):
         rows = job.rows["train"]
@@ -88,6 +93,7 @@ def figures(reports: dict[str, Report], start: float) -> dict[str, float]:
     found = {f"{head} accuracy": report.accuracy for head, report in reports.items()}
     found |= {f"{head} macro-F1": report.macro_f1 for head, report in reports.items()}
     found |= {f"{head} majority macro-F1": report.majority_macro_f1 for head, report in reports.items()}
+    found |= {f"{head} calibration error": report.calibration_error for head, report in reports.items()}
     return {**found, "seconds": time.perf_counter() - start}
 
 
@@ -101,6 +107,13 @@ def run_seed(a: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
     start = time.perf_counter()
     train(job, False, lambda line: None)
     sides["minitx"] = figures(evaluate(job.model, job.rows["test"]), start)
+    for name, aim in (("answers", "accuracy"), ("for macro-F1", "macro_f1")):  # words, temperatures and thresholds
+        job.experiment = experiment_of(vars(e), {"wide": True, "decide": dict.fromkeys(job.model.classes, aim)})
+        job.model.answers = stack(job, False)
+        reports = evaluate(job.model, job.rows["test"], texts=job.parts.test.texts)
+        sides[name] = figures(reports, start)
+        if aim == "accuracy":
+            sides["encoder alone"] = figures({h: r.parts["its encoder alone"] for h, r in reports.items()}, start)
     return sides
 
 
@@ -109,7 +122,7 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--random-batches", action="store_true", help="for torch: slower by far")
     parser.add_argument("--class-weighting", type=float, help="in place of the recipe's")
     parser.add_argument("--skip-torch", action="store_true", help="minitx alone")
@@ -117,11 +130,16 @@ def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     runs = [run_seed(a, seed) for seed in tqdm(a.seeds, unit=" seeds")]
     sides = list(runs[0])
-    print(f"{'mean ± standard deviation of seeds':34}" + "".join(f" {side:>17}" for side in sides) + "  difference")
+    print(f"{'mean ± standard deviation of seeds':34}" + "".join(f" {side:>17}" for side in sides))
     for metric in runs[0]["minitx"]:
         values = [np.array([run[side][metric] for run in runs]) for side in sides]
         cells = "".join(f"{x.mean():10.3f} ± {x.std(ddof=len(x) > 1):.3f}" for x in values)
-        print(f"{metric:34} {cells}  {(values[-1] - values[0]).mean():+.3f}")
+        print(f"{metric:34} {cells}")
+    if not a.skip_torch and len(runs) > 1:
+        print("\nminitx - torch, paired: mean and 95 % interval")
+        for metric in runs[0]["minitx"]:
+            d = mean_interval([run["minitx"][metric] - run["torch"][metric] for run in runs])
+            print(f"{metric:34} {d.mean:+.4f} ({d.low:+.4f} to {d.high:+.4f})")
     if not a.skip_torch:
         ratios = [run["minitx"]["seconds"] / run["torch"]["seconds"] for run in runs]
         print(f"minitx / torch, median of the seeds' ratios of seconds: {np.median(ratios):.2f}")
