@@ -14,7 +14,10 @@ What was tried so, with seed 0, two layers and four or five epochs; the share of
     rate 1e-3 .518, rate 5e-4 .538 (two pieces, after epoch 2 of 4)
     blocks 0 and 3 without the second term .469, blocks 0 and 5 with it .508 (two pieces, after epoch 1 of 4)
 
-Nine epochs and four pieces are more of what helped, and were not compared with anything.
+Nine epochs and four pieces (.610) are more of what helped. Frozen embeddings gave .573 (two pieces, 4 epochs): no
+better. Then, with seed 0 on a busy machine, two layers share 0.552 of the neighbours of 1,554 held-out texts, and have
+0.878 of MiniLM's reciprocal rank (0.751 to 0.855), at 2.67 times its texts a second (416 to 156). The loss of the last
+epoch is 0.174 on training texts, 0.444 on others: what seems to lack is texts, here 3,366 short reviews of one app.
 """
 
 import argparse
