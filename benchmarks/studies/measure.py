@@ -81,7 +81,7 @@ def figures(run: Run) -> dict[str, Any]:
     vectors = model.encoder.encode_ids(rows.sequences, show_progress_bar=False)
     probabilities = model.probabilities(vectors)
     reports = report_heads(rows.labels, probabilities, model.classes)
-    reports |= two_stage_reports(job.experiment.two_stage, model, rows, vectors)
+    reports |= two_stage_reports(job.experiment.two_stage, model, rows, vectors, job.parts.test.texts)
     seen = evaluate(model, job.rows["train"])
     for head, report in reports.items():
         found[f"{head} accuracy"], found[f"{head} macro-F1"] = report.accuracy, report.macro_f1
