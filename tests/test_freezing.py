@@ -379,7 +379,7 @@ def test_epochs_below_a_picture_are_whole_numbers_of_the_run(figures, tmp_path, 
     report = Report(("a", "b"), np.array([[5, 2], [1, 6]]), 0.5)
     both = {"x": report, "y": report}
     gradients = {"gradient_norm_x": 1.0, "gradient_norm_y": 2.0, "gradient_cosine_x_y": 0.3}
-    epochs = [Epoch(i, both, both, 1.0, 1.0, more=gradients) for i in range(1, number + 1)]
+    epochs = [Epoch(i, both, both, 0.5, 1.0, 1.0, more=gradients) for i in range(1, number + 1)]
     training_curves(epochs, tmp_path / "curves.png", "")
     task_gradients_picture(epochs, tmp_path / "gradients.png", "")
     for axes in (axes for figure in figures for axes in figure.axes):

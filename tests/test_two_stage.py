@@ -8,6 +8,7 @@ import pytest
 from minitx.app.two_stage import check_two_stage, two_stage_reports
 from minitx.data.batches import TokenisedRows
 from minitx.errors import InputError
+from minitx.models.answers import Answers
 
 CLASSES = {
     "topic": ("positive", "technical", "other"),
@@ -23,12 +24,12 @@ def test_two_stages_read_as_one():
     """The first head's class settles it if it is a class of the head; else the second head is asked."""
     answers = {"sentiment": [1, 0, 0, 1], "complaint": [0, 0, 1, 1]}  # of the token that a row is made of
 
-    def probabilities(vectors):
+    def probabilities(vectors, texts):
         return {head: np.eye(2)[np.array(by_token)[vectors[:, 0]]] for head, by_token in answers.items()}
 
     rows = TokenisedRows([[3], [2, 2], [1], [0, 0], [0]], {"topic": np.array([1, 2, 1, 0, -100])})
     vectors = np.array([[ids[0]] for ids in rows.sequences])
-    model = SimpleNamespace(classes=CLASSES, probabilities=probabilities)
+    model = SimpleNamespace(classes=CLASSES, probabilities=probabilities, answers=Answers())
     report = two_stage_reports(PAIRS, model, rows, vectors)["topic"]
     np.testing.assert_array_equal(report.confusion, [[1, 0, 0], [1, 1, 0], [0, 0, 1]])
 

@@ -141,7 +141,7 @@ def arm(name: str, settings: Experiment, runs: dict[str, Run]):
         job = prepare(replace(settings, seed=seed), log=lambda line: None)
         bag_of_words = BagOfWords.fit(job.parts.train)
         train(job, progress=False, log=lambda line: None)
-        reports, _ = judge(job, bag_of_words, progress=False)
+        reports, *_ = judge(job, bag_of_words, progress=False)
         runs.setdefault(name, Run(job, bag_of_words, reports))
         return reports
 

@@ -12,16 +12,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.studies.measure import value
 from benchmarks.studies.plan import Arm, Question, untestable
+from benchmarks.studies.power import detectable, holm, seeds_needed
 from benchmarks.studies.runner import Bench
-from minitx.evaluation.statistics import (
-    Interval,
-    detectable,
-    difference_p,
-    equivalence_p,
-    holm,
-    mean_interval,
-    seeds_needed,
-)
+from minitx.evaluation.statistics import Interval, difference_p, equivalence_p, mean_interval
 from minitx.writing import write_text
 
 LEVEL = 0.05

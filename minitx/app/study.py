@@ -28,7 +28,7 @@ from minitx.app.plots import interval_picture
 from minitx.app.settings import Experiment
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
-from minitx.evaluation.statistics import Interval, equivalence_p, mean_interval, seeds_needed
+from minitx.evaluation.statistics import Interval, equivalence_p, mean_interval
 from minitx.system import Bar
 from minitx.writing import write_json
 
@@ -121,8 +121,6 @@ class StudyResult:
                 pair = f"{arm} and {self.arms[0]} are {verdict}"
             if verdict == "no verdict":
                 pair = f"no verdict, {arm} or {self.arms[0]}"
-                needed = seeds_needed(d.mean, float(self._pairs(arm, metric).std(ddof=1)), self.margin)
-                found += f"; about {needed} seeds would give one" if needed else ""
             lines.append(f"{metric}: {pair}: {found}")
         return lines
 

@@ -15,7 +15,7 @@ def reliability(target: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     2017, "On Calibration of Modern Neural Networks", section 2.
     """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == target
-    bin = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    bin = np.minimum((np.nan_to_num(confidence) * BINS).astype(np.int64), BINS - 1)
     rows, sums, hits = (np.bincount(bin, weights, minlength=BINS) for weights in (None, confidence, right))
     filled = rows > 0
     return np.stack([rows, sums, hits], axis=1)[filled] / np.stack([np.ones(BINS), rows, rows], axis=1)[filled]

@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-POWER = 0.8  # chance of a verdict for which seeds are counted
-
 
 class Interval(NamedTuple):
     """A mean over n values, and the range that holds the true mean in 95 of 100 such samples."""
@@ -58,62 +56,6 @@ def equivalence_p(values: Sequence[float] | np.ndarray, margin: float, overlap: 
     mean, error, degrees = _moments(values, overlap)
     t = _ratio(margin - abs(mean), error)
     return _two_sided(t, degrees) / 2 if t > 0 else 1 - _two_sided(t, degrees) / 2
-
-
-def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p values (m,) corrected for being m: of those below 0.05, not one is wrong in 95 of 100 such families.
-
-    The smallest times m, the next times m - 1 and so on, never falling, at most 1: Holm 1979.
-    statsmodels: `multipletests(p, method="holm")`.
-    """
-    p = np.asarray(p, np.float64)
-    order, corrected = np.argsort(p, kind="stable"), np.empty(len(p))
-    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    return corrected
-
-
-def power(effect: float, spread: float, n: int, overlap: float = 0.0, alpha: float = 0.05) -> float:
-    """How often n paired differences with this true mean and standard deviation are told from 0, at level alpha.
-
-    P(|T| > t) for T with the noncentral t distribution, δ = effect / (spread √(1/n + overlap)): T is (Z + δ) / U, Z
-    normal and n - 1 times U² chi-squared, so this is the mean over U of Φ(δ - t U) + Φ(-δ - t U); to three digits from
-    n = 5 on. statsmodels: `TTestPower().power(effect / spread, n, alpha)`.
-    """
-    degrees, shift = n - 1, _ratio(effect, spread * math.sqrt(1 / n + overlap))
-    u = (np.arange(400) + 0.5) / 400 * (1 + 8 / math.sqrt(degrees))
-    weights = np.exp((degrees - 1) * np.log(u) - degrees * (u**2 - 1) / 2)
-    t = student_t_quantile(1 - alpha / 2, degrees)
-    beyond = [math.erfc((t * x - shift) / math.sqrt(2)) + math.erfc((t * x + shift) / math.sqrt(2)) for x in u]
-    return float(weights @ beyond / weights.sum() / 2)
-
-
-def detectable(spread: float, n: int, overlap: float = 0.0, alpha: float = 0.05) -> float:
-    """The smallest effect that n paired differences tell from 0 in 80 of 100 studies; `power` solved by bisection."""
-    low, high = 0.0, 1.0  # in units of the spread
-    while power(high, 1.0, n, overlap, alpha) < POWER:
-        low, high = high, 2 * high
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (middle, high) if power(middle, 1.0, n, overlap, alpha) < POWER else (low, middle)
-    return high * spread
-
-
-def seeds_needed(
-    mean: float, spread: float, margin: float, overlap: float = 0.0, alpha: float = 0.05, most: int = 200
-) -> int | None:
-    """How many seeds would give a verdict of either kind in about 80 of 100 studies, if this mean and spread are true.
-
-    Either 0 or the nearer end of the margin has to be told from the mean. None if even `most` seeds are too few: with
-    an overlap the interval does not shrink to nothing, and only more test rows would make it narrower.
-    """
-    distance = max(abs(mean), margin - abs(mean))
-    if not distance or detectable(spread, most, overlap, alpha) > distance:
-        return None
-    low, high = 2, most
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if detectable(spread, middle, overlap, alpha) <= distance else (middle + 1, high)
-    return low
 
 
 def _moments(values: Sequence[float] | np.ndarray, overlap: float) -> tuple[float, float, int]:

@@ -117,8 +117,8 @@ def _load_answers(settings: Fields, model: MultiTaskModel, directory: Path) -> A
     stored, words, answers = settings.within("answers", {}), None, {}
     if settings.get("words", bool, False):
         words = BagOfWords.load(directory / WORDS)
-        if words.classes != model.classes:
-            raise InputError(f"{directory / WORDS} is of another model: its classes are not those of {SETTINGS}")
+        if {h: len(c) for h, c in words.classes.items()} != {h: len(c) for h, c in model.classes.items()}:
+            raise InputError(f"{directory / WORDS} is of another model: its heads and classes are not {SETTINGS}'s")
     for head, names in model.classes.items():
         fields, C = stored.within(head, {}), len(names)
         scales = {
