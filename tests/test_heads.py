@@ -51,7 +51,7 @@ def test_cumulative_logits_are_torchs(rng):
     loss.backward()
     assert F.cross_entropy(head(Tensor(x)), LABELS).item() == pytest.approx(loss.item(), abs=1e-12)
     for ours, theirs in zip(
-        (head.body.weight, head.body.bias, head.first, head.log_gaps), (weight, bias, first, gaps), strict=True
+        (head.body.weight, head.body.bias, head.first, head.gaps), (weight, bias, first, gaps), strict=True
     ):
         np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), atol=1e-10)
 

@@ -141,7 +141,7 @@ def test_help_explains_every_setting(capsys):
         else:
             assert f"--{setting.name.replace('_', '-')}" in words
             assert about in words
-    assert len(tables.strip().splitlines()) == 8
+    assert len(tables.strip().splitlines()) == 10
     assert "stages" in tables
 
 
