@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minitx.app.pretrain import OF_DISTILL, compared, questions, tokenised
+from minitx.app.pretrain import OF_DISTILL, compared, tokenised
 from minitx.data.reviews import read_reviews
 from minitx.data.split import normalise, split
 from minitx.evaluation.retrieval import evaluate_retrieval
@@ -74,7 +74,7 @@ def main() -> None:
 
     teacher = SentenceEncoder.from_pretrained("all-MiniLM-L6-v2")
     encoders = {"MiniLM": teacher}
-    rows = questions(teacher, tokenised(teacher, train, once(parts.validation.texts)), np.random.default_rng(a.seed))
+    rows = tokenised(teacher, train, once(parts.validation.texts))
     for layers in a.layers:
         student = student_of(teacher, layers, rng=np.random.default_rng(a.seed))
         judged = teacher.encode(once(parts.validation.texts))
@@ -87,7 +87,7 @@ def main() -> None:
             )
 
         how = {"lr": a.lr, "epochs": a.epochs, "batch_size": OF_DISTILL["batch_size"], "dropout": 0.0, "on_epoch": say}
-        fit_texts(Distillation(student), *rows, rng=np.random.default_rng(a.seed), **how)
+        fit_texts(Distillation(student, teacher), *rows, rng=np.random.default_rng(a.seed), **how)
         encoders[f"{layers} of its layers"] = student
         if a.keep:
             student.save_pretrained(a.keep / f"{layers}-layers", overwrite=True)

@@ -20,7 +20,7 @@ from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.terminal import shown
-from minitx.training.distillation import Distillation, neighbour_overlap, pieces, student_of
+from minitx.training.distillation import Distillation, neighbour_overlap, student_of
 from minitx.training.mlm import MaskedLanguageModel
 from minitx.training.nonfinite import check_finite
 from minitx.training.pretraining import Objective, fit_texts
@@ -29,8 +29,7 @@ from minitx.writing import check_target, new_directory, whole_file
 HELD_OUT, FEWEST = 0.05, 20  # share of the texts that judge; with fewer texts there is nothing to learn, or to judge by
 SIZES = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length")
 HOW = ("epochs", "batch_size", "lr", "seed")
-OF_DISTILL = {"epochs": 9, "batch_size": 64, "lr": 5e-4}  # see `benchmarks.bench_distill`, also for the pieces
-PIECES = 4  # of each text, that the student learns besides
+OF_DISTILL = {"epochs": 9, "batch_size": 64, "lr": 5e-4}  # see `benchmarks.bench_distill`
 PICTURED, GUESSES = 8, 5  # texts in masked.png, and guesses for each
 TIMED, ROUNDS = 1000, 3  # texts that teacher and student embed in turn, and how often
 Rows = list[TokenisedRows]
@@ -68,7 +67,7 @@ def distill(a: argparse.Namespace) -> None:
     rows = tokenised(teacher, train, held_out)
     how = {"lr": e.lr, "epochs": e.epochs, "batch_size": e.batch_size, "rng": rng}
     with new_directory(Path(a.out), a.overwrite) as directory:
-        learn(Distillation(student), questions(teacher, rows, rng), directory, f"{a.layers} layers", dropout=0.0, **how)
+        learn(Distillation(student, teacher), rows, directory, f"{a.layers} layers", dropout=0.0, **how)
         table = compared({"teacher": teacher, "student": student}, held_out)
         print(f"\n{table.to_string(index=False)}")
         with whole_file(directory / "distilled.csv") as file:
@@ -94,13 +93,6 @@ def tokenised(encoder: SentenceEncoder, *parts: list[str]) -> Rows:
     """Ids of each part, with one warning if texts were cut."""
     ids = iter(encoder.tokenize([text for part in parts for text in part]))
     return [TokenisedRows([next(ids) for _ in part], {}) for part in parts]
-
-
-def questions(teacher: SentenceEncoder, rows: Rows, rng: np.random.Generator) -> Rows:
-    """The rows with the teacher's vectors as `labels["vector"]`, and pieces of the first ones' texts with theirs."""
-    train, held_out = rows[0].sequences, rows[1].sequences
-    asked = ([*train, *pieces(train, PIECES, rng)], held_out)
-    return [TokenisedRows(ids, {"vector": teacher.encode_ids(ids)}) for ids in asked]
 
 
 def learn(objective: Objective, rows: Rows, directory: Path, title: str, **how: Any) -> None:
