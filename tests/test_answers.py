@@ -15,7 +15,7 @@ from minitx.errors import InputError
 from minitx.evaluation.metrics import report_probabilities
 from minitx.models.answers import Answer, Answers
 from minitx.training.checkpoint import SETTINGS, WORDS, load_model, save_model
-from minitx.training.stacking import LOSS_ALLOWED, check_aims, fit_answers, fit_offsets, fit_scales
+from minitx.training.stacking import LEAST, LOSS_ALLOWED, check_aims, fit_answers, fit_offsets, fit_scales
 
 CLASSES = ("negative", "neutral", "positive")
 
@@ -48,6 +48,12 @@ def test_evidence_against_itself_counts_nothing(judged):
     a = fit_scales([sure, -shy], target)
     assert a[1] == 0
     np.testing.assert_allclose(a[0], optimize.minimize_scalar(lambda x: loss([x, 0], [sure, shy], target)).x, atol=1e-3)
+
+
+def test_a_head_that_is_worse_than_nothing_still_answers(judged):
+    sure, shy, target = judged
+    np.testing.assert_array_equal(fit_scales([-sure], target), [LEAST])
+    np.testing.assert_array_equal(fit_scales([-sure, -shy], target), [LEAST, 0])
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])

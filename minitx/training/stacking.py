@@ -18,6 +18,7 @@ from minitx.errors import InputError
 from minitx.models.answers import Answer, Answers, Words, log
 
 STEPS = 30  # of Newton's method, which needs five or so
+LEAST = 0.01  # scale of a head that knows nothing
 LOSS_ALLOWED = 0.015  # accuracy that macro-F1 may cost
 GRID = np.linspace(0, 3, 31)  # offsets that are tried: up to e³ = 20 times as probable
 AIMS = "accuracy, macro_f1, {recall = {CLASS = SHARE}} or {cost = [a row for each true class, a number for each said]}"
@@ -30,7 +31,8 @@ def fit_scales(evidence: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray
 
     `evidence` are K arrays of logits (N, C), `target` (N,). Convex, so Newton's method finds the one minimum; the small
     second term keeps it finite where validation rows are all right. Kinds that would count against themselves are left
-    out: 0. Guo et al. 2017, section 4.2, for K = 1, where a = 1 / temperature.
+    out: 0; if all would, the first counts next to nothing, so that there still is an answer. Guo et al. 2017, section
+    4.2, for K = 1, where a = 1 / temperature.
     """
     z, N, start = np.stack(evidence).astype(np.float64), max(1, len(target)), 1 / len(evidence)
     kept = np.ones(len(z), dtype=bool)
@@ -46,7 +48,7 @@ def fit_scales(evidence: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray
             curvature = np.einsum("inc,jnc,nc->ij", centred, centred, p) / N + np.eye(len(x)) / N
             a[kept] -= np.clip(np.linalg.solve(curvature, slope), -1, 1)  # no leap far from the minimum
         if (a >= 0).all():
-            return a
+            return a if a.any() else np.where(np.arange(len(a)) == 0, LEAST, 0.0)
         kept &= a >= 0
 
 
