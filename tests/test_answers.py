@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,7 +38,8 @@ def loss(a, evidence, target):
 @pytest.mark.parametrize("K", [1, 2])
 def test_scales_have_the_least_loss(judged, K):
     evidence, target = judged[:K], judged[2]
-    a = fit_scales(evidence, target)
+    a, b = fit_scales(evidence, target)
+    assert not b.size
     best = optimize.minimize(loss, np.ones(K), (evidence, target), bounds=[(0, None)] * K)
     np.testing.assert_allclose(a, best.x, atol=1e-3)
     assert loss(a, evidence, target) <= best.fun + 1e-9
@@ -45,28 +47,40 @@ def test_scales_have_the_least_loss(judged, K):
 
 def test_evidence_against_itself_counts_nothing(judged):
     sure, shy, target = judged
-    a = fit_scales([sure, -shy], target)
+    a, _ = fit_scales([sure, -shy], target)
     assert a[1] == 0
     np.testing.assert_allclose(a[0], optimize.minimize_scalar(lambda x: loss([x, 0], [sure, shy], target)).x, atol=1e-3)
 
 
 def test_a_head_that_is_worse_than_nothing_still_answers(judged):
     sure, shy, target = judged
-    np.testing.assert_array_equal(fit_scales([-sure], target), [LEAST])
-    np.testing.assert_array_equal(fit_scales([-sure, -shy], target), [LEAST, 0])
+    np.testing.assert_array_equal(fit_scales([-sure], target)[0], [LEAST])
+    np.testing.assert_array_equal(fit_scales([-sure, -shy], target)[0], [LEAST, 0])
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_few_rows_that_are_all_right_give_finite_scales(rows):
     target = np.arange(rows) % 3
-    a = fit_scales([1000 * np.eye(3)[target].reshape(rows, 3)], target)
-    assert np.isfinite(a).all()
+    a, b = fit_scales([1000 * np.eye(3)[target].reshape(rows, 3)], target, biases=True)
+    assert np.isfinite([*a, *b]).all()
     assert (a >= 0).all()
+    assert len(b) == 3
+
+
+def test_biases_take_back_what_class_weights_did(judged):
+    """Evidence of a head that was taught to name the rare class too often: the bias is about what was added."""
+    sure, _, target = judged
+    for added in (2.0, -2.0):
+        (scale,), b = fit_scales([sure + added * np.array([0, 1, 0])], target, biases=True)
+        (_,), before = fit_scales([sure], target, biases=True)
+        assert (b - b.mean())[1] - (before - before.mean())[1] == pytest.approx(-scale * added * 2 / 3, abs=0.25)
+        z = scale * (sure + added * np.array([0, 1, 0])) + b
+        assert softmax(z, axis=1)[:, 1].mean() == pytest.approx((target == 1).mean(), abs=0.02)
 
 
 def test_macro_f1_costs_no_more_accuracy_than_is_allowed(judged):
     sure, _, target = judged
-    p = softmax(fit_scales([sure], target)[0] * sure, axis=1)
+    p = softmax(fit_scales([sure], target)[0][0] * sure, axis=1)
     offsets = fit_offsets(p, target, "macro_f1", CLASSES)
     said = (np.log(p) + offsets).argmax(axis=1)
     plain, chosen = report_probabilities(target, p, CLASSES), report_probabilities(target, p, CLASSES, said)
@@ -78,7 +92,7 @@ def test_macro_f1_costs_no_more_accuracy_than_is_allowed(judged):
 
 def test_a_recall_is_reached_at_the_least_offset(judged):
     sure, _, target = judged
-    p = softmax(fit_scales([sure], target)[0] * sure, axis=1)
+    p = softmax(fit_scales([sure], target)[0][0] * sure, axis=1)
     low, high = (fit_offsets(p, target, {"recall": {"neutral": share}}, CLASSES)[1] for share in (0.4, 0.8))
     assert 0 < low < high
     found = ((np.log(p) + np.array([0, high, 0])).argmax(axis=1)[target == 1] == 1).mean()
@@ -147,7 +161,7 @@ def test_a_trained_model_answers_with_its_words(trained):
     vectors = model.encoder.encode(texts)
     for head, p in model.predict_proba(texts).items():
         answer = model.answers.of(head)
-        z = answer.scale * model.logits(vectors)[head] + answer.words * np.log(words[head])
+        z = answer.scale * model.logits(vectors)[head] + answer.words * np.log(words[head]) + answer.biases
         np.testing.assert_allclose(p, softmax(z, axis=1), atol=1e-6)
     assert any(model.answers.of(head).words > 0 for head in model.classes)
     with pytest.raises(InputError, match="the texts are needed as well as their vectors"):
@@ -156,7 +170,9 @@ def test_a_trained_model_answers_with_its_words(trained):
 
 def test_answers_are_kept(trained, tmp_path):
     model, texts = load_model(trained), ["love it", "crashes all the time"]
-    heads = {head: Answer(0.7, 0.5, 0.25, tuple(range(len(names)))) for head, names in model.classes.items()}
+    heads = {
+        head: Answer(0.7, 0.5, 0.25, (0.5, 0, -1), tuple(range(len(names)))) for head, names in model.classes.items()
+    }
     heads["engagement"] = Answer(costs=((0.0, 1.0, 2.0), (3.0, 0.0, 1.0), (1.0, 1.0, 0.0)))
     model.answers = Answers(heads, model.answers.words)
     (out := tmp_path / "again").mkdir()
@@ -172,9 +188,7 @@ def test_offsets_change_the_label_and_not_the_probability(trained):
     model = load_model(trained)
     before = model.predict_proba(["love it"])["sentiment"]
     heads = dict(model.answers.heads)
-    heads["sentiment"] = Answer(
-        *(getattr(heads["sentiment"], name) for name in ("alone", "scale", "words")), (0, 50, 0)
-    )
+    heads["sentiment"] = replace(heads["sentiment"], offsets=(0, 50, 0))
     model.answers = Answers(heads, model.answers.words)
     label, probability = model.predict(["love it"])[0]["sentiment"]
     assert label == "neutral"
@@ -187,6 +201,8 @@ def test_offsets_change_the_label_and_not_the_probability(trained):
         {"scale": "1"},
         {"scale": float("1e300")},
         {"offsets": [1, 2]},
+        {"biases": [1, 2]},
+        {"biases": [1, 2, None]},
         {"offsets": [1, 2, "3"]},
         {"offsets": [1, 2, [3]]},
         {"costs": [[0, 1], [1, 0]]},

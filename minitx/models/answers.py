@@ -3,7 +3,7 @@
 A network is right less often than it says, and on a few thousand texts a bag of words knows what it does not. So, for
 each head, with z the head's logits and w the log-probabilities of a bag of words on the same text (0 without one):
 
-    p = softmax(scale z + words w)            answer = argmax_c (log p_c + offset_c)  or  argmin_k sum_c p_c cost_ck
+    p = softmax(scale z + words w + biases)   answer = argmax_c (log p_c + offset_c)  or  argmin_k sum_c p_c cost_ck
 
 scale is 1 / temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks", 4.2); with `words` it is a wide &
 deep model (Cheng et al. 2016) whose two parts are trained apart and stacked (Wolpert 1992). Offsets are thresholds:
@@ -42,6 +42,7 @@ class Answer:
     alone: float = 1.0  # scale of the head's logits where no words count: 1 / temperature
     scale: float = 1.0  # of the head's logits
     words: float = 0.0  # of the bag of words' log-probabilities
+    biases: tuple[float, ...] = ()  # (C,) of the classes, where words count; () for none
     offsets: tuple[float, ...] = ()  # (C,) added to log-probabilities before the largest is taken; () for none
     costs: tuple[tuple[float, ...], ...] = ()  # (C, C) of saying column where row is true; () if errors cost the same
 
@@ -73,7 +74,8 @@ class Answers:
     def mix(self, head: str, z: np.ndarray, w: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) of a head's logits and of a bag of words' log-probabilities, both (N, C)."""
         answer = self.of(head)
-        return F.softmax(Tensor(z * answer.scale + w * answer.words if answer.words else z * answer.scale)).data
+        mixed = z * answer.scale + w * answer.words if answer.words else z * answer.scale
+        return F.softmax(Tensor(mixed + np.array(answer.biases, z.dtype) if answer.biases else mixed)).data
 
     def evidence(self, text: str, head: str, c: int) -> dict[str, float]:
         """What each term of a text contributes to class c by the bag of words; nothing if no words count."""

@@ -126,13 +126,15 @@ def _load_answers(settings: Fields, model: MultiTaskModel, directory: Path) -> A
             for name, default in vars(Answer()).items()
             if default.__class__ is float
         }
-        offsets, costs = fields.get("offsets", list, []), fields.get("costs", list, [])
+        biases, offsets, costs = (fields.get(name, list, []) for name in ("biases", "offsets", "costs"))
         rows = [row if isinstance(row, list) else [None] for row in costs]
-        numbers = [*scales.values(), *offsets, *chain.from_iterable(rows)]
+        numbers = [*scales.values(), *biases, *offsets, *chain.from_iterable(rows)]
         fits = all(type(number) in (int, float) and abs(number) <= LARGEST for number in numbers)
-        if not fits or len(offsets) not in (0, C) or [*map(len, rows)] not in ([], [C] * C):
-            raise InputError(f"{fields.where}: expected finite numbers, 0 or {C} offsets and 0 or {C} x {C} costs")
-        answers[head] = Answer(**scales, offsets=tuple(offsets), costs=tuple(map(tuple, costs)))
+        if not fits or not {len(biases), len(offsets)} <= {0, C} or [*map(len, rows)] not in ([], [C] * C):
+            raise InputError(
+                f"{fields.where}: expected finite numbers, 0 or {C} biases and offsets, 0 or {C} x {C} costs"
+            )
+        answers[head] = Answer(**scales, biases=(*biases,), offsets=(*offsets,), costs=tuple(map(tuple, costs)))
     if not words and any(answer.words for answer in answers.values()):
         raise InputError(f"{settings.where}: answers count words, but there are none")
     return Answers(answers, words)

@@ -18,23 +18,32 @@ from minitx.errors import InputError
 from minitx.models.answers import Answer, Answers, Words, log
 
 STEPS = 30  # of Newton's method, which needs five or so
+BIAS_PULL = 5.0  # towards 0, beside 1 for the scales; by cross-validation within validation rows
 LEAST = 0.01  # scale of a head that knows nothing
 LOSS_ALLOWED = 0.015  # accuracy that macro-F1 may cost
 GRID = np.linspace(0, 3, 31)  # offsets that are tried: up to e³ = 20 times as probable
 AIMS = "accuracy, macro_f1, {recall = {CLASS = SHARE}} or {cost = [a row for each true class, a number for each said]}"
 
 
-def fit_scales(evidence: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
-    """How much each of K kinds of evidence counts: the a (K,) >= 0 of least cross-entropy.
+def fit_scales(
+    evidence: Sequence[np.ndarray], target: np.ndarray, biases: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much each of K kinds of evidence counts, the a (K,) >= 0, and a bias for each class, b (C,).
 
-        p = softmax(sum_k a_k z_k) ;  minimise  mean -log p[target] + |a - 1/K|² / 2N
+        p = softmax(sum_k a_k z_k + b) ;  minimise  mean -log p[target] + (|a - 1/K|² + 5 |b|²) / 2N
 
     `evidence` are K arrays of logits (N, C), `target` (N,). Convex, so Newton's method finds the one minimum; the small
     second term keeps it finite where validation rows are all right. Kinds that would count against themselves are left
-    out: 0; if all would, the first counts next to nothing, so that there still is an answer. Guo et al. 2017, section
-    4.2, for K = 1, where a = 1 / temperature.
+    out: 0; if all would, the first counts next to nothing, so that there still is an answer.
+
+    Without `biases`, b is 0, and for K = 1 this is temperature scaling, a = 1 / temperature: Guo et al. 2017, section
+    4.2. With them (Alexandari, Kundaje & Shrikumar 2020, "bias-corrected temperature scaling") it takes back what class
+    weights did to the classes' shares.
     """
-    z, N, start = np.stack(evidence).astype(np.float64), max(1, len(target)), 1 / len(evidence)
+    K, C, N = len(evidence), evidence[0].shape[1], max(1, len(target))
+    always = [np.broadcast_to(np.eye(C)[c], (len(target), C)) for c in range(C if biases else 0)]
+    z = np.stack([*evidence, *always]).astype(np.float64)
+    start, pull = np.repeat([1 / K, 0.0], [K, len(always)]), np.repeat([1.0, BIAS_PULL], [K, len(always)])
     kept = np.ones(len(z), dtype=bool)
     while True:
         a, x = np.where(kept, start, 0.0), z[kept]
@@ -43,13 +52,13 @@ def fit_scales(evidence: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray
             p = np.exp(y - y.max(axis=1, keepdims=True))
             p /= p.sum(axis=1, keepdims=True)
             mean = (x * p).sum(axis=2)  # (K, N), of the evidence under p
-            slope = (mean - x[:, np.arange(len(target)), target]).sum(axis=1) / N + (a[kept] - start) / N
+            slope = (mean - x[:, np.arange(len(target)), target]).sum(axis=1) + pull[kept] * (a - start)[kept]
             centred = x - mean[:, :, None]
-            curvature = np.einsum("inc,jnc,nc->ij", centred, centred, p) / N + np.eye(len(x)) / N
-            a[kept] -= np.clip(np.linalg.solve(curvature, slope), -1, 1)  # no leap far from the minimum
-        if (a >= 0).all():
-            return a if a.any() else np.where(np.arange(len(a)) == 0, LEAST, 0.0)
-        kept &= a >= 0
+            curvature = np.einsum("inc,jnc,nc->ij", centred, centred, p) + np.diag(pull[kept])
+            a[kept] -= np.clip(np.linalg.solve(curvature / N, slope / N), -1, 1)  # no leap far from the minimum
+        if (a[:K] >= 0).all():
+            return (a[:K] if a[:K].any() else np.where(np.arange(K) == 0, LEAST, 0.0)), a[K:]
+        kept[:K] &= a[:K] >= 0
 
 
 def fit_offsets(probabilities: np.ndarray, target: np.ndarray, aim: Any, classes: Sequence[str]) -> tuple[float, ...]:
@@ -147,9 +156,12 @@ def fit_answers(
     for head, z in logits.items():
         kept, aim = labels[head] >= 0, (aims or {}).get(head, "accuracy")
         z, target = z[kept], labels[head][kept]
-        alone = float(fit_scales([z], target)[0]) if calibrate else 1.0
-        w = log(said[head][kept]) if words else z
-        answer = Answer(alone, *(fit_scales([z, w], target).tolist() if words else (alone,)))
+        alone = float(fit_scales([z], target)[0][0]) if calibrate else 1.0
+        w, answer = z, Answer(alone, alone)
+        if words:
+            w = log(said[head][kept])
+            (scale, count), biases = fit_scales([z, w], target, biases=True)
+            answer = Answer(alone, float(scale), float(count), tuple(biases.tolist()))
         if isinstance(aim, Mapping) and "cost" in aim:
             answers[head] = replace(answer, costs=tuple(tuple(map(float, row)) for row in aim["cost"]))
         else:
