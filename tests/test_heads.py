@@ -39,19 +39,19 @@ def test_probabilities_of_an_order_add_up_to_one_however_large_the_score(kind, r
 def test_cumulative_logits_are_torchs(rng):
     """Differences of sigmoids, written as the formula says, in float64; gradients of every parameter too."""
     head, x = head_of("ordinal").to(np.float64), rng.normal(size=(7, 6))
-    head.gaps.data[:] = rng.normal(size=3)
+    head.roots.data[:] = rng.normal(size=3)
     F.cross_entropy(head(Tensor(x)), LABELS).backward()
 
     weight, bias = (torch.tensor(p.data, requires_grad=True) for p in (head.body.weight, head.body.bias))
-    first, gaps = (torch.tensor(p.data, requires_grad=True) for p in (head.first, head.gaps))
-    cuts = torch.cat([first, first + torch.cumsum(torch.where(gaps > 0, 1 + gaps, gaps.exp()) + 1e-6, 0)])
+    first, roots = (torch.tensor(p.data, requires_grad=True) for p in (head.first, head.roots))
+    cuts = torch.cat([first, first + torch.cumsum(roots**2 + 1e-6, 0)])
     below = torch.sigmoid(cuts - (torch.tensor(x) @ weight.T + bias))
     edges = torch.cat([torch.zeros(7, 1), below, torch.ones(7, 1)], dim=1)
     loss = -torch.log(edges.diff(dim=1)[range(7), LABELS]).mean()
     loss.backward()
     assert F.cross_entropy(head(Tensor(x)), LABELS).item() == pytest.approx(loss.item(), abs=1e-12)
     for ours, theirs in zip(
-        (head.body.weight, head.body.bias, head.first, head.gaps), (weight, bias, first, gaps), strict=True
+        (head.body.weight, head.body.bias, head.first, head.roots), (weight, bias, first, roots), strict=True
     ):
         np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), atol=1e-10)
 
@@ -89,8 +89,7 @@ def test_an_order_learns_its_cuts():
     weights = head.body.weight.data[0]
     assert abs(weights[0] - 2) < 0.4
     assert np.abs(weights[1:]).max() < 0.3
-    gaps = np.where(head.gaps.data > 0, 1 + head.gaps.data, np.exp(head.gaps.data))
-    cuts = head.first.data + np.concatenate([[0], np.cumsum(gaps)]) - head.body.bias.data
+    cuts = head.first.data + np.concatenate([[0], np.cumsum(head.roots.data**2)]) - head.body.bias.data
     np.testing.assert_allclose(cuts, [-2, -1, 1, 2], atol=0.5)
 
 

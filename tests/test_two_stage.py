@@ -30,7 +30,7 @@ def test_two_stages_read_as_one():
     rows = TokenisedRows([[3], [2, 2], [1], [0, 0], [0]], {"topic": np.array([1, 2, 1, 0, -100])})
     vectors = np.array([[ids[0]] for ids in rows.sequences])
     model = SimpleNamespace(classes=CLASSES, probabilities=probabilities, answers=Answers())
-    report = two_stage_reports(PAIRS, model, rows, vectors)["topic"]
+    report = two_stage_reports(PAIRS, model, rows, vectors, [])["topic"]
     np.testing.assert_array_equal(report.confusion, [[1, 0, 0], [1, 1, 0], [0, 0, 1]])
 
 
@@ -56,4 +56,4 @@ def test_a_head_that_is_not_there():
 
 
 def test_without_pairs_nothing_is_predicted():
-    assert two_stage_reports({}, SimpleNamespace(classes=CLASSES), TokenisedRows([[1]], {}), np.zeros((1, 1))) == {}
+    assert two_stage_reports({}, SimpleNamespace(classes=CLASSES), TokenisedRows([[1]], {}), np.zeros((1, 1)), []) == {}

@@ -41,11 +41,7 @@ def check_two_stage(pairs: Mapping[str, Any], classes: Mapping[str, tuple[str, .
 
 
 def two_stage_reports(
-    pairs: Mapping[str, Any],
-    model: MultiTaskModel,
-    rows: TokenisedRows,
-    vectors: np.ndarray,
-    texts: Sequence[str] | None = None,
+    pairs: Mapping[str, Any], model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray, texts: Sequence[str]
 ) -> dict[str, Report]:
     """For each head of `pairs`, the report of two others: `first` decides, unless its class leaves it to `then`.
 

@@ -16,7 +16,7 @@ from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.heads import MLP, Ordinal, new_head
+from minitx.models.heads import MLP, new_head
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.nn.attention import MultiHeadAttention
@@ -119,12 +119,6 @@ def _fresh() -> np.random.Generator:
 def _encoder(rng: np.random.Generator, **options: Any) -> SentenceEncoder:
     config = EncoderConfig(7, hidden_size=4, num_layers=1, num_heads=2, intermediate_size=5, max_length=5, **options)
     return SentenceEncoder(config, rng=rng)
-
-
-def _ordinal(rng: np.random.Generator) -> Module:
-    head = Ordinal(Linear(6, 1, rng=rng), 5)
-    head.gaps.data[:] = [-0.7, 0.4, 1.1]  # on both sides of where their form changes
-    return head
 
 
 def _multitask_loss(model: MultiTaskModel, ids: np.ndarray, mask: np.ndarray) -> Tensor:
@@ -276,7 +270,7 @@ LAYERS = [
         make=lambda rng: _encoder(rng, positions="learned", relative_buckets=4, normalize=True),
     ),
     Case("MLP", "B D", lambda layer, x: layer(x), make=lambda rng: MLP(6, 8, 5, 0.2, rng=rng)),
-    Case("Ordinal", "B D", lambda layer, x: layer(x), make=_ordinal),
+    Case("Ordinal", "B D", lambda layer, x: layer(x), make=lambda rng: new_head("ordinal", 6, 0, 5, 0.0, rng=rng)),
     Case("Corn", "B D", lambda layer, x: layer(x), make=lambda rng: new_head("corn", 6, 0, 5, 0.0, rng=rng)),
     Case("TaskWeights", "B", lambda layer, x: layer(x), make=lambda rng: TaskWeights("abc", learned=True)),
     Case(

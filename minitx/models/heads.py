@@ -35,9 +35,9 @@ class Ordinal(Module):
 
         P(y <= k) = σ(cut_k - s) ;  logits_k = log P(y = k) = log(σ(cut_k - s) - σ(cut_{k-1} - s))
 
-    The cuts ascend because each lies above the one before by a gap that cannot be 0: 1 + g, or exp g for a g below 0.
-    And σ(b) - σ(a) = σ(b) σ(-a) (1 - exp(a - b)) keeps the logarithm exact far from the cuts. The proportional odds
-    model of McCullagh 1980, "Regression Models for Ordinal Data", section 2. statsmodels: `OrderedModel`.
+    The cuts ascend because each lies g² + 0.000001 above the one before, where g is what is learned (`roots`). And
+    σ(b) - σ(a) = σ(b) σ(-a) (1 - exp(a - b)) keeps the logarithm exact far from the cuts. The proportional odds model:
+    McCullagh 1980, "Regression Models for Ordinal Data", section 2. statsmodels: `OrderedModel`.
 
     Args:
         body: a layer (B, D) -> (B, 1).
@@ -47,13 +47,11 @@ class Ordinal(Module):
     def __init__(self, body: Linear | MLP, classes: int) -> None:
         share = np.arange(1, classes) / classes
         cuts = np.log(share / (1 - share)).astype(np.float32)
-        gaps = np.diff(cuts)
-        self.body, self.first = body, Parameter(cuts[:1])
-        self.gaps = Parameter(np.where(gaps < 1, np.log(gaps), gaps - 1))
+        self.body, self.first, self.roots = body, Parameter(cuts[:1]), Parameter(np.sqrt(np.diff(cuts)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) -> log-probabilities (B, C)."""
-        s, gaps = self.body(x), F.relu(self.gaps) + (-F.relu(-self.gaps)).exp() + LEAST_GAP
+        s, gaps = self.body(x), self.roots * self.roots + LEAST_GAP
         ladder = np.triu(np.ones((len(gaps), len(gaps) + 1), gaps.dtype), 1)  # cut_k = first + sum of the gaps below it
         z = self.first + gaps @ Tensor(ladder) - s  # (B, C - 1)
         outer, end = Tensor(np.zeros(1, gaps.dtype)), Tensor(np.zeros(s.shape, s.dtype))

@@ -97,11 +97,6 @@ def runs_of(text: str) -> set[str]:
     return {RUN + word[i : i + n] for word in words for n in RUNS for i in range(len(word) - n + 1)}
 
 
-def is_run(term: str) -> bool:
-    """Whether a term is a run of characters."""
-    return len(term) > 1 and term[0] == RUN and term[1] != " "
-
-
 class BagOfWords(Module):
     """TF-IDF and one linear classifier for each head; `BagOfWords.fit(train)` makes a trained one.
 
@@ -113,7 +108,7 @@ class BagOfWords(Module):
 
     def __init__(self, idf: Mapping[str, float], classes: Mapping[str, Sequence[str]], trained_on: np.ndarray) -> None:
         self.columns = {term: column for column, term in enumerate(idf)}
-        self.is_run = np.array([is_run(term) for term in idf], dtype=bool)
+        self.is_run = np.array([term[:1] == RUN and term[1:2] not in ("", " ") for term in idf], dtype=bool)
         self.idf = np.array(list(idf.values()), np.float32)
         self.classes = {head: tuple(names) for head, names in classes.items()}
         self.trained_on = trained_on

@@ -98,18 +98,15 @@ def fit_offsets(probabilities: np.ndarray, target: np.ndarray, aim: Any, classes
                 break
     else:
         for name, share in aim["recall"].items():
-            tried = [np.where(np.arange(C) == classes.index(name), offset, offsets) for offset in GRID]
-            found = [_recall(expected(one))[classes.index(name)] for one in tried]
+            c = classes.index(name)
+            tried = [np.where(np.arange(C) == c, offset, offsets) for offset in GRID]
+            found = [(m := expected(one))[c, c] / max(m[c].sum(), 1e-9) for one in tried]
             offsets = tried[next((i for i, recall in enumerate(found) if recall >= share), len(GRID) - 1)]
     return tuple(offsets.tolist()) if offsets.any() else ()
 
 
 def _macro_f1(confusion: np.ndarray) -> float:
     return float(np.mean(2 * np.diag(confusion) / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1e-9)))
-
-
-def _recall(confusion: np.ndarray) -> np.ndarray:
-    return np.diag(confusion) / np.maximum(confusion.sum(axis=1), 1e-9)
 
 
 def check_aims(aims: Mapping[str, Any], heads: Mapping[str, Sequence[str]]) -> None:
