@@ -15,8 +15,9 @@ from minitx.app.prepare import read_data
 from minitx.errors import InputError
 from minitx.evaluation.metrics import report_probabilities
 from minitx.models.answers import Answer, Answers
+from minitx.models.multitask import MultiTaskModel
 from minitx.training.checkpoint import SETTINGS, WORDS, load_model, save_model
-from minitx.training.stacking import LEAST, LOSS_ALLOWED, check_aims, fit_answers, fit_offsets, fit_scales
+from minitx.training.stacking import BIAS_PULL, LEAST, LOSS_ALLOWED, check_aims, fit_answers, fit_offsets, fit_scales
 
 CLASSES = ("negative", "neutral", "positive")
 
@@ -133,6 +134,8 @@ def test_a_temperature_changes_no_answer_and_the_loss(judged):
         {"cost": [[0, 1], [1, 0]]},
         {"cost": [[0, 1, 1], [1, 0, -1], [1, 1, 0]]},
         {"cost": "high"},
+        {"cost": [[0, 1, 1], [1, 0, 1], [1, 1, 0], 5]},
+        {"recall": {}},
         {"macro_f1": 1},
         {},
         {"recall": {"neutral": 0.5}, "cost": []},
@@ -199,6 +202,8 @@ def test_offsets_change_the_label_and_not_the_probability(trained):
     "change",
     [
         {"scale": "1"},
+        {"scale": -1},
+        {"scael": 1},
         {"scale": float("1e300")},
         {"offsets": [1, 2]},
         {"biases": [1, 2]},
@@ -257,3 +262,56 @@ def test_evaluate_shows_the_parts(trained, reviews_csv, capsys):
     assert 0 <= report["calibration_error"] <= 1
     data, _ = read_data(str(reviews_csv), None, {})
     assert report["its_encoder_alone"]["rows"] == len(data)
+
+
+def test_the_minimum_is_found_for_a_head_that_is_far_too_sure(rng):
+    """Newton's full steps jump to and fro there."""
+    target = rng.integers(0, 3, 200)
+    sure = rng.normal(0, 5, (200, 3)) + 3 * np.eye(3)[target]
+    for scale in (1, 10, 100):
+        evidence = [scale * sure, sure / 9]
+        a, b = fit_scales(evidence, target, biases=True)
+
+        def objective(x, evidence=evidence):
+            z = x[0] * evidence[0] + x[1] * evidence[1] + x[2:]
+            log_p = log_softmax(z, axis=1)[np.arange(200), target].sum()
+            return -log_p + ((x[:2] - 0.5) ** 2).sum() / 2 + BIAS_PULL * (x[2:] ** 2).sum() / 2
+
+        best = optimize.minimize(objective, np.zeros(5), bounds=[(0, None)] * 2 + [(None, None)] * 3)
+        assert objective(np.concatenate([a, b])) <= best.fun + 1e-3
+
+
+@pytest.mark.parametrize("kind", ["ordinal", "corn"])
+def test_a_model_of_ordered_heads_alone_is_loaded_again(trained, tmp_path, kind):
+    encoder = load_model(trained).encoder
+    rng = np.random.default_rng(0)
+    model = MultiTaskModel(encoder, {"stars": 5, "mood": 3}, kinds={"stars": kind, "mood": kind}, rng=rng)
+    model.eval()
+    (out := tmp_path / "again").mkdir()
+    save_model(model, out)
+    again = load_model(out)
+    assert again.kinds == model.kinds
+    np.testing.assert_array_equal(again.predict_proba(["love it"])["stars"], model.predict_proba(["love it"])["stars"])
+
+
+def test_words_whose_classes_stand_in_another_order_are_refused(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    stored = json.loads((copy / SETTINGS).read_text(encoding="utf-8"))
+    stored["heads"]["sentiment"].reverse()
+    (copy / SETTINGS).write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(InputError, match=f"{WORDS} is of another model"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--set", "kinds.nosuch=corn"], "kinds: there is no head 'nosuch': there is sentiment, engagement"),
+        (["--select", "nosuch.f1"], "select 'nosuch.f1': expected HEAD.METRIC"),
+    ],
+)
+def test_what_names_no_head_is_refused_before_anything_is_learned(reviews_csv, tmp_path, capsys, flags, message):
+    assert main(["train", "--data", str(reviews_csv), "--out", str(tmp_path / "no"), *flags]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "tokenizer" not in captured.out

@@ -194,8 +194,8 @@ def test_what_is_resumed_must_be_what_was_begun(small, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"was begun by minitx 0\S+, this is 9\.9"):
             resume(tmp_path / "cut", **QUIET)
     file = tmp_path / "cut" / UNFINISHED / RUN
-    file.write_text(file.read_text("utf-8").replace("minitx run 1", "minitx run 2"), "utf-8")
-    with pytest.raises(InputError, match=r"run\.json: format 'minitx run 2' is not implemented"):
+    file.write_text(file.read_text("utf-8").replace("minitx run 2", "minitx run 3"), "utf-8")
+    with pytest.raises(InputError, match=r"run\.json: format 'minitx run 3' is not implemented"):
         resume(tmp_path / "cut", **QUIET)
     file.write_bytes(before[file])
     assert {file: file.read_bytes() for file in before} == before

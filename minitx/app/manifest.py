@@ -23,7 +23,7 @@ from minitx.training.checkpoint import SETTINGS
 from minitx.writing import write_json
 
 MANIFEST, METRICS, HISTORY = "manifest.json", "metrics.json", "history.csv"
-FORMAT = "minitx run 1"
+FORMAT = "minitx run 2"
 
 
 @dataclasses.dataclass
@@ -73,7 +73,9 @@ class Manifest:
     def from_labels_alone(self) -> bool:
         """Whether the encoder will have seen nothing but labels, in this run and in those it goes on from."""
         e = self.experiment
-        return not e.pretraining and (not e.pretrained or from_labels_alone(find_directory(e.pretrained)))
+        return not (e.pretraining and e.pretraining_epochs) and (
+            not e.pretrained or from_labels_alone(find_directory(e.pretrained))
+        )
 
     def check(self, where: Path) -> list[str]:
         """What is different now and may change the last bits.

@@ -25,6 +25,7 @@ from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.text.bpe import BPETokenizer
+from minitx.training.epochs import check_select
 from minitx.training.freezing import freeze, parameter_groups
 from minitx.training.mlm import MaskedLanguageModel
 from minitx.training.optim import AdamW
@@ -96,6 +97,9 @@ def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport, li
     log(str(audit))
     check_two_stage(e.two_stage, data.classes)
     check_aims(e.decide, data.classes)
+    check_select(e.select, dict.fromkeys(data.classes, np.zeros(1)))
+    if unknown := e.kinds.keys() - data.classes:
+        raise InputError(f"kinds: there is no head {min(unknown)!r}: there is {', '.join(data.classes)}")
     try:
         parts = split(data, seed=e.seed)
     except InputError as error:
@@ -128,6 +132,7 @@ def learn_before_labels(e: Experiment, encoder: SentenceEncoder, sequences: Sequ
     All of the encoder learns, also what `freeze` or a stage then holds. It is part of what comes before the first step:
     a run that is resumed does it again, to the same bits.
     """
+    sequences = list(dict.fromkeys(map(tuple, sequences)))  # a copy of a text is no other text
     objective, rng = OBJECTIVES[e.pretraining](encoder, sequences), np.random.default_rng(e.seed).spawn(2)[1]
     how = {"epochs": e.pretraining_epochs, "batch_size": e.batch_size, "threads": e.threads}
     losses = fit_texts(objective, TokenisedRows(sequences, {}), lr=rate_of(e.pretrained), rng=rng, **how)  # type: ignore[arg-type]

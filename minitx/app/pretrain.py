@@ -31,6 +31,7 @@ SIZES = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_s
 HOW = ("epochs", "batch_size", "lr", "seed")
 OF_DISTILL = {"epochs": 20, "batch_size": 64, "lr": 5e-4}  # see `benchmarks.bench_distill`
 PICTURED, GUESSES = 8, 5  # texts in masked.png, and guesses for each
+MOST_COMPARED = 2000  # held-out texts, each with all others
 TIMED, ROUNDS = 1000, 3  # texts that teacher and student embed in turn, and how often
 Rows = list[TokenisedRows]
 
@@ -55,6 +56,7 @@ def pretrain(a: argparse.Namespace) -> None:
         if isinstance(objective, MaskedLanguageModel):
             draw_guesses(objective, rows[1].sequences, directory / "masked.png")
     print(f"\nwritten to {shown(a.out)}; `minitx train --pretrained {shown(a.out)}` puts heads on it")
+    print("rows of FILE that a training then tests on are not new to it; `--pretraining` leaves them out")
 
 
 def distill(a: argparse.Namespace) -> None:
@@ -68,7 +70,7 @@ def distill(a: argparse.Namespace) -> None:
     how = {"lr": e.lr, "epochs": e.epochs, "batch_size": e.batch_size, "rng": rng}
     with new_directory(Path(a.out), a.overwrite) as directory:
         learn(Distillation(student, teacher), rows, directory, f"{a.layers} layers", dropout=0.0, **how)
-        table = compared({"teacher": teacher, "student": student}, held_out)
+        table = compared({"teacher": teacher, "student": student}, held_out[:MOST_COMPARED])
         print(f"\n{table.to_string(index=False)}")
         with whole_file(directory / "distilled.csv") as file:
             table.to_csv(file, index=False, lineterminator="\n")

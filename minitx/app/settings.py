@@ -101,7 +101,7 @@ class Experiment:
     head_dropout: float = _setting(0.4, "dropout of sentence vectors on their way into the heads", DROPOUT)
     head_hidden: int = _setting(0, "width of a hidden layer in each head; 0: heads are linear", at_least(0, 100_000))
     kinds: Mapping[str, str] = _setting(
-        {}, "head = ordinal or corn: its classes have an order, as in the data", values=str
+        {}, "head = ordinal or corn: its classes are in order, by rule or by name", values=str
     )
     wide: bool = _setting(True, "a bag of words and runs of characters answers together with the encoder")
     calibrate: bool = _setting(True, "a temperature for each head, so that 0.8 is right in 8 of 10 cases")

@@ -1,6 +1,7 @@
 """`minitx train`, with all of its settings, `--resume`, and `minitx replay`: arguments in, one call, lines out."""
 
 import argparse
+import dataclasses
 import os
 import shlex
 import sys
@@ -37,7 +38,7 @@ def train(a: argparse.Namespace) -> None:
     if a.plan:
         check_new_file(Path(a.plan), ".png", a.overwrite)
         with whole_file(Path(a.plan)) as picture:
-            timeline(prepare(experiment).plan, picture)
+            timeline(prepare(dataclasses.replace(experiment, pretraining="", pretraining_epochs=20)).plan, picture)
         print(f"the plan is drawn in {a.plan}; nothing was trained")
         return
     name = Path(experiment.data or "synthetic").stem.replace(" ", "-")

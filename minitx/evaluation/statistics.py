@@ -1,8 +1,8 @@
 """How sure is a mean of a few runs? Intervals, two kinds of verdicts on a difference, and what more runs would give.
 
 Runs that differ only in their seed scatter by a point or two, which is more than most ideas gain. So no difference is
-believed here unless its 95 % interval excludes 0; and that there is none to speak of is believed only if the interval
-lies within a margin that was named beforehand. "No verdict" is neither.
+believed here unless its 95 % interval excludes 0; and that there is none to speak of is believed only if the 90 %
+interval (two one-sided tests at 5 %) lies within a margin that was named beforehand. "No verdict" is neither.
 
 Runs whose test rows are drawn anew for each seed share some of them, and are not independent. `overlap` below is what
 Nadeau & Bengio 2003 add to 1/n for it: for tests on a share q of the rows, q / (1 - q); 0 for independent values.

@@ -90,8 +90,8 @@ HEAD_KINDS = ("softmax", "ordinal", "corn")
 
 def log_sigmoid(x: Tensor) -> Tensor:
     """log σ(x) = -log(1 + exp(-x)), elementwise and without overflow. Torch: `functional.logsigmoid`."""
-    below = F.relu(-x)
-    return -below - (1 + (-below - F.relu(x)).exp()).log()  # below + relu(x) = |x|
+    shift = Tensor(np.maximum(-x.data, 0))  # a constant: log σ(x) = -log(exp(-shift) + exp(-x - shift)) - shift
+    return -((-shift).exp() + (-x - shift).exp()).log() - shift
 
 
 def new_head(kind: str, dim: int, hidden: int, classes: int, dropout: float, *, rng: np.random.Generator) -> Head:

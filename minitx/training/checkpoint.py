@@ -92,7 +92,8 @@ def load_model(directory: str | Path) -> MultiTaskModel:
     arrays, _ = read_tensors(directory / HEADS)
     encoder = SentenceEncoder.from_pretrained(directory)
     try:
-        rows = sum(classes if isinstance(classes, int) else len(classes) for classes in heads.values())
+        counts = {head: c if isinstance(c, int) else len(c) for head, c in heads.items()}
+        rows = sum(1 if kinds.get(head) == "ordinal" else C for head, C in counts.items())
         asked = rows * (hidden or encoder.config.hidden_size) + len(heads) * hidden * encoder.config.hidden_size
         if asked > 2 * sum(array.size for array in arrays.values()):  # before memory is asked for them
             raise InputError(f"it asks for far more weights than {HEADS} has")
@@ -117,7 +118,9 @@ def _load_answers(settings: Fields, model: MultiTaskModel, directory: Path) -> A
     stored, words, answers = settings.within("answers", {}), None, {}
     if settings.get("words", bool, False):
         words = BagOfWords.load(directory / WORDS)
-        if {h: len(c) for h, c in words.classes.items()} != {h: len(c) for h, c in model.classes.items()}:
+        pairs = [(words.classes.get(head, ()), names) for head, names in model.classes.items()]
+        moved = any(w != names and sorted(w) == sorted(names) for w, names in pairs)  # renamed is no harm
+        if moved or [len(w) for w, _ in pairs] != [len(names) for _, names in pairs]:
             raise InputError(f"{directory / WORDS} is of another model: its heads and classes are not {SETTINGS}'s")
     for head, names in model.classes.items():
         fields, C = stored.within(head, {}), len(names)
@@ -130,9 +133,10 @@ def _load_answers(settings: Fields, model: MultiTaskModel, directory: Path) -> A
         rows = [row if isinstance(row, list) else [None] for row in costs]
         numbers = [*scales.values(), *biases, *offsets, *chain.from_iterable(rows)]
         fits = all(type(number) in (int, float) and abs(number) <= LARGEST for number in numbers)
+        fits = fits and min(scales.values()) >= 0 and not fields.data.keys() - vars(Answer())
         if not fits or not {len(biases), len(offsets)} <= {0, C} or [*map(len, rows)] not in ([], [C] * C):
             raise InputError(
-                f"{fields.where}: expected finite numbers, 0 or {C} biases and offsets, 0 or {C} x {C} costs"
+                f"{fields.where}: expected scales from 0, {C} biases or offsets or none, {C} x {C} costs or none"
             )
         answers[head] = Answer(**scales, biases=(*biases,), offsets=(*offsets,), costs=tuple(map(tuple, costs)))
     if not words and any(answer.words for answer in answers.values()):

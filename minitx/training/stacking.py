@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from minitx.autograd import functional as F
+from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models.answers import Answer, Answers, Words, log
 
-STEPS = 30  # of Newton's method, which needs five or so
+STEPS = 100  # of Newton's method, which needs ten or so
+MOST_BIASES = 30  # classes; of more, few have the rows to tell their bias by
 BIAS_PULL = 5.0  # towards 0, beside 1 for the scales; by cross-validation within validation rows
 LEAST = 0.01  # scale of a head that knows nothing
 LOSS_ALLOWED = 0.015  # accuracy that macro-F1 may cost
@@ -32,33 +35,47 @@ def fit_scales(
 
         p = softmax(sum_k a_k z_k + b) ;  minimise  mean -log p[target] + (|a - 1/K|² + 5 |b|²) / 2N
 
-    `evidence` are K arrays of logits (N, C), `target` (N,). Convex, so Newton's method finds the one minimum; the small
-    second term keeps it finite where validation rows are all right. Kinds that would count against themselves are left
-    out: 0; if all would, the first counts next to nothing, so that there still is an answer.
+    `evidence` are K arrays of logits (N, C), `target` (N,). Convex, so Newton's method, with steps halved where they
+    go too far, finds the one minimum; the small second term keeps it finite where validation rows are all right. Kinds
+    that would count against themselves are left out: 0; if all would, the first counts next to nothing, so that there
+    still is an answer.
 
     Without `biases`, b is 0, and for K = 1 this is temperature scaling, a = 1 / temperature: Guo et al. 2017, section
     4.2. With them (Alexandari, Kundaje & Shrikumar 2020, "bias-corrected temperature scaling") it takes back what class
     weights did to the classes' shares.
     """
     K, C, N = len(evidence), evidence[0].shape[1], max(1, len(target))
-    always = [np.broadcast_to(np.eye(C)[c], (len(target), C)) for c in range(C if biases else 0)]
+    always = [np.broadcast_to(np.eye(C)[c], (len(target), C)) for c in range(C if biases and C <= MOST_BIASES else 0)]
     z = np.stack([*evidence, *always]).astype(np.float64)
     start, pull = np.repeat([1 / K, 0.0], [K, len(always)]), np.repeat([1.0, BIAS_PULL], [K, len(always)])
     kept = np.ones(len(z), dtype=bool)
+
+    def objective(a: np.ndarray) -> tuple[float, np.ndarray]:
+        """N times what is minimised, and the log-probabilities (N, C)."""
+        log_p = F.log_softmax(Tensor(np.tensordot(a, z, 1))).data
+        return pull @ (a - start) ** 2 / 2 - float(log_p[np.arange(len(target)), target].sum()), log_p
+
     while True:
         a, x = np.where(kept, start, 0.0), z[kept]
         for _ in range(STEPS):
-            y = np.tensordot(a[kept], x, 1)
-            p = np.exp(y - y.max(axis=1, keepdims=True))
-            p /= p.sum(axis=1, keepdims=True)
+            before, log_p = objective(a)
+            p = np.exp(log_p)
             mean = (x * p).sum(axis=2)  # (K, N), of the evidence under p
             slope = (mean - x[:, np.arange(len(target)), target]).sum(axis=1) + pull[kept] * (a - start)[kept]
             centred = x - mean[:, :, None]
-            curvature = np.einsum("inc,jnc,nc->ij", centred, centred, p) + np.diag(pull[kept])
-            a[kept] -= np.clip(np.linalg.solve(curvature / N, slope / N), -1, 1)  # no leap far from the minimum
+            curvature = np.einsum("inc,jnc->ij", centred * p, centred) + np.diag(pull[kept])
+            step = np.zeros(len(z))
+            step[kept] = np.linalg.solve(curvature / N, slope / N)
+            while (
+                objective(a - step)[0] > before and np.abs(step).max() > 1e-9
+            ):  # far away, Newton's leaps are too long
+                step /= 2
+            a -= step
+            if np.abs(step).max() <= 1e-9:
+                break
         if (a[:K] >= 0).all():
             return (a[:K] if a[:K].any() else np.where(np.arange(K) == 0, LEAST, 0.0)), a[K:]
-        kept[:K] &= a[:K] >= 0
+        kept[a[:K].argmin()] = False
 
 
 def fit_offsets(probabilities: np.ndarray, target: np.ndarray, aim: Any, classes: Sequence[str]) -> tuple[float, ...]:
@@ -116,10 +133,14 @@ def check_aims(aims: Mapping[str, Any], heads: Mapping[str, Sequence[str]]) -> N
             raise InputError(f"decide: there is no head {head!r}: there is {', '.join(heads)}")
         C, (kind, value) = len(heads[head]), next(iter(aim.items()), ("", None)) if isinstance(aim, dict) else (aim, {})
         if kind == "recall" and isinstance(value, dict):
-            fits = value.keys() <= {*heads[head]} and all(_is_number(share, 1) for share in value.values())
+            fits = (
+                value.keys() <= {*heads[head]}
+                and len(value) > 0
+                and all(_is_number(share, 1) for share in value.values())
+            )
         elif kind == "cost" and isinstance(value, list):
             rows = [row for row in value if isinstance(row, list) and all(_is_number(cost, 1e9) for cost in row)]
-            fits = [*map(len, rows)] == [C] * C == [*map(len, value)]
+            fits = len(rows) == len(value) == C and [*map(len, rows)] == [C] * C
         else:
             fits = aim in ("accuracy", "macro_f1")
         if not fits or (isinstance(aim, dict) and len(aim) > 1):
