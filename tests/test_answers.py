@@ -134,6 +134,7 @@ def test_a_temperature_changes_no_answer_and_the_loss(judged):
         {"cost": [[0, 1], [1, 0]]},
         {"cost": [[0, 1, 1], [1, 0, -1], [1, 1, 0]]},
         {"cost": "high"},
+        {"cost": [[0, 1e6, 1], [1, 0, 1], [1, 1, 0]]},
         {"cost": [[0, 1, 1], [1, 0, 1], [1, 1, 0], 5]},
         {"recall": {}},
         {"macro_f1": 1},

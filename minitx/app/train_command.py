@@ -1,7 +1,6 @@
 """`minitx train`, with all of its settings, `--resume`, and `minitx replay`: arguments in, one call, lines out."""
 
 import argparse
-import dataclasses
 import os
 import shlex
 import sys
@@ -15,11 +14,13 @@ from minitx.app.checkpoints import MINUTES
 from minitx.app.experiment import replay, resume, run
 from minitx.app.manifest import MANIFEST, Manifest
 from minitx.app.prepare import prepare
-from minitx.app.settings import SETTINGS, apply_assignment, experiment_of, read_recipe
+from minitx.app.settings import DEFAULTS, SETTINGS, apply_assignment, experiment_of, read_recipe
 from minitx.app.timeline import timeline
 from minitx.errors import InputError
 from minitx.terminal import shown
 from minitx.writing import RUN, UNFINISHED, check_new_file, whole_file
+
+NO_PRETRAINING = {name: DEFAULTS[name] for name in ("pretraining", "pretraining_epochs")}  # no plan depends on it
 
 
 def train(a: argparse.Namespace) -> None:
@@ -38,7 +39,7 @@ def train(a: argparse.Namespace) -> None:
     if a.plan:
         check_new_file(Path(a.plan), ".png", a.overwrite)
         with whole_file(Path(a.plan)) as picture:
-            timeline(prepare(dataclasses.replace(experiment, pretraining="", pretraining_epochs=20)).plan, picture)
+            timeline(prepare(experiment_of(vars(experiment), NO_PRETRAINING)).plan, picture)
         print(f"the plan is drawn in {a.plan}; nothing was trained")
         return
     name = Path(experiment.data or "synthetic").stem.replace(" ", "-")

@@ -19,7 +19,8 @@ def evaluate(
     """A report for each head over `rows`, without dropout or a graph, on every core.
 
     `vectors` (N, D), if the encoder's sentence vectors of the rows are known, spare running it; the `texts` are needed
-    if the model counts words as well (`MultiTaskModel.answers`), and then each report has those of its two `parts`.
+    if the model counts words as well (`MultiTaskModel.answers`), and then each report has those of its two
+    `parts`, which say their most probable class whatever thresholds the whole has.
     """
     if vectors is None:
         vectors = model.encoder.encode_ids(rows.sequences, show_progress_bar=False)

@@ -6,8 +6,9 @@ each head, with z the head's logits and w the log-probabilities of a bag of word
     p = softmax(scale z + words w + biases)   answer = argmax_c (log p_c + offset_c)  or  argmin_k sum_c p_c cost_ck
 
 scale is 1 / temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks", 4.2); with `words` it is a wide &
-deep model (Cheng et al. 2016) whose two parts are trained apart and stacked (Wolpert 1992). Offsets are thresholds:
-they change which class is said, not how probable it is. `training.stacking` chooses all of them on validation rows.
+deep model (Cheng et al. 2016) whose two parts are trained apart and stacked (Wolpert 1992), and biases take back what
+class weights did to the classes' shares. Offsets are thresholds: they change which class is said, not how probable it
+is. `training.stacking` chooses all of them on validation rows.
 """
 
 from collections.abc import Mapping, Sequence

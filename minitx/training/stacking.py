@@ -4,8 +4,8 @@
    the head's alone it is temperature scaling.
 2. `fit_offsets`: thresholds for an aim other than accuracy.
 
-Both see a few hundred rows and choose two numbers, or one for each class, so little can be overfitted; they never see
-test rows. See `models.answers` for what the numbers do.
+Both see a few hundred rows and choose two numbers and one or two for each class, so little can be overfitted; they
+never see test rows. See `models.answers` for what the numbers do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models.answers import Answer, Answers, Words, log
+from minitx.models.pretrained import LARGEST
 
 STEPS = 100  # of Newton's method, which needs ten or so
 MOST_BIASES = 30  # classes; of more, few have the rows to tell their bias by
@@ -66,10 +67,8 @@ def fit_scales(
             curvature = np.einsum("inc,jnc->ij", centred * p, centred) + np.diag(pull[kept])
             step = np.zeros(len(z))
             step[kept] = np.linalg.solve(curvature / N, slope / N)
-            while (
-                objective(a - step)[0] > before and np.abs(step).max() > 1e-9
-            ):  # far away, Newton's leaps are too long
-                step /= 2
+            while objective(a - step)[0] > before and np.abs(step).max() > 1e-9:
+                step /= 2  # far away, Newton's leaps are too long
             a -= step
             if np.abs(step).max() <= 1e-9:
                 break
@@ -139,7 +138,7 @@ def check_aims(aims: Mapping[str, Any], heads: Mapping[str, Sequence[str]]) -> N
                 and all(_is_number(share, 1) for share in value.values())
             )
         elif kind == "cost" and isinstance(value, list):
-            rows = [row for row in value if isinstance(row, list) and all(_is_number(cost, 1e9) for cost in row)]
+            rows = [row for row in value if isinstance(row, list) and all(_is_number(cost, LARGEST) for cost in row)]
             fits = len(rows) == len(value) == C and [*map(len, rows)] == [C] * C
         else:
             fits = aim in ("accuracy", "macro_f1")
