@@ -26,6 +26,7 @@ import numpy as np
 from minitx.app.pretrain import OF_DISTILL, compared, tokenised
 from minitx.data.reviews import read_reviews
 from minitx.data.split import normalise, split
+from minitx.data.texts import stream_texts
 from minitx.evaluation.retrieval import evaluate_retrieval
 from minitx.models.encoder import SentenceEncoder
 from minitx.text.truncation import TruncationWarning
@@ -58,14 +59,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=OF_DISTILL["epochs"])
     parser.add_argument("--lr", type=float, default=OF_DISTILL["lr"])
     parser.add_argument("--seed", type=int, default=0, help="of the split and of the order of texts")
+    parser.add_argument("--texts", default=[], nargs="+", metavar="FILE", help="more to learn from, a text a line")
+    parser.add_argument("--threads", type=int, default=0, help="of the training; default: one for each core")
     parser.add_argument("--validation", action="store_true")
     parser.add_argument("--keep", type=Path, help="a directory for the students")
     a = parser.parse_args()
     warnings.simplefilter("ignore", TruncationWarning)
     parts = split(read_reviews(a.csv)[0], seed=a.seed)
-    train = once(parts.train.texts)
+    more = [text for file in a.texts for text in stream_texts(file) if text.strip()]
+    judging = {normalise(text) for text in (*parts.validation.texts, *parts.test.texts)}
+    train = once([text for text in [*more, *parts.train.texts] if normalise(text) not in judging])
     held_out = once(parts.validation.texts if a.validation else [*parts.validation.texts, *parts.test.texts])
-    assert not {normalise(text) for text in train} & {normalise(text) for text in held_out}
     print(f"{len(train):,} texts to learn from, {len(held_out):,} to judge by")
 
     teacher = SentenceEncoder.from_pretrained("all-MiniLM-L6-v2")
@@ -82,8 +86,9 @@ def main() -> None:
                 f"epoch {number:3}  loss {loss:.3f}  validation {held:.3f}  neighbours shared {share:.3f}", flush=True
             )
 
-        how = {"lr": a.lr, "epochs": a.epochs, "batch_size": OF_DISTILL["batch_size"], "dropout": 0.0, "on_epoch": say}
-        fit_texts(Distillation(student, teacher), *rows, rng=np.random.default_rng(a.seed), **how)
+        how = {"lr": a.lr, "epochs": a.epochs, "batch_size": OF_DISTILL["batch_size"], "dropout": 0.0}
+        how |= {"threads": a.threads, "on_epoch": say, "rng": np.random.default_rng(a.seed)}
+        fit_texts(Distillation(student, teacher), *rows, **how)
         encoders[f"{layers} of its layers"] = student
         if a.keep:
             student.save_pretrained(a.keep / f"{layers}-layers", overwrite=True)
