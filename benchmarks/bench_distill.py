@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--texts", default=[], nargs="+", metavar="FILE", help="more to learn from, a text a line")
     parser.add_argument("--threads", type=int, default=0, help="of the training; default: one for each core")
     parser.add_argument("--validation", action="store_true")
-    parser.add_argument("--keep", type=Path, help="a directory for the students")
+    parser.add_argument("--keep", type=Path, help="a directory for the students; one that is there is only judged")
     a = parser.parse_args()
     warnings.simplefilter("ignore", TruncationWarning)
     parts = split(read_reviews(a.csv)[0], seed=a.seed)
@@ -76,6 +76,10 @@ def main() -> None:
     encoders = {"MiniLM": teacher}
     rows = tokenised(teacher, train, once(parts.validation.texts))
     for layers in a.layers:
+        name, kept = f"{layers} of its layers", a.keep and a.keep / f"{layers}-layers"
+        if kept and kept.exists():
+            encoders[name] = SentenceEncoder.from_pretrained(kept)
+            continue
         student = student_of(teacher, layers, rng=np.random.default_rng(a.seed))
         judged = teacher.encode(once(parts.validation.texts))
 
@@ -89,9 +93,9 @@ def main() -> None:
         how = {"lr": a.lr, "epochs": a.epochs, "batch_size": OF_DISTILL["batch_size"], "dropout": 0.0}
         how |= {"threads": a.threads, "on_epoch": say, "rng": np.random.default_rng(a.seed)}
         fit_texts(Distillation(student, teacher), *rows, **how)
-        encoders[f"{layers} of its layers"] = student
-        if a.keep:
-            student.save_pretrained(a.keep / f"{layers}-layers", overwrite=True)
+        encoders[name] = student
+        if kept:
+            student.save_pretrained(kept)
     table = compared(encoders, held_out)
     table["times MiniLM's speed"] = (table["texts a second"] / table["texts a second"][0]).round(2)
     if not a.validation:
