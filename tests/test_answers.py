@@ -55,8 +55,10 @@ def test_evidence_against_itself_counts_nothing(judged):
 
 def test_a_head_that_is_worse_than_nothing_still_answers(judged):
     sure, shy, target = judged
-    np.testing.assert_array_equal(fit_scales([-sure], target)[0], [LEAST])
-    np.testing.assert_array_equal(fit_scales([-sure, -shy], target)[0], [LEAST, 0])
+    np.testing.assert_array_equal(fit_scales([-sure], target)[0], [LEAST / np.abs(sure).max()])
+    np.testing.assert_array_equal(fit_scales([-sure, -shy], target)[0], [LEAST / np.abs(sure).max(), 0])
+    (scale,), _ = fit_scales([-1e4 * sure], target)  # however far its logits are apart, it says next to nothing
+    assert np.abs(scale * 1e4 * sure).max() == pytest.approx(LEAST)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])
@@ -98,6 +100,43 @@ def test_a_recall_is_reached_at_the_least_offset(judged):
     assert 0 < low < high
     found = ((np.log(p) + np.array([0, high, 0])).argmax(axis=1)[target == 1] == 1).mean()
     assert 0.65 < found < 0.95
+
+
+def test_recalls_of_two_classes_are_reached_together():
+    """To raise one class takes rows from another, whose offset then has to be raised again."""
+    rng = np.random.default_rng(3)
+    missed = 0
+    for _ in range(40):
+        p = rng.dirichlet(np.ones(3), 300)
+        target = np.array([rng.choice(3, p=row) for row in p])
+        offsets = fit_offsets(p, target, {"recall": {"negative": 0.7, "positive": 0.6}}, CLASSES)
+        truth = (np.eye(3)[target] + p) / 2
+        said = (np.log(p) + (offsets or 0.0)).argmax(axis=1)
+        found = np.bincount(said, truth[np.arange(300), said], minlength=3) / truth.sum(axis=0)
+        missed += found[0] < 0.7 or found[2] < 0.6
+    assert missed == 0
+
+
+def test_an_aim_that_is_missed_is_said(judged):
+    sure, _, target = judged
+    lines = []
+    aims = {"mood": {"recall": {"negative": 0.95, "neutral": 0.95, "positive": 0.95}}}
+    fit_answers({"mood": sure}, {"mood": target}, {"mood": CLASSES}, aims=aims, say=lines.append)
+    assert 1 <= len(lines) <= 3
+    assert all("no threshold was found that reaches the aim: 0.95 of the " in line for line in lines)
+    none = np.where(target == 1, 0, target)  # no row of the class that the aim is about
+    lines.clear()
+    fit_answers({"mood": sure}, {"mood": none}, {"mood": CLASSES}, aims=aims, say=lines.append)
+    assert [line for line in lines if "of the 0 validation rows of neutral" in line]
+
+
+def test_probabilities_want_a_text_for_each_vector():
+    answers = Answers({"mood": Answer(words=1.0)}, words=None)
+    z = {"mood": np.zeros((3, 3), np.float32)}
+    for texts in ("abc", ["x"], ["a", "b"]):
+        with pytest.raises(InputError, match="expected a list of as many texts as there are vectors"):
+            answers.probabilities(z, texts)
+    assert answers.probabilities(z, ["a", "b", "c"])["mood"].shape == (3, 3)
 
 
 def test_costs_are_weighed(judged):
@@ -149,6 +188,12 @@ def test_a_temperature_changes_no_answer_and_the_loss(judged):
 def test_an_aim_that_means_nothing_is_refused(aim):
     with pytest.raises(InputError, match=re.escape("decide.mood: ") + ".*; expected accuracy, macro_f1, "):
         check_aims({"mood": aim}, {"mood": CLASSES})
+
+
+@pytest.mark.parametrize("cost", [[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 0], [0, 0, 0]]])
+def test_costs_by_which_errors_pay_are_refused(cost):
+    with pytest.raises(InputError, match=r"decide\.mood: in each row of cost, being right has to cost least"):
+        check_aims({"mood": {"cost": cost}}, {"mood": CLASSES})
 
 
 def test_an_aim_for_no_head_is_refused():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from minitx.app import plots
 from minitx.evaluation.calibration import (
     average_precision,
     brier_score,
@@ -11,6 +12,7 @@ from minitx.evaluation.calibration import (
     precision_recall_curve,
     reliability,
 )
+from minitx.evaluation.metrics import report_probabilities
 
 
 @pytest.fixture(params=["smooth", "ties"])
@@ -63,3 +65,18 @@ def test_without_rows_nothing_is_claimed():
     figures = [expected_calibration_error(target, nothing), brier_score(target, nothing)]
     assert np.isnan([*figures, average_precision(target == 0, nothing[:, 0])]).all()
     assert np.isnan(average_precision(np.zeros(5, bool), np.arange(5.0)))  # nothing is relevant
+
+
+def test_the_area_under_the_curve_that_is_drawn_is_the_average_precision(scored, monkeypatch, tmp_path):
+    target, probabilities = scored
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    report = report_probabilities(target, probabilities, ("a", "b", "c", "d"))
+    plots.calibration_picture(target, probabilities, report, tmp_path / "c.png", "title")
+    lines = figures[0].axes[1].get_lines()
+    assert len(lines) == 4
+    for line, expected in zip(lines, report.average_precision, strict=True):
+        x, y = line.get_data()
+        assert line.get_drawstyle() == "steps-pre"  # y[i] from x[i - 1] to x[i]
+        assert (x[0], x[-1]) == (0, 1)
+        assert np.diff(x) @ y[1:] == pytest.approx(expected)

@@ -78,6 +78,8 @@ NEEDED = ["minitx.json", "heads.safetensors", "config.json", "model.safetensors"
 @pytest.mark.parametrize("name", NEEDED)
 def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()
+    if name == "minitx.json":
+        (copy / "heads.safetensors").touch()  # without both, it is an encoder
     with pytest.raises(InputError, match=f"not a complete result directory: {name} is missing"):
         load_model(copy)
 
@@ -99,7 +101,11 @@ def edit(path, change):
         ("minitx", {"dropout": "no"}, "minitx.json: dropout is 'no'; it must be a number"),
         ("minitx", {"head_hidden": -1}, "minitx.json: head_hidden is -1; it must be a whole number of at least 0"),
         ("minitx", {"dropout": 2}, r"minitx.json does not describe a model: the dropout .* not 2"),
-        ("minitx", {"heads": {"sentiment": 3}}, "heads.safetensors: .*unexpected heads.engagement.bias"),
+        ("minitx", {"heads": {"sentiment": 3}}, "kinds are of heads that it has not: engagement"),
+        ("minitx", {"thresholds": {}}, "minitx.json: thresholds is nothing that version 3 has"),
+        ("minitx", {"answers": {}}, "minitx.json: answers that are not one for each head is nothing that version 3"),
+        ("minitx", {"version": 2}, "answers that are not one for each head is nothing that version 2 has"),
+        ("minitx", {"words": "0" * 64}, "words.safetensors is not the one that minitx.json was written with"),
         ("minitx", {"heads": {"sentiment": 2, "engagement": 3}}, "heads.safetensors: .*size mismatch for heads.sent"),
         ("config", {"vocab_size": 9}, r"the tokenizer has \d+ tokens, config.json says vocab_size 9"),
     ],

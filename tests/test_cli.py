@@ -116,6 +116,33 @@ def test_any_labelled_csv(capsys, tmp_path, rng):
     assert json.loads(out)["topic"]["macro_f1"] is None
 
 
+@pytest.mark.parametrize(
+    "asked", [["--set", "kinds.sev=ordinal"], ["--set", "decide.sev={cost=[[0,1,9],[1,0,9],[9,9,0]]}"]]
+)
+def test_where_an_order_matters_the_alphabet_gives_none(capsys, tmp_path, asked):
+    names = ["low", "medium", "high"]
+    rows = [f"it is {name} number {i},{name}" for i in range(40) for name in names]
+    data = write_csv(tmp_path / "sev.csv", rows, "message,sev")
+    arguments = ["train", "--data", data, "--text", "message", "--label", "sev=sev", *asked, *TINY, "--out", "model"]
+    assert "sev: high, low, medium is the alphabet's order; with kinds or costs, say" in refused(capsys, *arguments)
+    assert not (tmp_path / "model").exists()
+    code, out, _ = run(capsys, *arguments, "--set", f"classes.sev={names}")
+    assert code == 0
+    assert ("; costs are of low, medium, high, in this order" in out) == ("cost" in asked[1])
+    assert load_model(tmp_path / "model").classes["sev"] == tuple(names)
+    code, out, _ = run(capsys, "evaluate", "model", "--data", data, "--format", "json")
+    found = json.loads(out)["sev"]["classes"]
+    assert [found[name]["support"] for name in names] == [40, 40, 40]
+
+
+def test_labels_that_are_numbers_are_sorted_as_numbers(capsys, tmp_path):
+    rows = [f"level {level} of {i},{level}" for i in range(20) for level in (1, 2, 10, -1)]
+    data = write_csv(tmp_path / "levels.csv", rows, "message,level")
+    arguments = ["--text", "message", "--label", "level=level", "--set", "kinds.level=corn", "--out", "model", *TINY]
+    assert run(capsys, "train", "--data", data, *arguments)[0] == 0
+    assert load_model(tmp_path / "model").classes["level"] == ("-1", "1", "2", "10")
+
+
 def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
     code, out, _ = run(capsys, "evaluate", trained, "--data", reviews_csv)
     assert code == 0
@@ -491,3 +518,18 @@ def test_a_minitx_json_that_says_nonsense_of_the_data(capsys, tmp_path, trained,
     message = refused(capsys, "evaluate", model, "--data", reviews_csv)
     assert "minitx.json" in message
     assert phrase in message
+
+
+def test_a_student_of_an_encoder_that_learned_from_labels_alone_says_so_too(capsys, tmp_path):
+    reviews = write_csv(tmp_path / "reviews.csv", GOOD_ROWS)
+    (tmp_path / "many.txt").write_text("\n".join(f"text {i} of them" for i in range(30)), encoding="utf-8")
+    assert run(capsys, "train", "--data", reviews, *TINY, "--num-layers", "2", "--out", "teacher")[0] == 0
+    SentenceEncoder.from_pretrained("teacher").save_pretrained("encoder")  # which may have learned anything since
+    for teacher in ("encoder", "teacher"):
+        learned = ["many.txt", "--layers", "1", "--epochs", "1", "--overwrite", "--out", "student"]
+        assert run(capsys, "distill", teacher, *learned)[0] == 0
+        code, _, err = run(capsys, "similar", "student", "love it", "it crashes")
+        assert code == 0
+        assert ("vectors learned from labels alone" in err) == (teacher == "teacher")
+    said = refused(capsys, "predict", "student", "love it")
+    assert "student is an encoder without heads: `minitx train --pretrained student` puts some on it" in said

@@ -313,7 +313,9 @@ def test_neighbour_overlap_is_counted(rng):
     expected = np.mean([len(x & y) / 3 for x, y in zip(*near, strict=True)])
     assert neighbour_overlap(a, b, 3) == pytest.approx(expected)
     assert neighbour_overlap(a, 2 * a) == 1
-    assert neighbour_overlap(a[:4], b[:4], 10) == 1  # three others are all there are
+    assert neighbour_overlap(a[:9], b[:9]) == neighbour_overlap(a[:9], b[:9], 4)  # at most half of the others
+    assert neighbour_overlap(a, b) < 1
+    assert np.isnan(neighbour_overlap(a[:2], b[:2]))
 
 
 def cosines(x):
@@ -522,9 +524,8 @@ def test_a_pretrained_encoder_goes_on_learning_and_it_is_said(monkeypatch, revie
     job, seen = prepared(monkeypatch, lines, data=str(reviews_csv), **settings, pretraining_epochs=2)
     before = SentenceEncoder.from_pretrained(pretrained).embedding.weight.data
     assert 0 < np.abs(job.model.encoder.embedding.weight.data - before).max() < 0.05
-    (line,) = [line for line in lines if line.startswith("mlm on the ")]
-    assert f"{len(seen)} texts of the training split, without labels; losses: " in line
-    assert line.count(",") == 2
+    at = lines.index(f"mlm on the {len(seen)} texts of the training split, without labels")
+    assert [line.split("loss")[0] for line in lines[at + 1 : at + 3]] == ["  epoch 1  ", "  epoch 2  "]
 
 
 def test_a_run_with_pretraining_and_settings_that_say_nothing(capsys, reviews_csv):
@@ -535,3 +536,40 @@ def test_a_run_with_pretraining_and_settings_that_say_nothing(capsys, reviews_cs
     assert run(capsys, "replay", "m")[0] == 0
     with pytest.raises(InputError, match="pretraining_epochs was given, but no pretraining: choose mlm or simcse"):
         experiment_of({"pretraining_epochs": 3})
+
+
+def test_an_encoder_that_minitx_wrote_goes_on_where_it_was(tmp_path):
+    """Its embeddings are written times the root of D, and guesses are made with them."""
+    encoder = new_encoder()
+    sequences = encoder.tokenize(TEXTS)
+    losses = fitted(MaskedLanguageModel(encoder, sequences), sequences, epochs=30)
+    encoder.save_pretrained(tmp_path / "encoder")
+    again = SentenceEncoder.from_pretrained(tmp_path / "encoder")
+    (first, _), *_ = fitted(MaskedLanguageModel(again, again.tokenize(TEXTS)), sequences, epochs=1, lr=1e-9)
+    assert losses[-1][0] < 0.6 * losses[0][0]
+    assert first < losses[0][0] + 0.3
+
+
+def test_what_cannot_be_is_refused_before_the_wait(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("minitx.app.prepare.fit_texts", lambda *args, **more: pytest.fail("it began to learn"))
+    small = ["--pretraining", "mlm", "--num-layers", "1", "--hidden-size", "16", "--out", str(tmp_path / "model")]
+    for asked in ("kinds.engagement=coral", "freeze=['nonsense']", "task_weights.q=2", "rates.nobody=1e-3"):
+        assert main(["train", *small, "--set", asked]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_all_of_the_encoder_learns_before_labels_and_what_was_frozen_is_frozen_again(monkeypatch, reviews_csv):
+    job, _ = prepared(monkeypatch, data=str(reviews_csv), freeze=["backbone"])
+    plain = prepare(experiment_of(FEW, {"data": str(reviews_csv), "max_length": 128}), lambda line: None)
+    name = "encoder.transformer.blocks.0.attention.query.weight"
+    assert not any(p.requires_grad for p in job.model.encoder.parameters())
+    assert (job.model.state_dict()[name] != plain.model.state_dict()[name]).any()
+
+
+def test_a_new_encoder_with_a_relative_bias_can_be_saved_as_mpnet(reviews_csv, tmp_path):
+    sizes = {**FEW, "relative_buckets": 32}
+    model = prepare(experiment_of(sizes, {"data": str(reviews_csv)}), lambda line: None).model
+    assert model.encoder.tokenizer.pad_id == 1
+    model.encoder.save_pretrained(tmp_path / "encoder")
+    again = SentenceEncoder.from_pretrained(tmp_path / "encoder")
+    np.testing.assert_allclose(again.encode(TEXTS), model.encoder.encode(TEXTS), atol=1e-6)

@@ -141,7 +141,7 @@ def test_help_explains_every_setting(capsys):
         else:
             assert f"--{setting.name.replace('_', '-')}" in words
             assert about in words
-    assert len(tables.strip().splitlines()) == 10
+    assert len(tables.strip().splitlines()) == 11
     assert "stages" in tables
 
 
@@ -185,6 +185,9 @@ def test_help_explains_every_setting(capsys):
         ({"rules": {"a": {"x": {}, "y": {}}}, "labels": {"a": "b"}, "data": "x", "text": "t"}, "not from both"),
         ({"rules": {"a": {"x": {}, "y": {}}}, "data": "synthetic sentences"}, "rules are for review files"),
         ({"two_stage": {"topic": "sentiment"}}, "two_stage.topic: expected two heads"),
+        ({"kinds": {"a": "Ordinal"}}, "kinds.a is 'Ordinal'; did you mean ordinal?"),
+        ({"data": "x.csv", "text": "t", "labels": {"text": "c"}}, "a head cannot be called text"),
+        ({"classes": {"a": "low"}}, "classes.a must be a list, not 'low'"),
     ],
 )
 def test_settings_that_cannot_be_used(settings, message):
@@ -216,6 +219,8 @@ def test_settings_that_cannot_be_used(settings, message):
             "synthetic sentences: no column mood; found topic, kind",
         ),
         (["--pretrained", "nowhere"], "nowhere"),
+        (["--set", "kinds.mood=corn"], "classes and kinds: there is no head 'mood': there is sentiment, engagement"),
+        (["--set", "classes.engagement=['low', 'high']"], "classes.engagement: expected all of low, moderate, high"),
     ],
 )
 def test_arguments_that_cannot_be_used(capsys, tmp_path, arguments, message):

@@ -191,3 +191,9 @@ def test_refusals(arms, seeds, message):
         Study(arms, seeds).run(progress=False)
     with pytest.raises(InputError, match=r"margin is -0\.1; accepted is a number of at least 0"):
         Study({"one": noisy(0), "two": noisy(0)}, margin=-0.1)
+
+
+def test_a_value_that_was_not_measured_gives_no_verdict():
+    values = [math.nan, 1.0, 2.0]
+    assert math.isnan(difference_p(values))
+    assert math.isnan(equivalence_p(values, 1.0))

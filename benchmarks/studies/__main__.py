@@ -98,10 +98,12 @@ def planned(bench: runner.Bench, chosen: dict[str, plan.Question], jobs: int) ->
         looks = ", ".join(map(str, study.looks))
         lines.append(
             f"{study.rank:4}  {study.name:24} {len(study.arms):4} {looks:>7} {runs:8} {report.hours(took):>12}"
+            f"{'' if runs else '  (nothing, or runs of studies above)'}"
             f"  {study.metric}, margin {report.plain(study.metric, study.margin)}"
         )
     several = f", {report.hours(seconds / jobs)} in {jobs} processes" * (jobs > 1)
-    lines.append(f"{total} runs are missing up to the first look: {report.hours(seconds)} of one core{several}")
+    on = bench.data or "the built-in synthetic reviews"
+    lines.append(f"{on}: {total} runs are missing up to the first look: {report.hours(seconds)} of one core{several}")
     return "\n".join(lines)
 
 

@@ -26,6 +26,8 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_origin
 
+from minitx.app.manifest import file_hash
 from minitx.app.settings import DEFAULTS, Experiment, experiment_of, read_recipe
 from minitx.data.samples import SYNTHETIC_NAME
 from minitx.errors import InputError, suggestion
@@ -41,6 +44,11 @@ HERE = Path(__file__).parent
 TUNING = (100, 101, 102)
 OF_AN_ARM = {"base": str, "against": str, "after": dict, "tune": dict, "procedure": str}
 PROCEDURES = ("", "without positions")
+# What every run has from the command, and what comes after training, of which `measure` looks at nothing.
+NOT_AN_ARMS = ("data", "seed", "threads", "task_gradients", "wide", "calibrate", "decide")
+METRIC = (
+    r"seconds|(?P<head>[\w-]+) (accuracy|macro-F1|train accuracy|gap|recall of .+|AP of .+|steps to (?P<to>0?\.\d+))"
+)
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,10 @@ class Run:
         return {"settings": _changed(self.experiment)} | given | first
 
     def key(self, data: str) -> str:
-        """A name for it, given the fingerprint of the data; of a model directory, its weights count."""
-        weights = [
-            fingerprint(str(file)) for file in sorted(Path(self.experiment.pretrained or "/").glob("*.safetensors"))
-        ]
+        """A name for it, given the fingerprint of the data; of a model directory, its files count."""
+        model = Path(self.experiment.pretrained) if self.experiment.pretrained else None
+        files = sorted(p for p in model.rglob("*") if p.suffix in (".safetensors", ".json", ".txt")) if model else []
+        weights = [fingerprint(str(file)) for file in files]
         return hashlib.sha256(json.dumps([self.told(), data, *weights], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -158,16 +166,45 @@ def read_study(path: Path) -> Question:
         raise InputError(f"{path.name}: {', '.join(missing)} is missing")
     study = Question(path.stem, **told)
     looks = study.looks
+    for key in ("claims", "needs"):
+        for text in getattr(study, key):
+            _check(f"{path.name}: {key}", text, str)
+    for look in looks:
+        _check(f"{path.name}: looks", look, int)
     if not looks or looks != sorted(set(looks)) or looks[0] < 2 or looks[-1] >= min(TUNING):
         raise InputError(f"{path.name}: looks are {looks}; expected ascending numbers of seeds, 2 to {min(TUNING) - 1}")
-    if not study.margin > 0:
+    if not 0 < study.margin < math.inf:
         raise InputError(f"{path.name}: margin is {study.margin}; expected more than 0")
+    heads = {"sentiment", "engagement"}
+    for own in ({"base": study.base}, study.settings, *(own for own in study.arms.values() if isinstance(own, dict))):
+        recipe = read_recipe(own["base"]) if own.get("base") else {}
+        heads |= {
+            *own.get("rules", {}),
+            *own.get("two_stage", {}),
+            *recipe.get("rules", {}),
+            *recipe.get("two_stage", {}),
+        }
+        if refused := [key for key in (*own, *own.get("after", {})) if key in NOT_AN_ARMS]:
+            raise InputError(
+                f"{path.name}: {refused[0]} is the same for every arm, or changes nothing that is measured"
+            )
+    metric = re.fullmatch(METRIC, study.metric)
+    if not metric or (metric["head"] or "sentiment") not in heads:
+        raise InputError(
+            f"{path.name}: metric is {study.metric!r}; expected seconds, or one of {', '.join(sorted(heads))}'s"
+        )
+    if study.every < 0 or bool(metric["to"]) != bool(study.every):
+        raise InputError(
+            f"{path.name}: every is {study.every}; expected steps for a metric such as 'sentiment steps to 0.75', or 0"
+        )
     for name, own in study.arms.items():
         _check(f"{path.name}: {name}", own, dict)
         for key, kind in OF_AN_ARM.items():
             _check(f"{path.name}: {name}: {key}", own.get(key, kind()), kind)
         for key, values in own.get("tune", {}).items():
             _check(f"{path.name}: {name}: tune.{key}", values, list)
+            if not values:
+                raise InputError(f"{path.name}: {name}: tune.{key} is empty; expected values to choose from")
         for key in ("against", "procedure"):
             accepted = list(study.arms) if key == "against" else list(PROCEDURES)
             if own.get(key, accepted[0]) not in accepted:
@@ -209,4 +246,4 @@ def fingerprint(data: str | None) -> str:
     """Of the file of reviews, wherever it is; of what the synthetic ones are made of, without one."""
     if data is None or data == SYNTHETIC_NAME:
         return SYNTHETIC_NAME
-    return hashlib.sha256(Path(data).read_bytes()).hexdigest()[:16]
+    return file_hash(Path(data))[:16]

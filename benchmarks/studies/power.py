@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 POWER = 0.8  # chance of a verdict for which seeds are counted
+QUANTILES = (np.arange(2000) + 0.5) / 2000  # where the power is averaged
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -24,13 +25,15 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
 def power(effect: float, spread: float, n: int, overlap: float = 0.0, alpha: float = 0.05) -> float:
     """How often n paired differences with this true mean and standard deviation are told from 0, at level alpha.
 
-    P(|T| > t) for T with the noncentral t distribution, δ = effect / (spread √(1/n + overlap)).
+    P(|T| > t) for T = (Z + δ) / S with the noncentral t distribution, δ = effect / (spread √(1/n + overlap)): the mean
+    of P(|Z + δ| > t S) over the quantiles of S = √(χ² / (n - 1)), because scipy's `nct` is NaN far out in the tails.
     statsmodels: `TTestPower().power(effect / spread, n, alpha)`.
     """
     if not effect or not spread:
         return float(bool(effect)) if not spread else alpha
     t, shift = stats.t.ppf(1 - alpha / 2, n - 1), effect / (spread * math.sqrt(1 / n + overlap))
-    return float(stats.nct.sf(t, n - 1, shift) + stats.nct.cdf(-t, n - 1, shift))
+    s = np.sqrt(stats.chi2.ppf(QUANTILES, n - 1) / (n - 1))
+    return float(np.mean(stats.norm.sf(t * s - shift) + stats.norm.cdf(-t * s - shift)))
 
 
 def detectable(spread: float, n: int, overlap: float = 0.0, alpha: float = 0.05) -> float:

@@ -35,7 +35,7 @@ class Comparison:
     overlap: float  # of `evaluation.statistics`
     differs: float = 1.0  # p values, corrected for looks and for the family: the comparisons of the study
     equals: float = 1.0
-    strict: float = 1.0  # the smaller of the two, were all comparisons of all studies one family
+    strict: tuple[float, float] = (1.0, 1.0)  # likewise, were all comparisons of all studies one family
     level: float = LEVEL  # that a further verdict of the study would need, so corrected
 
     @property
@@ -74,11 +74,11 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """The verdict in words, and without one how many seeds would give one."""
-        margin, mark = plain(self.study.metric, self.study.margin), " †" * (self.strict < LEVEL)
+        margin = plain(self.study.metric, self.study.margin)
         if self.word in ("higher", "lower"):
-            return f"**{self.word}**" + f", by less than {margin}" * (self.equals < LEVEL) + mark
+            return f"**{self.word}**{self.mark}" + f", by less than {margin}" * (self.equals < LEVEL)
         if self.word == "equal":
-            return f"**equal** within {margin}{mark}"
+            return f"**equal** within {margin}{self.mark}"
         if self.word == "not run":
             return "not run yet"
         needed = seeds_needed(self.paired.mean, self.spread, self.study.margin, self.overlap, self.level)
@@ -86,6 +86,13 @@ class Comparison:
             f"about {needed} seeds would give one" if needed else "no number of seeds gives one: more test rows would"
         )
         return f"no verdict ({would})"
+
+    @property
+    def mark(self) -> str:
+        """A dagger if its word stands even when all comparisons of all studies are one family."""
+        differs, equals = self.strict
+        p = {"higher": differs, "lower": differs, "equal": equals}.get(self.word, 1.0)
+        return " †" * (p < LEVEL)
 
     @property
     def smallest(self) -> float:
@@ -106,7 +113,7 @@ def comparisons(bench: Bench, chosen: Mapping[str, Question]) -> list[Comparison
                 found.append(Comparison(study, arm, pairs, overlap_of(bench, arm) if pairs else 0.0))
     correct(found)
     for one in found:
-        one.strict = min(one.differs, one.equals)
+        one.strict = one.differs, one.equals
     for study in chosen.values():
         correct([one for one in found if one.study is study])
     return found
@@ -188,7 +195,7 @@ def glance(study: Question, found: list[Comparison]) -> str:
     """Its verdicts in a few words."""
     if study.waits_for() or all(one.word == "not run" for one in found):
         return "not run yet"
-    return "; ".join(f"{one.arm.name}: {one.word}{' †' * (one.strict < LEVEL)}" for one in found)
+    return "; ".join(f"{one.arm.name}: {one.word}{one.mark}" for one in found)
 
 
 def section(bench: Bench, study: Question, found: list[Comparison]) -> list[str]:

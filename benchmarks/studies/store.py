@@ -11,6 +11,7 @@ from typing import Any
 
 import minitx
 from benchmarks.studies.plan import HERE
+from minitx.errors import InputError
 
 PACKAGE = Path(minitx.__file__).parent
 RESULTS = HERE / "results"
@@ -26,12 +27,15 @@ class Store:
     def __init__(self, folder: Path = RESULTS) -> None:
         self.folder, self.lines, self.file_of = folder, dict[str, dict[str, Any]](), dict[str, Path]()
         for path in sorted(folder.glob("*.jsonl")):
-            for text in path.read_text(encoding="utf-8").splitlines():
+            for number, text in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+                if not text.endswith(b"\n"):  # the last line of a process that was killed
+                    break
                 try:
                     line = json.loads(text)
-                except ValueError:  # the last line of a process that was killed
-                    continue
-                self.lines[line["key"]], self.file_of[line["key"]] = line, path
+                    _, _, _, key = line["figures"].items(), line["settings"].items(), line["code"], str(line["key"])
+                except (ValueError, TypeError, KeyError, AttributeError):
+                    raise InputError(f"{path}, line {number}: no result of a run: {text[:60]!r}") from None
+                self.lines[key], self.file_of[key] = line, path
 
     def get(self, key: str, code: str) -> dict[str, Any] | None:
         """The figures of a run, if this code measured them."""

@@ -151,12 +151,12 @@ def _run(
         keep = partial(Checkpoints, checkpoint, manifest.identity, minutes, stop)
         epochs = train(job, progress, log, manifest.threads, keep)
     bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
-    job.model.answers = stack(job, progress)
+    job.model.answers = stack(job, progress, log)
     test, stages, probabilities = judge(job, bag_of_words, progress)
 
     best = best_epoch(epochs)
-    log(f"kept epoch {best.number}, the best on the validation split by {chosen_by(experiment)}")
-    log("on the test split it gives:")
+    log(f"kept epoch {best.number}, the best on the validation split, without words, by {chosen_by(experiment)}")
+    log("on the test split the whole gives:")
     for head, result in test.items():
         log(f"\n{head}\n{result}")
     for head, staged in stages.items():
@@ -211,13 +211,19 @@ def train(
     )
 
 
-def stack(job: Job, progress: bool) -> Answers:
-    """How the trained model should answer, by its validation rows: temperatures, words and thresholds."""
+def stack(job: Job, progress: bool, log: Log = lambda line: None) -> Answers:
+    """How the trained model should answer, by its validation rows: temperatures, words and thresholds.
+
+    `log` gets a line for each head, and one for each aim that is missed.
+    """
     e, held_out, rows = job.experiment, job.parts.validation, job.rows["validation"]
     words = BagOfWords.fit(job.parts.train, characters=True, progress=progress) if e.wide else None
     vectors = job.model.encoder.encode_ids(rows.sequences, show_progress_bar=progress)
     how: dict[str, Any] = {"words": words, "texts": held_out.texts, "calibrate": e.calibrate, "aims": e.decide}
-    return fit_answers(job.model.logits(vectors), rows.labels, job.model.classes, **how)
+    answers = fit_answers(job.model.logits(vectors), rows.labels, job.model.classes, **how, say=log)
+    for head, classes in job.model.classes.items():
+        log(answers.told(head, classes))
+    return answers
 
 
 def judge(

@@ -107,7 +107,8 @@ def calibration_picture(target: np.ndarray, probabilities: np.ndarray, report: R
         precision, recall = precision_recall_curve(target == c, probabilities[:, c])
         share, area = report.support[c] / report.rows, report.average_precision[c]
         name = words(report.classes[c], 30)
-        right.plot(recall, precision, drawstyle="steps-post", label=f"{name}: {area:.2f} (guessing {share:.2f})")
+        steps = np.append(0, recall), np.append(precision[:1], precision)
+        right.plot(*steps, drawstyle="steps-pre", label=f"{name}: {area:.2f} (guessing {share:.2f})")
     right.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     right.set_title("precision and recall as the threshold falls; in the key, average precision", fontsize=10)
     for axes in (left, right):

@@ -11,9 +11,9 @@ from minitx.app.settings import Experiment
 from minitx.app.two_stage import check_two_stage
 from minitx.data.batches import Batch, TokenisedRows, length_batches
 from minitx.data.csv_files import Audit, find_columns
-from minitx.data.labelled import label_frame, read_labelled
+from minitx.data.labelled import are_numbers, label_frame, read_labelled
 from minitx.data.reviews import REVIEW_RULES, label_reviews, read_reviews
-from minitx.data.rules import TextRule, read_rules
+from minitx.data.rules import NO_LABEL, TextRule, read_rules
 from minitx.data.samples import COLUMNS, SENTENCES_NAME, SYNTHETIC_NAME, synthetic_reviews, synthetic_sentences
 from minitx.data.split import LabelledTexts, Split, split
 from minitx.errors import InputError
@@ -24,7 +24,7 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize, Pooling
-from minitx.text.bpe import BPETokenizer
+from minitx.text.bpe import DEFAULT_SPECIALS, BPETokenizer
 from minitx.training.epochs import check_select
 from minitx.training.freezing import freeze, parameter_groups
 from minitx.training.mlm import MaskedLanguageModel
@@ -73,8 +73,6 @@ def prepare(experiment: Experiment, log: Log = print) -> Job:
     unlabelled = rows["train"] if texts is parts.train.texts else TokenisedRows(encoder.tokenize_and_cut(texts)[0], {})
     if not experiment.pretrained and experiment.embeddings == "cooccurrence":
         start_from_cooccurrence(encoder, unlabelled)
-    if experiment.pretraining:
-        learn_before_labels(experiment, encoder, unlabelled.sequences, log)
     e = experiment
     model = MultiTaskModel(encoder, parts.train.classes, e.head_dropout, e.head_hidden, e.kinds, rng=rng)
     size = experiment.batch_size
@@ -84,6 +82,8 @@ def prepare(experiment: Experiment, log: Log = print) -> Job:
     log(f"model: {model.num_parameters():,} weights; chance is a loss of {chance:.2f}, the sum of ln(classes)")
     task_weights = TaskWeights(model.heads, experiment.task_weights, experiment.task_weighting == "uncertainty")
     plan = make_plan(experiment, model, task_weights, len(parts.train))
+    if experiment.pretraining:  # after all that may be refused
+        learn_before_labels(experiment, encoder, unlabelled.sequences, log)
     return Job(experiment, parts, audit, leakage, model, rows, cut, plan, task_weights)
 
 
@@ -98,8 +98,7 @@ def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport, li
     check_two_stage(e.two_stage, data.classes)
     check_aims(e.decide, data.classes)
     check_select(e.select, dict.fromkeys(data.classes, np.zeros(1)))
-    if unknown := e.kinds.keys() - data.classes:
-        raise InputError(f"kinds: there is no head {min(unknown)!r}: there is {', '.join(data.classes)}")
+    put_in_order(e, data)
     try:
         parts = split(data, seed=e.seed)
     except InputError as error:
@@ -117,12 +116,34 @@ def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport, li
         for head in data.classes:
             if not part.class_counts(head).any():
                 raise InputError(f"{audit.source}: no {name} row has a label for {head}; more labelled rows are needed")
+            if missing := [c for c, n in zip(data.classes[head], part.class_counts(head), strict=True) if not n]:
+                log(f"note: no {name} row of {head} is {', '.join(missing):.200}")
     return parts, audit, leakage, whole if e.pretraining else parts.train.texts
+
+
+def put_in_order(e: Experiment, data: LabelledTexts) -> None:
+    """The classes of heads as `classes` says; `InputError` where an order is needed and only the alphabet gives one."""
+    costly = {head for head, aim in e.decide.items() if isinstance(aim, Mapping) and "cost" in aim}
+    for head in [*e.classes, *e.kinds]:
+        if head not in data.classes:
+            raise InputError(f"classes and kinds: there is no head {head!r}: there is {', '.join(data.classes)}")
+    for head, names in data.classes.items():
+        order = [str(name) for name in e.classes.get(head, names)]
+        if sorted(order) != sorted(names):
+            raise InputError(f"classes.{head}: expected all of {', '.join(names)}, each once, in their order")
+        needed = e.kinds.get(head, "softmax") != "softmax" or head in costly
+        if needed and head in e.labels and head not in e.classes and not are_numbers(names):
+            found = f"{', '.join(names)} is the alphabet's order"
+            raise InputError(f"{head}: {found}; with kinds or costs, say the right one: classes.{head} = [...]")
+        place = np.array([order.index(name) for name in names])
+        data.labels[head] = np.where(data.labels[head] < 0, NO_LABEL, place[np.maximum(data.labels[head], 0)])
+        data.classes[head] = tuple(order)
 
 
 def new_encoder(e: Experiment, texts: Sequence[str], rng: np.random.Generator) -> SentenceEncoder:
     """An encoder from scratch, with a tokenizer that has learned from the training texts."""
-    tokenizer = BPETokenizer.train(texts, vocab_size=e.vocab_size)
+    specials = ("[CLS]", "[PAD]", "[SEP]", "[MASK]") if e.relative_buckets else DEFAULT_SPECIALS  # MPNet pads with 1
+    tokenizer = BPETokenizer.train(texts, vocab_size=e.vocab_size, special_tokens=specials)
     return SentenceEncoder(e.encoder_config(tokenizer.vocab_size, tokenizer.pad_id), tokenizer, rng=rng)
 
 
@@ -133,11 +154,19 @@ def learn_before_labels(e: Experiment, encoder: SentenceEncoder, sequences: Sequ
     a run that is resumed does it again, to the same bits.
     """
     sequences = list(dict.fromkeys(map(tuple, sequences)))  # a copy of a text is no other text
+    held = [parameter for parameter in encoder.parameters() if not parameter.requires_grad]
+    encoder.unfreeze()
     objective, rng = OBJECTIVES[e.pretraining](encoder, sequences), np.random.default_rng(e.seed).spawn(2)[1]
     how = {"epochs": e.pretraining_epochs, "batch_size": e.batch_size, "threads": e.threads}
-    losses = fit_texts(objective, TokenisedRows(sequences, {}), lr=rate_of(e.pretrained), rng=rng, **how)  # type: ignore[arg-type]
-    curve = ", ".join(f"{loss:.3f}" for loss, _ in losses)
-    log(f"{e.pretraining} on the {len(sequences):,} texts of the training split, without labels; losses: {curve}")
+    log(f"{e.pretraining} on the {len(sequences):,} texts of the training split, without labels")
+
+    def say(number: int, loss: float, held_out: float) -> None:
+        log(f"  epoch {number}  loss {loss:.3f}")
+
+    rows, lr = TokenisedRows(sequences, {}), rate_of(e.pretrained)
+    fit_texts(objective, rows, lr=lr, rng=rng, on_epoch=say, **how)  # type: ignore[arg-type]
+    for parameter in held:
+        parameter.requires_grad = False
 
 
 def rate_of(pretrained: str | None) -> float:

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from minitx.app.manifest import from_labels_alone
 from minitx.app.plots import TRAIN, VALIDATION, save, words
 from minitx.app.prepare import OBJECTIVES, new_encoder, rate_of, start_from_cooccurrence
 from minitx.app.settings import DEFAULTS, SETTINGS, experiment_of
@@ -19,12 +20,14 @@ from minitx.data.split import normalise
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
+from minitx.models.hub import find_directory
 from minitx.terminal import shown
+from minitx.training.checkpoint import SETTINGS as RESULT
 from minitx.training.distillation import Distillation, neighbour_overlap, student_of
 from minitx.training.mlm import MaskedLanguageModel
 from minitx.training.nonfinite import check_finite
 from minitx.training.pretraining import Objective, fit_texts
-from minitx.writing import check_target, new_directory, whole_file
+from minitx.writing import check_target, new_directory, whole_file, write_json
 
 HELD_OUT, FEWEST = 0.05, 20  # share of the texts that judge; with fewer texts there is nothing to learn, or to judge by
 SIZES = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length")
@@ -69,6 +72,8 @@ def distill(a: argparse.Namespace) -> None:
     rows = tokenised(teacher, train, held_out)
     how = {"lr": e.lr, "epochs": e.epochs, "batch_size": e.batch_size, "rng": rng}
     with new_directory(Path(a.out), a.overwrite) as directory:
+        if from_labels_alone(find_directory(a.model)):
+            write_json(directory / RESULT, {"from_labels_alone": True})  # it learns what the teacher knows
         learn(Distillation(student, teacher), rows, directory, f"{a.layers} layers", dropout=0.0, **how)
         table = compared({"teacher": teacher, "student": student}, held_out[:MOST_COMPARED])
         print(f"\n{table.to_string(index=False)}")

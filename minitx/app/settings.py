@@ -21,6 +21,7 @@ from minitx.data.rules import read_rules
 from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError, suggestion
 from minitx.models.config import POSITIONS, EncoderConfig
+from minitx.models.heads import HEAD_KINDS
 from minitx.models.multitask import check_head_names
 from minitx.nn.pooling import POOLING_MODES
 from minitx.system import KINDS as JSON_KINDS, read_text
@@ -77,6 +78,7 @@ class Experiment:
     labels: Mapping[str, str] = _setting({}, "heads of such a CSV: name = column", values=str)
     rules: Mapping[str, Any] = _setting({}, "heads of a review file labelled by rule: see `data.rules.read_rules`")
     words: Mapping[str, str] = _setting({}, "lists of words that rules look for: name = 'crash*, log in'", values=str)
+    classes: Mapping[str, list[Any]] = _setting({}, "head = [all its classes, in their order]", values=list)
     two_stage: Mapping[str, Any] = _setting({}, "a head that two others answer together as well: topic = [first, then]")
     train_rows: int = _setting(0, "use only so many of the training rows; 0: all", at_least(0, 10**12))
     seed: int = _setting(0, "seed of the split, the weights, the dropout and the order of rows", at_least(0, 2**128))
@@ -101,7 +103,7 @@ class Experiment:
     head_dropout: float = _setting(0.4, "dropout of sentence vectors on their way into the heads", DROPOUT)
     head_hidden: int = _setting(0, "width of a hidden layer in each head; 0: heads are linear", at_least(0, 100_000))
     kinds: Mapping[str, str] = _setting(
-        {}, "head = ordinal or corn: its classes are in order, by rule or by name", values=str
+        {}, "head = ordinal or corn: its classes are in an order, that of rules, numbers or `classes`", values=str
     )
     wide: bool = _setting(True, "a bag of words and runs of characters answers together with the encoder")
     calibrate: bool = _setting(True, "a temperature for each head, so that 0.8 is right in 8 of 10 cases")
@@ -174,6 +176,11 @@ class Experiment:
             raise InputError(f"rules are for review files; the {SENTENCES_NAME} have labels")
         read_rules(self.rules, self.words)
         check_head_names(heads := [*self.labels, *self.rules])
+        if "text" in heads:
+            raise InputError("a head cannot be called text, which is what predictions call the text itself")
+        for head, kind in self.kinds.items():
+            if kind not in HEAD_KINDS:
+                raise InputError(f"kinds.{head} is {kind!r}; {suggestion(kind, HEAD_KINDS)}")
         if len(heads) > MOST_HEADS or max(map(len, heads), default=0) > MOST_HEADS:
             raise InputError(f"{len(heads)} heads; accepted are {MOST_HEADS}, with names of {MOST_HEADS} characters")
         if len({unicodedata.normalize("NFKC", head).casefold() for head in heads}) < len(heads):

@@ -1,6 +1,8 @@
 """Any CSV with a column of texts and columns of labels, which need not be app reviews."""
 
 import os
+import re
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -42,7 +44,8 @@ def label_frame(
     """Clean a frame of strings that has a column of texts and one of labels for each head.
 
     A blank label is none (-100): the row teaches and tests the other heads only, and is dropped if it has no label at
-    all. Class names are the distinct strings of the column, sorted. To evaluate a trained model give its `classes`
+    all. Class names are the distinct strings of the column, sorted, as numbers if all are. To evaluate a trained model
+    give its `classes`
     instead: rows of any other class are then dropped and counted. Raises InputError as `read_reviews` does.
     """
     keep = np.ones(len(frame), dtype=bool)
@@ -59,9 +62,15 @@ def label_frame(
     return finish(LabelledTexts(frame[text_column].tolist(), labels, names, review_ids(frame)), keep, audit)
 
 
+def are_numbers(names: Iterable[str]) -> bool:
+    """Whether their order is that of numbers."""
+    return all(re.fullmatch(r"[+-]?\d{1,15}(\.\d{1,15})?", name) for name in names)
+
+
 def _class_names(values: pd.Series, source: str, column: str) -> tuple[str, ...]:
     """The distinct labels, sorted; `InputError` if they are rather ids or texts, too many or too long to be learnt."""
-    names = tuple(sorted(set(values)))
+    numbers = are_numbers(values)
+    names = tuple(sorted(set(values), key=lambda name: (float(name) if numbers else 0.0, name)))
     if len(names) > MOST_CLASSES or len(names) > max(FEW_CLASSES, len(values) // 2):
         found = f"{len(names):,} different values in {len(values):,} rows, as ids have"
         raise InputError(f"{source}: {column} has {found}; accepted are {MOST_CLASSES} classes, of two rows on average")

@@ -42,9 +42,12 @@ def mean_interval(values: Sequence[float] | np.ndarray, overlap: float = 0.0, le
 
 
 def difference_p(values: Sequence[float] | np.ndarray, overlap: float = 0.0) -> float:
-    """Were the true mean 0, how often would one be as far from it as this? scipy: `stats.ttest_1samp(values, 0)`."""
+    """Were the true mean 0, how often would one be as far from it as this? NaN if a value is.
+
+    scipy: `stats.ttest_1samp(values, 0)`.
+    """
     mean, error, degrees = _moments(values, overlap)
-    return _two_sided(_ratio(mean, error), degrees)
+    return _two_sided(_ratio(mean, error), degrees) if not math.isnan(mean) else math.nan
 
 
 def equivalence_p(values: Sequence[float] | np.ndarray, margin: float, overlap: float = 0.0) -> float:
@@ -54,6 +57,8 @@ def equivalence_p(values: Sequence[float] | np.ndarray, margin: float, overlap: 
     statsmodels: `ttost_paired(a, b, -margin, margin)`; scipy: `ttest_1samp(..., alternative="less")` at the worse end.
     """
     mean, error, degrees = _moments(values, overlap)
+    if math.isnan(mean):
+        return math.nan
     t = _ratio(margin - abs(mean), error)
     return _two_sided(t, degrees) / 2 if t > 0 else 1 - _two_sided(t, degrees) / 2
 

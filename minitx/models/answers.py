@@ -62,9 +62,11 @@ class Answers:
     def probabilities(
         self, logits: Mapping[str, np.ndarray], texts: Sequence[str] | None = None
     ) -> dict[str, np.ndarray]:
-        """Logits (N, C) for each head -> probabilities (N, C); `InputError` if the texts are needed and not given."""
+        """Logits (N, C) for each head -> probabilities (N, C); `InputError` unless the texts that it needs are N."""
         if self.words and texts is None:
             raise InputError("this model also counts words: the texts are needed as well as their vectors")
+        if texts is not None and (isinstance(texts, str) or any(len(z) != len(texts) for z in logits.values())):
+            raise InputError("expected a list of as many texts as there are vectors")
         said = self.words.predict_proba(texts) if self.words and texts is not None else {}
         return {head: self.mix(head, z, log(said[head]) if said else z) for head, z in logits.items()}
 
@@ -83,6 +85,14 @@ class Answers:
         weight = self.of(head).words
         found = self.words.evidence(text, head, c) if self.words and weight else {}
         return {term: weight * value for term, value in found.items()}
+
+    def told(self, head: str, classes: Sequence[str]) -> str:
+        """In a line: what counts how much, which thresholds are moved, and in which order costs were taken."""
+        one = self.of(head)
+        moved = ", ".join(f"{name} {offset:+.1f}" for name, offset in zip(classes, one.offsets, strict=False))
+        told = f"{head}: logits count {one.scale:.2f}" + f", words {one.words:.2f}" * bool(self.words)
+        told += f"; added to log-probabilities to decide: {moved}" * bool(moved)
+        return told + f"; costs are of {', '.join(classes)}, in this order" * bool(one.costs)
 
     def decide(self, head: str, probabilities: np.ndarray) -> np.ndarray:
         """The class (N,) that is said, of probabilities (N, C)."""

@@ -204,11 +204,12 @@ class BagOfWords(Module):
             names = {name: json.loads(value) for name, value in metadata.items()}
             names = names.get("names", names)  # older files have a key for each
             weights, trained_on = arrays.pop("idf"), arrays.pop("trained_on")
-            if weights.min() < 1 or weights.max() > 100 or trained_on.dtype != np.uint64 or trained_on.ndim != 1:
+            right = weights.ndim == trained_on.ndim == 1 and trained_on.dtype == np.uint64
+            if not right or weights.min() < 1 or weights.max() > 100:
                 raise ValueError("idf holds what no counts make, or trained_on no fingerprints")
             idf = dict(zip(names["terms"], weights.tolist(), strict=True))
             for head, labels in names["classes"].items():  # before memory is asked for them
-                if arrays[f"heads.{head}.weight"].shape != (len(labels), len(idf)):
+                if not isinstance(labels, list) or arrays[f"heads.{head}.weight"].shape != (len(labels), len(idf)):
                     raise ValueError(f"{head} has {len(labels)} classes and {len(idf)} terms, its weights have not")
             model = cls(idf, names["classes"], trained_on)
             model.load_state_dict(arrays)

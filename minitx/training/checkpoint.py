@@ -4,7 +4,7 @@
     minitx.json          version, heads with their class names, kinds and answers, how the data was labelled, and
                          `from_labels_alone`
     heads.safetensors    the heads' weights, `sentiment.weight` (C, D) and `sentiment.bias` (C,) for each
-    words.safetensors    the bag of words that counts beside the encoder, if one does; see `models.answers`
+    words.safetensors    the bag of words that counts beside the encoder, if one does; minitx.json has its sha256
     timeline.png  trainable.txt      what was to train, when and how fast: made before training
     manifest.json        settings, versions, threads and data by hash, to do the run again, and every file's hash
     baseline.safetensors a bag of words trained on the same rows, which `minitx evaluate` sets beside the model
@@ -14,6 +14,7 @@ The last four lines are not needed for loading. A directory of an older version 
 one of each version that was ever written is kept in tests/saved.
 """
 
+import hashlib
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -35,6 +36,8 @@ FORMAT, VERSION = "minitx", 3  # of what is written
 READ = (2, 3)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
 WORDS = "words.safetensors"
+KNOWN = {"format", "version", "dropout", "head_hidden", "heads", "kinds", "answers", "words"}  # keys of minitx.json
+KNOWN |= {"data", "from_labels_alone"}
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
@@ -48,11 +51,12 @@ def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
         "heads": {head: list(classes) for head, classes in model.classes.items()},
         "kinds": model.kinds,
         "answers": {head: asdict(model.answers.of(head)) for head in model.classes},
-        "words": bool(words := model.answers.words),
+        "words": False,
         **extra,
     }
-    if words:
+    if words := model.answers.words:
         words.save(directory / WORDS)
+        settings["words"] = hashlib.sha256((directory / WORDS).read_bytes()).hexdigest()
     write_json(directory / SETTINGS, settings)
     weights = {f"{name}.{kind}": w for name, head in model.heads.items() for kind, w in head.state_dict().items()}
     write_weights(directory / HEADS, weights)
@@ -76,6 +80,9 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     if missing and (directory / UNFINISHED).exists():
         how = f"`minitx train --resume {quote(str(directory))}` goes on with it"
         raise InputError(f"{directory} holds an unfinished run: {how}")
+    if HEADS in missing and "heads" not in settings.data and not {CONFIG, WEIGHTS} & {*missing}:
+        how = f"`minitx train --pretrained {quote(str(directory))}` puts some on it"
+        raise InputError(f"{directory} is an encoder without heads: {how}")
     if missing:
         raise InputError(f"{directory} is not a complete result directory: {', '.join(missing)} is missing")
     if settings.data.get("format") != FORMAT:
@@ -99,6 +106,8 @@ def load_model(directory: str | Path) -> MultiTaskModel:
             raise InputError(f"it asks for far more weights than {HEADS} has")
         rng = np.random.default_rng(0)  # the weights it draws are replaced below
         model = MultiTaskModel(encoder, heads, dropout, hidden, kinds, rng=rng)
+        if kinds.keys() - heads.keys():
+            raise InputError(f"kinds are of heads that it has not: {', '.join(kinds.keys() - heads.keys()):.200}")
         if any(len({*names}) < len(names) for names in model.classes.values()):
             raise InputError("a class stands twice in one head")
     except (TypeError, ValueError) as error:
@@ -114,29 +123,35 @@ def load_model(directory: str | Path) -> MultiTaskModel:
 
 
 def _load_answers(settings: Fields, model: MultiTaskModel, directory: Path) -> Answers:
-    """How a stored model answers; `InputError` naming what is wrong. Version 2 knew plain answers alone."""
+    """How a stored model answers; `InputError` naming what is wrong."""
     stored, words, answers = settings.within("answers", {}), None, {}
-    if settings.get("words", bool, False):
+    new, told = settings.data["version"] > 2, settings.data.get("words", False)
+    if {*settings.data} - KNOWN or stored.data.keys() != ({*model.classes} if new else set()):
+        unknown = ", ".join(sorted({*settings.data} - KNOWN)) or "answers that are not one for each head"
+        raise InputError(f"{settings.where}: {unknown:.200} is nothing that version {settings.data['version']} has")
+    if told:
         words = BagOfWords.load(directory / WORDS)
+        if told != hashlib.sha256((directory / WORDS).read_bytes()).hexdigest():
+            raise InputError(f"{directory / WORDS} is not the one that {SETTINGS} was written with")
         pairs = [(words.classes.get(head, ()), names) for head, names in model.classes.items()]
         moved = any(w != names and sorted(w) == sorted(names) for w, names in pairs)  # renamed is no harm
-        if moved or [len(w) for w, _ in pairs] != [len(names) for _, names in pairs]:
+        if moved or len(words.classes) != len(pairs) or any(len(w) != len(names) for w, names in pairs):
             raise InputError(f"{directory / WORDS} is of another model: its heads and classes are not {SETTINGS}'s")
     for head, names in model.classes.items():
-        fields, C = stored.within(head, {}), len(names)
-        scales = {
-            name: fields.get(name, float, default)
-            for name, default in vars(Answer()).items()
-            if default.__class__ is float
-        }
-        biases, offsets, costs = (fields.get(name, list, []) for name in ("biases", "offsets", "costs"))
+        if not new:
+            continue  # it had plain answers alone
+        fields, C = stored.within(head), len(names)
+        scales: dict[str, float] = {name: fields.get(name, float) for name in ("alone", "scale", "words")}
+        biases, offsets, costs = (fields.get(name, list) for name in ("biases", "offsets", "costs"))
         rows = [row if isinstance(row, list) else [None] for row in costs]
         numbers = [*scales.values(), *biases, *offsets, *chain.from_iterable(rows)]
         fits = all(type(number) in (int, float) and abs(number) <= LARGEST for number in numbers)
-        fits = fits and min(scales.values()) >= 0 and not fields.data.keys() - vars(Answer())
+        fits = fits and min(scales.values()) >= 0 and fields.data.keys() == vars(Answer()).keys()
+        fits = fits and not (offsets and costs) and min(chain.from_iterable(rows), default=0) >= 0
         if not fits or not {len(biases), len(offsets)} <= {0, C} or [*map(len, rows)] not in ([], [C] * C):
             raise InputError(
-                f"{fields.where}: expected scales from 0, {C} biases or offsets or none, {C} x {C} costs or none"
+                f"{fields.where}: expected all of {', '.join(vars(Answer()))}: scales from 0, {C} biases or none, and "
+                f"{C} offsets, or {C} x {C} costs from 0, or none"
             )
         answers[head] = Answer(**scales, biases=(*biases,), offsets=(*offsets,), costs=tuple(map(tuple, costs)))
     if not words and any(answer.words for answer in answers.values()):

@@ -96,9 +96,11 @@ def student_of(teacher: SentenceEncoder, layers: int, *, rng: np.random.Generato
 def neighbour_overlap(a: np.ndarray, b: np.ndarray, k: int = 10) -> float:
     """The share of each text's `k` nearest others by a (N, D) that are also among its nearest by b (N, E); the mean.
 
-    By cosine; `k` is N - 1 if there are no more. By chance it is k / (N - 1).
+    By cosine. By chance it is k / (N - 1), so `k` is at most half of that; NaN for fewer than three texts.
     """
-    k, near = min(k, len(a) - 1), []
+    k, near = min(k, (len(a) - 1) // 2), []
+    if k < 1:
+        return np.nan
     for vectors in (a, b):
         scores = cos_sim(vectors, vectors)
         np.fill_diagonal(scores, -np.inf)

@@ -19,9 +19,10 @@ MASK_NAMES = ("<mask>", "[MASK]")  # RoBERTa's and MPNet's; BERT's and minitx's 
 
 
 class MaskedLanguageModel(Objective):
-    """Cross-entropy of the hidden tokens: loss = mean over the chosen places t of -log softmax(E h[t] + b)[token t].
+    """Cross-entropy of the hidden tokens: the mean over chosen places t of -log softmax(E h[t] / r + b)[token t].
 
-    h (B, T, D) are the encoder's token vectors, E (V, D) its embeddings, b (V,) a bias that is only needed here. Of
+    h (B, T, D) are the encoder's token vectors, E (V, D) its embeddings, r the mean length of E's rows at the start, if
+    above 1 (minitx writes its embeddings times √D), b (V,) a bias that is only needed here. Of
     the tokens that stand for text, 15 % are chosen, at least one of each text; of these 80 % are replaced by the mask
     token and 10 % by a random one, and 10 % stay, since nobody masks the texts that the encoder is used on. They
     are chosen anew each time (Liu et al. 2019, "RoBERTa", section 4.1). Logits are computed at the chosen places alone.
@@ -49,6 +50,7 @@ class MaskedLanguageModel(Objective):
         self.is_ordinary = np.isin(np.arange(encoder.config.vocab_size), self.ordinary)
         flat = np.concatenate([np.asarray(ids, np.int64) for ids in sequences])
         count = 1 + np.bincount(flat, minlength=len(self.is_ordinary))
+        self.shrink = 1 / max(1.0, float(np.linalg.norm(encoder.embedding.weight.data, axis=1).mean()))
         self.bias = Parameter(np.log(count / count.sum()).astype(encoder.embedding.weight.dtype))
 
     def ask(self, batch: Batch, rng: np.random.Generator) -> Batch:
@@ -74,7 +76,7 @@ class MaskedLanguageModel(Objective):
     def logits(self, ids: np.ndarray, attention_mask: np.ndarray, places: np.ndarray) -> Tensor:
         """ids (B, T) and places (B, T), M of which are True -> (M, V)."""
         h = self.encoder.token_embeddings(ids, attention_mask)[places]
-        return F.linear(h, self.encoder.embedding.weight, self.bias)
+        return F.linear(h * self.shrink, self.encoder.embedding.weight, self.bias)
 
     def guess(self, ids: Sequence[int], place: int) -> np.ndarray:
         """The probability of every token (V,) at a place of one text, which is masked there."""

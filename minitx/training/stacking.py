@@ -8,7 +8,7 @@ Both see a few hundred rows and choose two numbers and one or two for each class
 never see test rows. See `models.answers` for what the numbers do.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,7 +73,8 @@ def fit_scales(
             if np.abs(step).max() <= 1e-9:
                 break
         if (a[:K] >= 0).all():
-            return (a[:K] if a[:K].any() else np.where(np.arange(K) == 0, LEAST, 0.0)), a[K:]
+            least = np.where(np.arange(K) == 0, LEAST / max(1.0, float(np.abs(z[0]).max(initial=0))), 0.0)
+            return (a[:K] if a[:K].any() else least), a[K:]
         kept[a[:K].argmin()] = False
 
 
@@ -102,24 +103,22 @@ def fit_offsets(probabilities: np.ndarray, target: np.ndarray, aim: Any, classes
     if aim == "accuracy":
         return ()
     offsets = np.zeros(C)
-    if aim == "macro_f1":
-        least = expected(offsets)[1].sum() - LOSS_ALLOWED * len(target)
-        for _ in range(3):  # one class after the other, until none of them moves
-            before = offsets.copy()
-            for c in range(C):
-                tried = [np.where(np.arange(C) == c, offset, offsets) for offset in GRID]
-                found = [expected(one) for one in tried]
-                f1 = [np.mean(2 * right / np.maximum(said + rows, 1e-9)) for said, right in found]
-                allowed = [right.sum() >= least for _, right in found]
-                offsets = tried[int(np.argmax(np.where(allowed, f1, -1.0)))]
-            if (offsets == before).all():
-                break
-    else:
-        for name, share in aim["recall"].items():
+    wanted = dict.fromkeys(classes, 0.0) if aim == "macro_f1" else aim["recall"]
+    least = expected(offsets)[1].sum() - LOSS_ALLOWED * len(target)
+    for _ in range(3 if aim == "macro_f1" else 30):  # one class after the other, until none of them moves
+        before = offsets.copy()
+        for name, share in wanted.items():
             c = classes.index(name)
             tried = [np.where(np.arange(C) == c, offset, offsets) for offset in GRID]
-            recalls = [expected(one)[1][c] / max(rows[c], 1e-9) for one in tried]
-            offsets = tried[next((i for i, recall in enumerate(recalls) if recall >= share), len(GRID) - 1)]
+            found = [expected(one) for one in tried]
+            if aim == "macro_f1":
+                f1 = [np.mean(2 * right / np.maximum(said + rows, 1e-9)) for said, right in found]
+                best = int(np.argmax(np.where([right.sum() >= least for _, right in found], f1, -1.0)))
+            else:
+                best = next((i for i, (_, right) in enumerate(found) if right[c] >= share * rows[c]), len(GRID) - 1)
+            offsets = tried[best]
+        if (offsets == before).all():
+            break
     return tuple(offsets.tolist()) if offsets.any() else ()
 
 
@@ -138,6 +137,10 @@ def check_aims(aims: Mapping[str, Any], heads: Mapping[str, Sequence[str]]) -> N
         elif kind == "cost" and isinstance(value, list):
             rows = [row for row in value if isinstance(row, list) and all(_is_number(cost, LARGEST) for cost in row)]
             fits = len(rows) == len(value) == C and [*map(len, rows)] == [C] * C
+            if fits and (any(min(row) < row[c] for c, row in enumerate(rows)) or not any(map(any, rows))):
+                raise InputError(
+                    f"decide.{head}: in each row of cost, being right has to cost least, and some error more"
+                )
         else:
             fits = aim in ("accuracy", "macro_f1")
         if not fits or (isinstance(aim, dict) and len(aim) > 1):
@@ -157,6 +160,7 @@ def fit_answers(
     texts: Sequence[str] = (),
     calibrate: bool = True,
     aims: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Answers:
     """How a trained model should answer, from its logits (N, C) for each head on validation rows.
 
@@ -166,6 +170,7 @@ def fit_answers(
         words, texts: a bag of words that has not been trained on these rows, and their texts; without, none counts.
         calibrate: fit a temperature; with words there is always one.
         aims: head -> one of `AIMS`; "accuracy" for those left out.
+        say: gets a line for each aim that is not reached.
     """
     said, answers = words.predict_proba(texts) if words else {}, {}
     for head, z in logits.items():
@@ -182,4 +187,10 @@ def fit_answers(
         else:
             p = Answers({head: answer}, words).mix(head, z, w)
             answers[head] = replace(answer, offsets=fit_offsets(p, target, aim, classes[head]))
+            found = Answers(answers).decide(head, p)
+            for name, share in aim["recall"].items() if isinstance(aim, Mapping) else ():
+                rows = target == classes[head].index(name)
+                if not (recall := np.count_nonzero(found[rows] == target[rows]) / max(1, rows.sum())) >= share:
+                    of = f"of the {rows.sum()} validation rows of {name}"
+                    say(f"{head}: no threshold was found that reaches the aim: {share:g} {of}; it is {recall:.3f}")
     return Answers(answers, words)
