@@ -9,8 +9,10 @@ Seconds are of training, evaluation after each epoch included.
 """
 
 import argparse
+import json
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -126,9 +128,18 @@ def main() -> None:
     parser.add_argument("--random-batches", action="store_true", help="for torch: slower by far")
     parser.add_argument("--class-weighting", type=float, help="in place of the recipe's")
     parser.add_argument("--skip-torch", action="store_true", help="minitx alone")
+    parser.add_argument(
+        "--keep", type=Path, help="a .json that seeds are kept in: those that are there are not run again"
+    )
     a = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
-    runs = [run_seed(a, seed) for seed in tqdm(a.seeds, unit=" seeds")]
+    kept = json.loads(a.keep.read_text()) if a.keep and a.keep.exists() else {}
+    for seed in tqdm(a.seeds, unit=" seeds"):
+        if str(seed) not in kept:
+            kept[str(seed)] = run_seed(a, seed)
+            if a.keep:
+                a.keep.write_text(json.dumps(kept))
+    runs = [kept[str(seed)] for seed in a.seeds]
     sides = list(runs[0])
     print(f"{'mean ± standard deviation of seeds':34}" + "".join(f" {side:>17}" for side in sides))
     for metric in runs[0]["minitx"]:
