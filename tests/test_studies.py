@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
-from sklearn.metrics import average_precision_score
 
 from benchmarks.studies import __main__ as command, measure, plan, report, runner
 from benchmarks.studies.power import detectable, holm, power, seeds_needed
@@ -337,14 +336,6 @@ def test_steps_to_a_score_are_read_off_the_curve():
     found = {"curve": [[5, {"mood": 0.5}], [10, {"mood": 0.8}], [15, {"mood": 0.7}]], "steps": 16}
     assert measure.value(found, "mood steps to 0.7") == 10
     assert measure.value(found, "mood steps to 0.9") == 21
-
-
-def test_average_precision_is_scikit_learns(rng):
-    target, probabilities = rng.integers(-1, 3, 60), rng.integers(0, 9, (60, 3)) / 9  # many are equal
-    kept = target >= 0
-    for number in range(3):
-        expected = average_precision_score(target[kept] == number, probabilities[kept, number])
-        assert measure.average_precision(target, probabilities, number) == pytest.approx(expected)
 
 
 # -- verdicts --------------------------------------------------------------------------------------------------

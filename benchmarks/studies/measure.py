@@ -12,6 +12,7 @@ from minitx.app.prepare import Job, prepare
 from minitx.app.settings import Experiment
 from minitx.app.two_stage import two_stage_reports
 from minitx.data.batches import TokenisedRows
+from minitx.evaluation.calibration import average_precision
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import report_heads
 from minitx.training.epochs import Callback, best_epoch
@@ -90,25 +91,15 @@ def figures(run: Run) -> dict[str, Any]:
             found[f"{head} gap"] = seen[head].accuracy - report.accuracy
         for number, name in enumerate(report.classes):
             found[f"{head} recall of {name}"] = float(np.nan_to_num(report.recall[number]))
-            found[f"{head} AP of {name}"] = average_precision(rows.labels[head], probabilities[head], number)
+            known = rows.labels[head] >= 0
+            right = rows.labels[head][known] == number
+            found[f"{head} AP of {name}"] = float(
+                np.nan_to_num(average_precision(right, probabilities[head][known, number]))
+            )
     found["rows"], found["kept rows"] = [len(part.sequences) for part in job.rows.values()], job.audit.kept
     found["curve"] = curve.found if curve else []
     found["wall"] = time.perf_counter() - wall
     return found
-
-
-def average_precision(target: np.ndarray, probabilities: np.ndarray, number: int) -> float:
-    """Area under precision by recall of one class, (N,) and (N, C); rows without a label do not count.
-
-    Sum over the distinct probabilities, from the highest down, of precision times the rise in recall.
-    scikit-learn: `average_precision_score`.
-    """
-    right, score = target[target >= 0] == number, probabilities[target >= 0, number]
-    order = np.argsort(-score, kind="stable")
-    found = np.cumsum(right[order])
-    last = np.flatnonzero(np.diff(score[order], append=-np.inf))  # of rows with one probability
-    recall = found[last] / max(1, found[-1])
-    return float(np.diff(recall, prepend=0.0) @ (found[last] / (last + 1)))
 
 
 def value(found: dict[str, Any], metric: str) -> float:
