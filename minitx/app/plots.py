@@ -110,10 +110,10 @@ def calibration_picture(target: np.ndarray, probabilities: np.ndarray, report: R
         steps = np.append(0, recall), np.append(precision[:1], precision)
         right.plot(*steps, drawstyle="steps-pre", label=f"{name}: {area:.2f} (guessing {share:.2f})")
     right.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    right.set_title("precision and recall as the threshold falls; in the key, average precision", fontsize=10)
+    right.set_title("precision and recall as the threshold falls; in the key, average precision", fontsize=9)
     for axes in (left, right):
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=8, loc="best")
+        axes.legend(fontsize=8, loc="best", markerscale=0.4)
     save(figure, path)
 
 
@@ -138,5 +138,6 @@ def interval_picture(rows: Mapping[str, Mapping[str, np.ndarray]], arms: Sequenc
         axes.set_yticks(range(len(rows)), [words(row) for row in rows] if number % columns == 0 else [""] * len(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_title(words(metric), fontsize=10)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.grid(alpha=0.25)
     save(figure, path)

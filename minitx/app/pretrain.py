@@ -129,7 +129,9 @@ def draw_guesses(mlm: MaskedLanguageModel, sequences: Sequence[Sequence[int]], p
         axes = figure.add_subplot(PICTURED // 2, 2, number, xlim=(0, 1), ylim=(GUESSES - 0.5, -0.5))
         axes.barh(range(len(best)), p[best], color=[VALIDATION if id == right else TRAIN for id in best])
         axes.set_yticks(range(len(best)), [words(repr(decode([id], skip_special_tokens=False)), 20) for id in best])
-        axes.set_title(words(f"{decode(ids[:place])[-35:]} ____ {decode(ids[place + 1 :])[:35]}", 90), fontsize=9)
+        left, after = decode(ids[:place]), decode(ids[place + 1 :])
+        cut = f"{'…' * (len(left) > 35)}{left[-35:]} ____ {after[:35]}{'…' * (len(after) > 35)}"
+        axes.set_title(words(cut, 90), fontsize=9)
         axes.set_xlabel(words(f"there stood {decode([right])!r}, p = {p[right]:.2f}"), fontsize=8)
     save(figure, path)
 
