@@ -244,12 +244,8 @@ def means(bench: Bench, study: Question) -> list[str]:
         if not lines:
             names = [name for name in dict.fromkeys((study.metric, *BESIDE)) if " steps " in name or name in runs[0]]
             lines = [f"| arm | n | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
-        cells = [mean_interval([value(one, name) for one in runs]) for name in names]
-        told = [
-            f"{c.mean:.1f} ± {c.high - c.mean:.1f}" if c.mean > 2 else f"{c.mean:.3f} ± {c.high - c.mean:.3f}"
-            for c in cells
-        ]
-        lines.append(f"| {arm.name} | {len(runs)} | {' | '.join(told)} |")
+        cells = [about(mean_interval([value(one, name) for one in runs])) for name in names]
+        lines.append(f"| {arm.name} | {len(runs)} | {' | '.join(cells)} |")
         if arm.tune:
             chosen.append(f"{arm.name}: {', '.join(f'{k} = {v}' for k, v in (bench.chosen(arm) or {}).items())}")
     if chosen:
