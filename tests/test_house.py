@@ -34,6 +34,7 @@ STATIONS = {
 SPLIT_OFF = ("autograd/context.py", "autograd/rows.py", "training/groups.py")
 # What a station uses and answers a question of its own; a reader need not open it.
 USED = {
+    "autograd/habits.py": "what else a user of torch would type",
     "autograd/erf.py": "a function that NumPy lacks",
     "errors.py": "the one exception for bad input",
     "system.py": "files and cores",
@@ -247,6 +248,7 @@ def test_no_six_lines_of_the_package_stand_twice():
 # For each file of the package, or other part of the project, what tests it: test_<name>.py in this folder.
 TESTED_BY = {
     "errors.py": "cli reviews",
+    "autograd/habits.py": "ops tensor_torch",
     "evaluation/calibration.py": "calibration",
     "models/answers.py": "answers",
     "models/heads.py": "heads",

@@ -89,3 +89,12 @@ def test_targets_may_be_a_list(rng):
         loss.backward()
         results.append((loss.item(), logits.grad.tobytes()))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize(
+    ("target", "how"),
+    [([0, 1], {}), ([[0], [1], [2]], {}), (np.zeros((3, 5)), {}), ([0, 1, 2], {"label_smoothing": 2})],
+)
+def test_targets_and_smoothing_that_fit_no_row_are_refused(target, how):
+    with pytest.raises(ValueError, match=r"expected targets \(N,\) or \(N, C\) for logits \(3, 4\)"):
+        F.cross_entropy(Tensor(np.zeros((3, 4))), np.array(target), **how)

@@ -8,6 +8,7 @@ import inspect
 import math
 import pkgutil
 import sys
+from typing import Self
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 import minitx.models
 import minitx.nn
 from minitx.autograd import functional, functional as F, tensor
+from minitx.autograd.habits import Habits
 from minitx.autograd.tensor import Tensor
 from minitx.learn import numeric
 from minitx.learn.cases import LAYERS, OPS, ragged_mask
@@ -122,11 +124,13 @@ def public_ops():
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
                 ops[name] = function
-    for name, member in vars(Tensor).items():
+    for name, member in (vars(Habits) | vars(Tensor)).items():
         member = member.fget if isinstance(member, property) else member
         if inspect.isfunction(member):
             ops[f"Tensor.{name}"] = member
-    makes_tensor = {name: f for name, f in ops.items() if inspect.signature(f).return_annotation in (Tensor, "Tensor")}
+    makes_tensor = {
+        name: f for name, f in ops.items() if inspect.signature(f).return_annotation in (Tensor, "Tensor", Self)
+    }
     return {name: f for name, f in makes_tensor.items() if name not in not_ops}
 
 

@@ -58,6 +58,17 @@ TWINS = {
     "Tensor.__rmul__": lambda x: 0.3 * x,
     "Tensor.__truediv__": lambda x, w: x / w,
     "Tensor.__rtruediv__": lambda x: 2 / x,
+    "Tensor.__rpow__ by a tensor": lambda x, n: x**n,
+    "Tensor.__rpow__ of a number": lambda x: 2**x,
+    "Tensor.clamp": lambda x: x.clamp(-0.5, 0.5),
+    "Tensor.clone": lambda x: x.clone(),
+    "Tensor.expand": lambda x: x.expand(2, -1, 4, -1),
+    "Tensor.flatten": lambda x: x.flatten(1),
+    "Tensor.masked_fill": lambda x, c: x.masked_fill(c, -3.0),
+    "Tensor.min": lambda x: x.amin(1),
+    "Tensor.sigmoid": lambda x: x.sigmoid(),
+    "Tensor.std": lambda x: x.std((0, 2)),
+    "Tensor.var": lambda x: x.var(1, correction=0, keepdim=True),
     "Tensor.__pow__ 3": lambda x: x**3,
     "Tensor.__pow__ -0.5": lambda x: x**-0.5,
     "Tensor.__matmul__": lambda x, w: x @ w,
@@ -180,6 +191,7 @@ def test_axes_of_size_1(case, dtype):
 
 
 UNDEFINED_WHEN_EMPTY = {  # in torch as well, except for the loss, which is NaN there and 0 here
+    ("Tensor.min", "T"), ("Tensor.std", "B"), ("Tensor.std", "T"), ("Tensor.var", "B"), ("Tensor.var", "T"),
     ("Tensor.max", "B"), ("Tensor.max", "T"), ("Tensor.max dim=1", "T"), ("Tensor.max dim=(0, 1), keepdim", "B"),
     ("Tensor.max dim=(0, 1), keepdim", "T"), ("cross_entropy", "N"), ("cross_entropy weights, smoothing", "N"),
 }  # fmt: skip
@@ -266,3 +278,33 @@ def test_all_options_of_cross_entropy_together(dtype, smoothing, weight, ignore_
     expected.backward(torch.tensor(-1.7, dtype=twin.dtype))
     np.testing.assert_allclose(x.grad, twin.grad, **tolerance)
     assert x.grad.dtype == dtype
+
+
+def both(logits, target, **how):
+    """Loss and gradient, ours and torch's."""
+    ours, theirs = Tensor(logits, requires_grad=True), torch.tensor(logits, requires_grad=True)
+    loss = F.cross_entropy(ours, target, **how)
+    weight = {"weight": torch.tensor(how["weight"])} if "weight" in how else {}
+    expected = torch.nn.functional.cross_entropy(theirs, torch.tensor(target), **{**how, **weight})
+    loss.backward()
+    expected.backward()
+    return (loss.item(), ours.grad), (expected.item(), theirs.grad.numpy())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_targets_may_be_probabilities(smoothing, weighted, rng):
+    y = rng.dirichlet(np.ones(4), 6)
+    how = {"label_smoothing": smoothing} | ({"weight": rng.uniform(0.5, 2, 4)} if weighted else {})
+    (loss, grad), (expected, theirs) = both(rng.normal(size=(6, 4)), y, **how)
+    assert loss == pytest.approx(expected)
+    np.testing.assert_allclose(grad, theirs, atol=1e-15)
+
+
+def test_a_class_at_minus_infinity_that_nobody_wants_and_ignored_rows_of_nan_are_no_harm(rng):
+    logits = rng.normal(size=(5, 4))
+    logits[1, 2], logits[3] = -np.inf, np.nan
+    (loss, grad), (expected, theirs) = both(logits, np.array([0, 1, 2, -100, 3]))
+    assert loss == pytest.approx(expected)
+    np.testing.assert_allclose(np.delete(grad, 3, axis=0), np.delete(theirs, 3, axis=0))
+    assert not grad[3].any()  # torch: NaN

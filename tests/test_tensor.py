@@ -60,7 +60,6 @@ def test_arrays_are_not_copied():
         (lambda: np.asarray(leaf(1.0)), RuntimeError, r"use \.detach\(\)\.numpy\(\)"),
         (lambda: math.exp(leaf(1.0, 2)), TypeError, "must be real number"),
         (lambda: leaf(1.0, 2).__setitem__(0, 3), TypeError, r"build a new one with where\(\) or cat\(\)"),
-        (lambda: leaf(1.0) ** leaf(2.0), TypeError, r"exponent must be a number.*\(x\.log\(\) \* p\)\.exp\(\)"),
         (lambda: bool(leaf(1.0, 2)), ValueError, "ambiguous"),
         (lambda: leaf(1.0).no_such_thing, AttributeError, "no_such_thing"),
         (lambda: setattr(leaf(1.0), "gard", 3), AttributeError, "gard"),

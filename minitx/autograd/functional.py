@@ -104,27 +104,27 @@ def _gelu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
 ACTIVATIONS = {"relu": _relu_, "gelu": _gelu_}
 
 
-def softmax(x: Tensor) -> Tensor:
-    """y = exp(x) / sum(exp(x)) over the last axis. Torch: `functional.softmax(x, dim=-1)`.
+def softmax(x: Tensor, dim: int = -1) -> Tensor:
+    """y = exp(x) / sum(exp(x)) over `dim`. Torch: `functional.softmax`.
 
-    Fused for stability: each row is shifted by its maximum, which changes nothing and keeps exp from overflowing.
-    Plain: `learn.plain.softmax`.
+    Fused for stability: it is all shifted by the maximum, which changes nothing and keeps exp from overflowing. Plain:
+    `learn.plain.softmax`.
     """
     # dx = y (dy - sum(dy y))      from the Jacobian diag(y) - y yᵀ
-    y = np.exp(x.data - x.data.max(axis=-1, keepdims=True))
-    y /= y.sum(axis=-1, keepdims=True)
-    return Tensor.from_op(y, (x,), lambda dy: (y * (dy - (dy * y).sum(axis=-1, keepdims=True)),))
+    y = np.exp(x.data - x.data.max(axis=dim, keepdims=True))
+    y /= y.sum(axis=dim, keepdims=True)
+    return Tensor.from_op(y, (x,), lambda dy: (y * (dy - (dy * y).sum(axis=dim, keepdims=True)),))
 
 
-def log_softmax(x: Tensor) -> Tensor:
-    """y = x - log(sum(exp(x))) over the last axis. Torch: `functional.log_softmax(x, dim=-1)`.
+def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    """y = x - log(sum(exp(x))) over `dim`. Torch: `functional.log_softmax`.
 
     Fused for stability: the logarithm of a softmax that underflowed would be -inf. Plain: `learn.plain.log_softmax`.
     """
     # dx = dy - softmax(x) sum(dy)
-    y = x.data - x.data.max(axis=-1, keepdims=True)
-    y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
-    return Tensor.from_op(y, (x,), lambda dy: (dy - np.exp(y) * dy.sum(axis=-1, keepdims=True),))
+    y = x.data - x.data.max(axis=dim, keepdims=True)
+    y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))
+    return Tensor.from_op(y, (x,), lambda dy: (dy - np.exp(y) * dy.sum(axis=dim, keepdims=True),))
 
 
 def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
@@ -368,38 +368,53 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     divisor: float | None = None,
 ) -> Tensor:
-    """Mean of -log softmax(logits)[target]: logits (N, C), integer target (N,) -> a scalar.
+    """Mean of -log softmax(logits)[target]: logits (N, C), target (N,), or (N, C) probabilities y -> a scalar.
 
     With p = softmax(logits), weights w (C,) and smoothing e, summed over the rows that are not ignored:
 
         loss = sum( (1 - e) w[t] (-log p[t]) + e / C sum_c w[c] (-log p[c]) ) / sum(w[t])
 
-    Rows whose target is `ignore_index` are left out of both sums; with no row left the loss is 0 (torch: NaN). For a
-    share of a batch, give the `target_weight` of the whole batch as `divisor`, in place of the share's own sum(w[t]).
+    and with y in place of the one class, sum_c y[c] w[c] (-log p[c]) first, over N. Rows whose target is `ignore_index`
+    are left out, whatever their logits; with no row left the loss is 0 (torch: NaN). For a share of a batch, give the
+    `target_weight` of the whole batch as `divisor`, in place of the share's own sum(w[t]).
 
     Szegedy et al. 2016, section 7, for smoothing. Fused for stability, and because its gradient is so simple.
     Torch: `functional.cross_entropy`. Plain: `learn.plain.cross_entropy`.
 
     Raises:
         IndexError: a target that is neither a class nor `ignore_index`.
+        ValueError: as many targets as rows are needed, and a `label_smoothing` from 0 to 1.
     """
     # Both terms are sum_c a[c] (-log p[c]) with a = (1 - e) w[t] onehot(t) + (e / C) w, so dx = sum(a) p - a
-    C, target = logits.shape[1], np.asarray(target)
-    kept = target != ignore_index
-    if not np.isin(target[kept], range(C)).all():
-        raise IndexError(f"targets must be classes 0 to {C - 1} or {ignore_index}, not {np.unique(target)}")
+    (N, C), target = logits.shape, np.asarray(target)
+    if target.shape not in ((N,), (N, C)) or not 0 <= label_smoothing <= 1:
+        raise ValueError(
+            f"expected targets (N,) or (N, C) for logits {N, C}, not {target.shape}; smoothing from 0 to 1"
+        )
     w = np.ones(C, logits.dtype) if weight is None else np.asarray(weight, logits.dtype)
-    rows, classes = np.flatnonzero(kept), target[kept]
-    a = np.zeros_like(logits.data)
-    a[rows] = label_smoothing / C * w
-    a[rows, classes] += (1 - label_smoothing) * w[classes]
-    total = target_weight(target, w, ignore_index) if divisor is None else divisor
-    a /= w.dtype.type(max(total, np.finfo(w.dtype).tiny))
+    rows = np.flatnonzero(target != ignore_index) if target.ndim == 1 else np.arange(N)
+    a, total = np.tile(label_smoothing / C * w, (len(rows), 1)), float(N)
+    if target.ndim == 2:
+        a += (1 - label_smoothing) * target.astype(w.dtype) * w
+    else:
+        classes = target[rows]
+        if not np.isin(classes, range(C)).all():
+            raise IndexError(f"targets must be classes 0 to {C - 1} or {ignore_index}, not {np.unique(target)}")
+        a[np.arange(len(rows)), classes] += (1 - label_smoothing) * w[classes]
+        total = target_weight(target, w, ignore_index)
+    a /= w.dtype.type(max(total if divisor is None else divisor, np.finfo(w.dtype).tiny))
 
-    log_p = logits.data - logits.data.max(axis=1, keepdims=True)
+    log_p = logits.data[rows]
+    log_p -= log_p.max(axis=1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-    loss = -np.sum(a * log_p)
-    return Tensor.from_op(loss, (logits,), lambda dy: (dy * (np.exp(log_p) * a.sum(axis=1, keepdims=True) - a),))
+    loss = -np.sum(np.multiply(a, log_p, out=np.zeros_like(a), where=a != 0))  # -inf of another class is no harm
+
+    def backward(dy: np.ndarray) -> Gradients:
+        dx = np.zeros_like(logits.data)
+        dx[rows] = dy * (np.exp(log_p) * a.sum(axis=1, keepdims=True) - a)
+        return (dx,)
+
+    return Tensor.from_op(loss, (logits,), backward)
 
 
 def target_weight(target: np.ndarray, weight: np.ndarray | None = None, ignore_index: int = -100) -> float:

@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike
 
 from minitx.autograd import engine
 from minitx.autograd.context import current
-from minitx.autograd.engine import Gradients, Node
+from minitx.autograd.engine import Gradients
+from minitx.autograd.habits import Habits, sizes_of
 
 Scalar = int | float | np.number
 
 
-class Tensor(Node):
+class Tensor(Habits):
     """An n-dimensional array that records the ops applied to it, so that `backward()` can differentiate them.
 
     Args:
@@ -118,15 +119,6 @@ class Tensor(Node):
         number: float = self.data.item()
         return number
 
-    def numpy(self) -> np.ndarray:
-        """The array inside, not a copy. `RuntimeError` if it requires a gradient, which would be lost unnoticed."""
-        if self.requires_grad:
-            raise RuntimeError("this tensor requires a gradient, which NumPy would lose: use .detach().numpy()")
-        return self.data
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
     def detach(self) -> "Tensor":
         """The same array without its history."""
         return Tensor(self.data)
@@ -177,9 +169,9 @@ class Tensor(Node):
         # d(x / w) = dx / w - (x / w) dw / w
         return Tensor.from_op(y, (self, other), lambda dy: ((lambda: dy / w), (lambda: -dy * y / w)))
 
-    def __pow__(self, exponent: Scalar) -> "Tensor":
-        if not isinstance(exponent, int | float | np.number):
-            raise TypeError(f"the exponent must be a number, not {type(exponent).__name__}: use (x.log() * p).exp()")
+    def __pow__(self, exponent: Any) -> "Tensor":
+        if not isinstance(exponent, Scalar):
+            return as_tensor(exponent, self).__rpow__(self)
         x, n = self.data, exponent.item() if isinstance(exponent, np.number) else exponent
         # d(x^n) = n x^(n-1) dx
         return Tensor.from_op(x**n, (self,), lambda dy: (dy * n * x ** (n - 1) if n != 0 else np.zeros_like(x),))
@@ -196,7 +188,8 @@ class Tensor(Node):
         def backward(dy: np.ndarray) -> Gradients:  # d(x w) = dx w + x dw, so dx = dy wᵀ and dw = xᵀ dy
             def dw() -> np.ndarray:
                 if w.ndim == 2:  # one matrix for the whole batch: one product, in place of one per item and a sum
-                    return x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+                    rows = math.prod(x.shape[:-1])
+                    return x.reshape(rows, x.shape[-1]).T @ dy.reshape(rows, dy.shape[-1])
                 return x.swapaxes(-1, -2) @ dy
 
             return (lambda: dy @ w.swapaxes(-1, -2)), dw
@@ -233,21 +226,6 @@ class Tensor(Node):
         x = self.data
         return Tensor.from_op(np.log(x), (self,), lambda dy: (dy / x,))
 
-    def sqrt(self) -> "Tensor":
-        """Square root. dx = dy / (2 y)."""
-        y = np.sqrt(self.data)
-        return Tensor.from_op(y, (self,), lambda dy: (dy / (2 * y),))
-
-    def tanh(self) -> "Tensor":
-        """Hyperbolic tangent. dx = (1 - y²) dy."""
-        y = np.tanh(self.data)
-        return Tensor.from_op(y, (self,), lambda dy: (dy * (1 - y * y),))
-
-    def abs(self) -> "Tensor":
-        """Absolute value. dx = sign(x) dy, 0 at the kink."""
-        x = self.data
-        return Tensor.from_op(np.abs(x), (self,), lambda dy: (dy * np.sign(x),))
-
     # -- reductions --------------------------------------------------------------------------------------------
 
     def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
@@ -257,7 +235,7 @@ class Tensor(Node):
 
     def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """Mean over `dim` (all axes by default). The mean of no elements is NaN, as in torch."""
-        dims = range(self.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+        dims = range(self.ndim) if dim is None or not self.ndim else (dim,) if isinstance(dim, int) else dim
         count = math.prod(self.shape[d] for d in dims)
         return self.sum(dim, keepdim) * (1 / count if count else math.nan)
 
@@ -274,13 +252,14 @@ class Tensor(Node):
 
     # -- shape -------------------------------------------------------------------------------------------------
 
-    def reshape(self, *shape: int) -> "Tensor":
+    def reshape(self, *shape: int | tuple[int, ...]) -> "Tensor":
         """The same elements in another shape; one size may be -1."""
         before = self.shape
-        return Tensor.from_op(self.data.reshape(shape), (self,), lambda dy: (dy.reshape(before),))
+        return Tensor.from_op(self.data.reshape(sizes_of(shape)), (self,), lambda dy: (dy.reshape(before),))
 
-    def permute(self, *dims: int) -> "Tensor":
+    def permute(self, *dims: int | tuple[int, ...]) -> "Tensor":
         """The axes in the order `dims`."""
+        dims = sizes_of(dims)
         inverse = np.argsort([d % self.ndim for d in dims])
         return Tensor.from_op(self.data.transpose(dims), (self,), lambda dy: (dy.transpose(inverse),))
 
@@ -358,16 +337,17 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([t.unsqueeze(dim) for t in tensors], dim)
 
 
-def where(condition: ArrayLike, x: Tensor, y: Tensor) -> Tensor:
-    """`x` where the boolean array `condition` is True, `y` elsewhere; each gets dy where it was taken."""
+def where(condition: ArrayLike, x: Any, y: Any) -> Tensor:
+    """`x` where the boolean array `condition` is True, `y` elsewhere; one of the two may be a number."""
     condition = np.array(condition)  # a copy: the caller may reuse the array before backward()
+    x, y = (as_tensor(one, other) for one, other in ((x, y), (y, x)))
     taken = np.where(condition, x.data, y.data)
     return Tensor.from_op(taken, (x, y), lambda dy: (np.where(condition, dy, 0), np.where(condition, 0, dy)))
 
 
 def _restore_dims(dy: np.ndarray, dim: int | tuple[int, ...] | None, keepdim: bool) -> np.ndarray:
     """Put the reduced axes back with size 1, so that `dy` broadcasts against the input again."""
-    return dy if keepdim or dim is None else np.expand_dims(dy, dim)
+    return dy if keepdim or dim is None or not dy.ndim else np.expand_dims(dy, dim)
 
 
 def _index_part(part: Any) -> Any:

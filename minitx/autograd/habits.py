@@ -1,0 +1,150 @@
+"""What else a user of torch would type: methods of `Tensor` that are a line or two of its own ops, and comparisons.
+
+Reading `tensor.py` does not need them. Each means what torch's of the same name does, but what has no derivative
+(`argmax`, comparisons) comes as a NumPy array, ready to be an index, a target or a condition.
+"""
+
+# mypy: disable-error-code="attr-defined, call-arg, operator"
+# `self` is a `Tensor`, which is made of this class and so not known here.
+
+import math
+from typing import Any, Self
+
+import numpy as np
+
+from minitx.autograd.engine import Gradients, Node
+
+
+class Habits(Node):
+    """The methods, mixed into `Tensor`, which `self` is, and what they return where no other type is named."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__  # by identity, as in torch: == compares elements
+
+    def __eq__(self, other: object) -> Any:
+        return self.data == _value(other)
+
+    def __ne__(self, other: object) -> Any:
+        return self.data != _value(other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self.data < _value(other)
+
+    def __le__(self, other: Any) -> Any:
+        return self.data <= _value(other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self.data > _value(other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self.data >= _value(other)
+
+    def __rpow__(self, base: Any) -> Self:
+        """base^self, and tensor^tensor. d(x^n) = n x^(n-1) dx + x^n ln(x) dn; 0^n has no dn where n >= 0."""
+        if not isinstance(base, Node):
+            base = type(self)(np.asarray(base, np.result_type(self.dtype, base)))
+        x, n = base.data, self.data
+        y = x**n
+
+        def backward(dy: np.ndarray) -> Gradients:
+            with np.errstate(divide="ignore", invalid="ignore"):  # NaN and infinity, where torch has them
+                return dy * np.where(n == 0, 0, n * x ** (n - 1)), dy * np.where((x == 0) & (n >= 0), 0, y * np.log(x))
+
+        return self.from_op(y, (base, self), backward)
+
+    def numpy(self) -> np.ndarray:
+        """The array inside, not a copy. `RuntimeError` if it requires a gradient, which would be lost unnoticed."""
+        if self.requires_grad:
+            raise RuntimeError("this tensor requires a gradient, which NumPy would lose: use .detach().numpy()")
+        return self.data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def argmax(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """Where the largest value is, the first of equals: integers, over `dim` or in the flattened tensor."""
+        return self.data.argmax(axis=dim, keepdims=keepdim)
+
+    def sqrt(self) -> Self:
+        """Square root. dx = dy / (2 y)."""
+        y = np.sqrt(self.data)
+        return self.from_op(y, (self,), lambda dy: (dy / (2 * y),))
+
+    def tanh(self) -> Self:
+        """Hyperbolic tangent. dx = (1 - y²) dy."""
+        y = np.tanh(self.data)
+        return self.from_op(y, (self,), lambda dy: (dy * (1 - y * y),))
+
+    def abs(self) -> Self:
+        """Absolute value. dx = sign(x) dy, 0 at the kink."""
+        x = self.data
+        return self.from_op(np.abs(x), (self,), lambda dy: (dy * np.sign(x),))
+
+    def clone(self) -> Self:
+        """A copy, through which gradients flow."""
+        return self.from_op(self.data.copy(), (self,), lambda dy: (dy,))
+
+    def clamp(self, min: float | None = None, max: float | None = None) -> Self:
+        """No less than `min`, no more than `max`. dx = dy where neither is exceeded."""
+        x = self.data
+        inside = (x >= (-math.inf if min is None else min)) & (x <= (math.inf if max is None else max))
+        return self.from_op(np.clip(x, min, max), (self,), lambda dy: (dy * inside,))
+
+    def expand(self, *sizes: int | tuple[int, ...]) -> Self:
+        """Axes of size 1, and new ones in front, repeated; -1 leaves an axis as it is."""
+        asked = sizes_of(sizes)
+        before = (1,) * (len(asked) - self.ndim) + self.shape
+        shape = tuple(have if size == -1 else size for size, have in zip(asked, before, strict=True))
+        return self.from_op(np.broadcast_to(self.data, shape), (self,), lambda dy: (dy,))
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Self:
+        """The axes from `start_dim` to `end_dim` as one."""
+        shape = self.shape or (1,)
+        start, end = range(len(shape))[start_dim], range(len(shape))[end_dim]
+        return self.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+
+    def masked_fill(self, mask: Any, value: float) -> Self:
+        """`value` where the boolean array `mask` is True; no derivative comes back from there."""
+        mask = np.array(mask)  # a copy: the caller may reuse the array before backward()
+        filled = np.where(mask, np.asarray(value, self.dtype), self.data)
+        return self.from_op(filled, (self,), lambda dy: (np.where(mask, 0, dy),))
+
+    def min(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Self:
+        """Smallest value over `dim` (all axes by default). Ties share dy evenly. Torch: `torch.amin`."""
+        return -(-self).max(dim, keepdim)
+
+    def sigmoid(self) -> Self:
+        """1 / (1 + e^-x), with an exponential that cannot overflow. dx = y (1 - y) dy."""
+        e = np.exp(-np.abs(self.data))
+        y = np.where(self.data >= 0, 1, e) / (1 + e)
+        return self.from_op(y, (self,), lambda dy: (dy * y * (1 - y),))
+
+    def std(self, dim: int | tuple[int, ...] | None = None, correction: int = 1, keepdim: bool = False) -> Self:
+        """Standard deviation over `dim`: the root of `var`."""
+        return self.var(dim, correction, keepdim).sqrt()
+
+    def var(self, dim: int | tuple[int, ...] | None = None, correction: int = 1, keepdim: bool = False) -> Self:
+        """Variance over `dim` (all axes by default): squared distances from the mean, over n - `correction`.
+
+        dx = 2 (x - mean) / (n - correction) dy.
+        """
+        x = self.data
+        total = x.sum(axis=dim, keepdims=True)
+        n = x.size // max(1, total.size)
+        off = x - total / max(1, n)
+        scale = x.dtype.type(1 / (n - correction) if n > correction else math.nan)
+
+        def backward(dy: np.ndarray) -> Gradients:
+            return (dy.reshape(total.shape) * (2 * scale) * off,)
+
+        y = np.square(off).sum(axis=dim, keepdims=True) * scale
+        return self.from_op(y if keepdim else y.squeeze(axis=dim), (self,), backward)
+
+
+def _value(other: Any) -> Any:
+    return other.data if isinstance(other, Node) else other
+
+
+def sizes_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """Sizes or axes that were given one by one, or as one tuple or list."""
+    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
