@@ -13,12 +13,13 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer
 
 from minitx.errors import InputError
-from minitx.models.answers import Answers
+from minitx.models.answers import Answer, Answers
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
+from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
 from minitx.text.load import load_tokenizer
-from minitx.training.checkpoint import load_model
+from minitx.training.checkpoint import load_model, save_model
 
 # Every choice that has a say in the layout, at least once.
 SETTINGS = {
@@ -115,16 +116,43 @@ def test_a_result_directory_is_an_encoder_here_and_there_and_its_heads_load_in_t
         np.testing.assert_allclose(model.predict_proba(TEXTS[:4])[head], expected, atol=1e-5)
 
 
-def test_the_ten_lines_of_torch_in_the_docs(trained, capsys):
+def torch_of_the_docs(directory, capsys):
+    """What the page's code prints, and what it should."""
     page = (Path(__file__).parents[1] / "docs" / "in-and-out.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
-    exec(code, {"directory": str(trained)})
+    exec(code, {"directory": str(directory)})
     text = "crashes all the time since the update"
-    model = load_model(trained)
+    model = load_model(directory)
     model.answers = model.answers.without_words()
     expected = [(head, *answer) for head, answer in model.predict([text])[0].items()]
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [(head, label, pytest.approx(float(p), abs=1e-5)) for head, label, p in lines] == expected
+    return [(head, label, pytest.approx(float(p), abs=1e-5)) for head, label, p in lines], expected
+
+
+def test_the_torch_in_the_docs_gives_what_minitx_trains(trained, capsys):
+    found, expected = torch_of_the_docs(trained, capsys)
+    assert found == expected
+
+
+@pytest.mark.parametrize("hidden", [0, 12])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_torch_in_the_docs_knows_heads_of_every_kind(tokenizer, tmp_path, capsys, normalize, hidden):
+    encoder, rng = make_encoder(tokenizer, normalize=normalize), np.random.default_rng(1)
+    heads = {"mood": 4, "stars": 5, "level": 3, "two": 2}
+    kinds = {"stars": "ordinal", "level": "corn", "two": "ordinal"}
+    model = MultiTaskModel(encoder, heads, 0.1, hidden, kinds, rng=rng)
+    for name, parameter in model.named_parameters():
+        if name.startswith("heads"):
+            parameter.data = (parameter.data + rng.normal(0, 0.5, parameter.shape)).astype(np.float32)
+    model.answers = Answers({head: Answer(alone=0.3 + i / 3, scale=0.5) for i, head in enumerate(heads)})
+    model.eval()
+    save_model(model, tmp_path)
+    found, expected = torch_of_the_docs(tmp_path, capsys)
+    assert found == expected
+    settings = json.loads((tmp_path / "minitx.json").read_text(encoding="utf-8"))
+    (tmp_path / "minitx.json").write_text(json.dumps(settings | {"vector_scale": 7.0}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"vector_scale is 7\.0, of this encoder it is "):
+        load_model(tmp_path)
 
 
 def test_what_cannot_be_saved(tokenizer, tmp_path):

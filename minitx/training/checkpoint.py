@@ -15,6 +15,7 @@ one of each version that was ever written is kept in tests/saved.
 """
 
 import hashlib
+import math
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -37,7 +38,7 @@ READ = (2, 3)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
 WORDS = "words.safetensors"
 KNOWN = {"format", "version", "dropout", "head_hidden", "heads", "kinds", "answers", "words"}  # keys of minitx.json
-KNOWN |= {"data", "from_labels_alone"}
+KNOWN |= {"data", "from_labels_alone", "vector_scale"}
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
@@ -48,6 +49,7 @@ def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
         "version": VERSION,
         "dropout": model.dropout.p,
         "head_hidden": model.hidden,
+        "vector_scale": model.scale,
         "heads": {head: list(classes) for head, classes in model.classes.items()},
         "kinds": model.kinds,
         "answers": {head: asdict(model.answers.of(head)) for head in model.classes},
@@ -106,6 +108,8 @@ def load_model(directory: str | Path) -> MultiTaskModel:
             raise InputError(f"it asks for far more weights than {HEADS} has")
         rng = np.random.default_rng(0)  # the weights it draws are replaced below
         model = MultiTaskModel(encoder, heads, dropout, hidden, kinds, rng=rng)
+        if not math.isclose(settings.get("vector_scale", float, model.scale), model.scale):
+            raise InputError(f"vector_scale is {settings.data['vector_scale']}, of this encoder it is {model.scale}")
         if kinds.keys() - heads.keys():
             raise InputError(f"kinds are of heads that it has not: {', '.join(kinds.keys() - heads.keys()):.200}")
         if any(len({*names}) < len(names) for names in model.classes.values()):
