@@ -38,8 +38,7 @@ class _Detector(Watcher):
 
     def __init__(self) -> None:
         self.calls = _Calls()
-        self.places: weakref.WeakKeyDictionary[Node, str] = weakref.WeakKeyDictionary()
-        self.names: weakref.WeakKeyDictionary[Node, str] = weakref.WeakKeyDictionary()  # of parameters
+        self.places, self.names = _Told(), _Told()  # of what ops made, and of parameters
 
     @contextlib.contextmanager
     def inside(self, module: Any) -> Iterator[None]:
@@ -47,7 +46,8 @@ class _Detector(Watcher):
         if not self.calls.stack:
             self.calls.root = type(module).__name__
             self.calls.paths = {id(child): path for path, child in module.named_modules()}
-            self.names.update({parameter: name for name, parameter in module.named_parameters()})
+            for name, parameter in module.named_parameters():
+                self.names.note(parameter, name)
         self.calls.stack.append(module)
         try:
             yield
@@ -58,7 +58,7 @@ class _Detector(Watcher):
         """An op was done."""
         place = self.place()
         if out.requires_grad:
-            self.places[out] = place
+            self.places.note(out, place)
         if np.isfinite(out.data).all():
             return
         inputs = "; ".join(self.describe(i, parent) for i, parent in enumerate(parents))
@@ -72,7 +72,7 @@ class _Detector(Watcher):
             return
         verb = "made" if np.isfinite(dy).all() else "was given, and passed on,"
         raise AnomalyError(
-            f"{node.op}{self.places.get(node, ', called outside of detect_anomaly(),')} {verb} {_what(dx)} in the "
+            f"{node.op}{self.places.get(id(node), ', called outside of detect_anomaly(),')} {verb} {_what(dx)} in the "
             f"backward pass, as the derivative by {self.describe(i, node.parents[i])}"
         )
 
@@ -89,7 +89,16 @@ class _Detector(Watcher):
         data = np.asarray(node.data, np.float64)
         span = f" from {np.min(data):.4g} to {np.max(data):.4g}" if data.size and np.isfinite(data).all() else ""
         broken = "" if np.isfinite(data).all() else f" with {_what(data)}"
-        return f"input {i} ({self.names.get(node) or node.op}, shape {data.shape}{span}{broken})"
+        return f"input {i} ({self.names.get(id(node)) or node.op}, shape {data.shape}{span}{broken})"
+
+
+class _Told(dict[int, str]):
+    """What is told of tensors that are alive, by id: == would compare their elements."""
+
+    def note(self, node: Node, told: str) -> None:
+        if id(node) not in self:
+            weakref.finalize(node, self.pop, id(node), None).atexit = False
+        self[id(node)] = told
 
 
 class _Calls(threading.local):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from minitx.errors import InputError
 from minitx.models.multitask import MultiTaskModel
@@ -37,7 +37,7 @@ def check_starts(starts: Sequence[float], epochs: float) -> None:
 
 
 # Which parameters a plan froze and may thaw, or the next plan for the same model; those that others froze, never.
-FROZEN_BY_A_PLAN: WeakSet[Parameter] = WeakSet()
+FROZEN_BY_A_PLAN: WeakValueDictionary[int, Parameter] = WeakValueDictionary()  # by id: == compares elements
 
 
 class Plan(LambdaLR):
@@ -71,7 +71,7 @@ class Plan(LambdaLR):
         self.stages, self.starts = tuple(stages), [round(stage.epoch * steps_per_epoch) for stage in stages]
         check_starts([start / steps_per_epoch for start in self.starts], total_steps / steps_per_epoch)
         own = dict(model.named_parameters())
-        self.thawable = {p for p in own.values() if p.requires_grad or p in FROZEN_BY_A_PLAN}
+        self.thawable = {p for p in own.values() if p.requires_grad or id(p) in FROZEN_BY_A_PLAN}
         self.trains = [{own[name] for name in select(model, stage.train)} & self.thawable for stage in self.stages]
         self.own, self.training = list(own.values()), set(own.values())
         super().__init__(optimizer, factor)
@@ -93,7 +93,8 @@ class Plan(LambdaLR):
             self.training = training
             for parameter in self.thawable:
                 parameter.requires_grad = parameter in training
-                (FROZEN_BY_A_PLAN.discard if parameter.requires_grad else FROZEN_BY_A_PLAN.add)(parameter)
+                FROZEN_BY_A_PLAN.pop(id(parameter), None)
+                FROZEN_BY_A_PLAN.update({} if parameter.requires_grad else {id(parameter): parameter})
                 if not parameter.requires_grad and self.last_step:  # at step 0, a loaded state is left alone
                     parameter.grad = None
                     self.optimizer.state.pop(parameter, None)
