@@ -138,8 +138,8 @@ assert np.isclose(head_rate, 1e-3 * 0.5 * 0.2), "layer's rate times step's facto
 # follow. Read a row from left to right. The embeddings thaw when the schedule is already half way down, and are slowed
 # by the stage and by their depth: the number at the right is the highest rate they ever get.
 #
-# Is such a plan worth it? On accuracy `docs/studies.md` has no verdict, neither on layer-wise rates nor on thawing. It
-# found thawing a little cheaper, since frozen layers cost less time.
+# Is it worth it? On 400 reviews, ten seeds, `docs/studies.md` says no: thawing costs two to three points of accuracy,
+# layer-wise rates of 0.8 cost 1.4, and 0.95 changes nothing that matters. Thawing saves time.
 
 # %%
 PICTURE.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,9 @@ SECONDS = 20.0  # that a function may take on one input; the slowest right one t
 ALLOWED = "what you have is NumPy, the standard library and minitx's Tensor"
 MAIN = 'if __name__ == "__main__":'
 # What a Tensor consists of, and what of it a file may import.
-TENSOR = tuple(f"minitx.autograd.{name}" for name in ("tensor", "engine", "context", "rows", "anomaly", "profiler"))
+TENSOR = tuple(
+    f"minitx.autograd.{name}" for name in ("tensor", "habits", "engine", "context", "rows", "anomaly", "profiler")
+)
 HARMLESS = r"minitx(\.(Tensor|no_grad|gradcheck|autograd\.tensor(\.(Tensor|cat|stack|where))?))?"
 OTHERS = {"torch", "scipy", "sklearn", "jax", "tensorflow", "tokenizers", "transformers", "sentence_transformers"}
 DYNAMIC = {"exec", "eval", "__import__", "importlib", "runpy", "builtins", "sys.modules"}
