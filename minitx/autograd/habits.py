@@ -47,7 +47,7 @@ class Habits(Node):
         y = x**n
 
         def backward(dy: np.ndarray) -> Gradients:
-            with np.errstate(divide="ignore", invalid="ignore"):  # NaN and infinity, where torch has them
+            with np.errstate(all="ignore"):  # NaN and infinity, where torch has them
                 return dy * np.where(n == 0, 0, n * x ** (n - 1)), dy * np.where((x == 0) & (n >= 0), 0, y * np.log(x))
 
         return self.from_op(y, (base, self), backward)
@@ -120,8 +120,10 @@ class Habits(Node):
         return self.from_op(y, (self,), lambda dy: (dy * y * (1 - y),))
 
     def std(self, dim: int | tuple[int, ...] | None = None, correction: int = 1, keepdim: bool = False) -> Self:
-        """Standard deviation over `dim`: the root of `var`."""
-        return self.var(dim, correction, keepdim).sqrt()
+        """Standard deviation over `dim`: the root of `var`, of numbers scaled so that no square overflows."""
+        largest = np.maximum(np.abs(self.data).max(axis=dim, keepdims=True, initial=0), np.finfo(self.dtype).tiny)
+        y = (self / largest).var(dim, correction, True).sqrt() * largest
+        return y if keepdim else y.reshape(*largest.squeeze(axis=dim).shape)
 
     def var(self, dim: int | tuple[int, ...] | None = None, correction: int = 1, keepdim: bool = False) -> Self:
         """Variance over `dim` (all axes by default): squared distances from the mean, over n - `correction`.
