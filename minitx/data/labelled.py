@@ -45,8 +45,8 @@ def label_frame(
 
     A blank label is none (-100): the row teaches and tests the other heads only, and is dropped if it has no label at
     all. Class names are the distinct strings of the column, sorted, as numbers if all are. To evaluate a trained model
-    give its `classes`
-    instead: rows of any other class are then dropped and counted. Raises InputError as `read_reviews` does.
+    give its `classes` instead: rows of any other class are then dropped and counted. Raises InputError as
+    `read_reviews` does.
     """
     keep = np.ones(len(frame), dtype=bool)
     drop_blank(frame[text_column], keep, audit, f"{text_column} missing or blank")
