@@ -338,7 +338,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def where(condition: ArrayLike, x: Any, y: Any) -> Tensor:
-    """`x` where the boolean array `condition` is True, else `y`; each gets dy where it was taken. One may be a number."""
+    """`x` where the array `condition` is True, else `y`; each gets dy where it was taken. One may be a number."""
     condition = np.array(condition)  # a copy: the caller may reuse the array before backward()
     x, y = (as_tensor(one, other) for one, other in ((x, y), (y, x)))
     taken = np.where(condition, x.data, y.data)
