@@ -101,7 +101,8 @@ def figures(reports: dict[str, Report], start: float) -> dict[str, float]:
 
 def run_seed(a: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
     change = {} if a.class_weighting is None else {"class_weighting": a.class_weighting}
-    e = experiment_of(read_recipe("minilm-reviews"), {"data": a.csv, "seed": seed, "task_gradients": 0, **change})
+    change |= {"data": a.csv, "seed": seed, "threads": a.threads, "task_gradients": 0}
+    e = experiment_of(read_recipe("minilm-reviews"), change)
     job, sides = prepare(e, lambda line: None), {}
     if not a.skip_torch:
         twin, start = Twin(job.model, e.dropout), time.perf_counter()
@@ -128,11 +129,12 @@ def main() -> None:
     parser.add_argument("--random-batches", action="store_true", help="for torch: slower by far")
     parser.add_argument("--class-weighting", type=float, help="in place of the recipe's")
     parser.add_argument("--skip-torch", action="store_true", help="minitx alone")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of either side; default: the cores")
     parser.add_argument(
         "--keep", type=Path, help="a .json that seeds are kept in: those that are there are not run again"
     )
     a = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(a.threads)
     kept = json.loads(a.keep.read_text()) if a.keep and a.keep.exists() else {}
     for seed in tqdm(a.seeds, unit=" seeds"):
         if str(seed) not in kept:

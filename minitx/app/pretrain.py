@@ -32,7 +32,7 @@ from minitx.writing import check_target, new_directory, whole_file, write_json
 HELD_OUT, FEWEST = 0.05, 20  # share of the texts that judge; with fewer texts there is nothing to learn, or to judge by
 SIZES = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length")
 HOW = ("epochs", "batch_size", "lr", "seed")
-OF_DISTILL = {"epochs": 20, "batch_size": 64, "lr": 5e-4}  # see `benchmarks.bench_distill`
+OF_DISTILL = {"epochs": 20, "batch_size": 32, "lr": 5e-4}  # see `benchmarks.bench_distill`
 PICTURED, GUESSES = 8, 5  # texts in masked.png, and guesses for each
 MOST_COMPARED = 2000  # held-out texts, each with all others
 TIMED, ROUNDS = 1000, 3  # texts that teacher and student embed in turn, and how often
