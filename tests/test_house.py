@@ -65,7 +65,7 @@ USED = {
     "training/parallel.py": "a batch on several cores",
 }
 READING_PATH = [f"{room}/{name}.py" for room, names in STATIONS.items() for name in names] + list(SPLIT_OFF)
-MOST_ON_THE_PATH, MOST_WITHOUT_LEARN, MOST_IN_LEARN, MOST_IN_PLAIN, MOST_IN_A_FILE = 2100, 8095, 2510, 200, 300
+MOST_ON_THE_PATH, MOST_WITHOUT_LEARN, MOST_IN_LEARN, MOST_IN_PLAIN, MOST_IN_A_FILE = 2100, 8130, 2540, 210, 300
 SCRIPTS = "\n".join(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.js")))
 
 
@@ -249,6 +249,7 @@ def test_no_six_lines_of_the_package_stand_twice():
 TESTED_BY = {
     "errors.py": "cli reviews",
     "autograd/habits.py": "ops tensor_torch",
+    "autograd/losses.py": "losses ops_torch",
     "evaluation/calibration.py": "calibration",
     "models/answers.py": "answers",
     "models/heads.py": "heads",

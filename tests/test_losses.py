@@ -1,4 +1,4 @@
-"""cross_entropy with class weights, label smoothing and ignored rows, all together, against its plain twin.
+"""Losses: cross_entropy with class weights, label smoothing and ignored rows, all together, against its plain twin.
 
 `test_ops_torch.py` holds the same combinations to torch's.
 """
@@ -6,7 +6,7 @@
 import numpy as np
 import pytest
 
-from minitx.autograd import functional as F
+from minitx.autograd import functional as F, losses
 from minitx.autograd.tensor import Tensor
 from minitx.learn import plain
 from minitx.learn.gradcheck import gradcheck
@@ -98,3 +98,19 @@ def test_targets_may_be_a_list(rng):
 def test_targets_and_smoothing_that_fit_no_row_are_refused(target, how):
     with pytest.raises(ValueError, match=r"expected targets \(N,\) or \(N, C\) for logits \(3, 4\)"):
         F.cross_entropy(Tensor(np.zeros((3, 4))), np.array(target), **how)
+
+
+@pytest.mark.parametrize("loss", [losses.mse_loss, losses.binary_cross_entropy_with_logits])
+def test_a_target_of_another_shape_is_refused_not_broadcast(loss):
+    with pytest.raises(ValueError, match=r"expected a target of shape \(9, 4\), as the predictions, not \(4,\)"):
+        loss(Tensor(LOGITS), WEIGHT)
+
+
+def test_binary_cross_entropy_far_out_and_by_its_target():
+    x = Tensor(np.array([-800.0, 0.0, 40.0, 800.0]), requires_grad=True)
+    y = Tensor(np.array([0.0, 1.0, 1.0, 0.5]), requires_grad=True)
+    loss = losses.binary_cross_entropy_with_logits(x, y, weight=4, pos_weight=3)
+    loss.backward()
+    assert loss.item() == pytest.approx(3 * np.log(2) + 3 * np.exp(-40) + 400, rel=1e-15)
+    np.testing.assert_allclose(x.grad, [0, -1.5, -3 * np.exp(-40), 0.5], rtol=1e-12)
+    np.testing.assert_allclose(y.grad, [2 * 800 + 800, 2 * np.log(2), 2 * np.exp(-40) - 40, -800], rtol=1e-12)

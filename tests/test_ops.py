@@ -15,7 +15,7 @@ import pytest
 
 import minitx.models
 import minitx.nn
-from minitx.autograd import functional, functional as F, tensor
+from minitx.autograd import functional, functional as F, losses, tensor
 from minitx.autograd.habits import Habits
 from minitx.autograd.tensor import Tensor
 from minitx.learn import numeric
@@ -120,7 +120,7 @@ def public_ops():
     """Every function and method that makes a Tensor, by name."""
     not_ops = {"Tensor.from_op", "Tensor.detach", "as_tensor"}
     ops = {}
-    for module in (tensor, functional, baseline):
+    for module in (tensor, functional, losses, baseline):
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
                 ops[name] = function

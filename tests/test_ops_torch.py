@@ -27,6 +27,14 @@ def attention_twin(q, k, v, mask=None):
     return TF.scaled_dot_product_attention(heads(q), heads(k), heads(v), attn_mask=mask).transpose(1, 2).flatten(2)
 
 
+def attention_of_others_twin(q, k, v, seen):
+    """torch gives NaN where a query sees nothing, minitx zeros."""
+    seen = seen & torch.ones(seen.shape[1:], dtype=torch.bool).tril()
+    mask = torch.zeros(seen.shape, dtype=q.dtype).masked_fill(~seen, -1e30)[:, None]
+    y = TF.scaled_dot_product_attention(heads(q), heads(k), heads(v), attn_mask=mask).transpose(1, 2).flatten(2)
+    return torch.where(seen.any(-1, keepdim=True), y, 0)
+
+
 def attention_with_everything_twin(q, k, v, bias, mask):
     B, T, _ = q.shape
     scores = heads(q) @ heads(k).mT / math.sqrt(heads(q).shape[-1]) + bias
@@ -124,11 +132,16 @@ TWINS = {
     "attention": attention_twin,
     "attention mask": attention_twin,
     "attention mask, bias, dropout": attention_with_everything_twin,
+    "attention of other tokens, causal": attention_of_others_twin,
     "mean_pool": mean_pool_twin,
     "normalize": lambda x: TF.normalize(x, dim=-1),
     "cross_entropy": TF.cross_entropy,
     "cross_entropy weights, smoothing": lambda x, target, w: TF.cross_entropy(
         x, target, w.to(x.dtype), label_smoothing=0.1
+    ),
+    "mse_loss": TF.mse_loss,
+    "binary_cross_entropy_with_logits": lambda x, target, w: TF.binary_cross_entropy_with_logits(
+        x, target.to(x.dtype), pos_weight=w.to(x.dtype)
     ),
 }
 

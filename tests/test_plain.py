@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from minitx.autograd import functional, functional as F
+from minitx.autograd import functional, functional as F, losses
 from minitx.autograd.tensor import Tensor
 from minitx.learn import plain
 from minitx.learn.cases import LAYERS, OPS, SIZES
@@ -78,10 +78,13 @@ PLAIN_OPS = {
     "attention": lambda q, k, v: plain.attention(q, k, v, 2),
     "attention mask": lambda q, k, v, attention_mask: plain.attention(q, k, v, 2, attention_mask),
     "attention mask, bias, dropout": with_everything,
+    "attention of other tokens, causal": lambda q, k, v, seen: plain.attention(q, k, v, 2, seen, is_causal=True),
     "mean_pool": plain.mean_pool,
     "normalize": plain.normalize,
     "cross_entropy": plain.cross_entropy,
     "cross_entropy weights, smoothing": lambda x, target, w: plain.cross_entropy(x, target, w, label_smoothing=0.1),
+    "mse_loss": plain.mse_loss,
+    "binary_cross_entropy_with_logits": lambda x, y, w: plain.binary_cross_entropy_with_logits(x, y, pos_weight=w),
 }
 
 # One for each row of `cases.LAYERS` that is a layer of `nn`: the parameters by name, then the inputs.
@@ -151,9 +154,13 @@ def test_a_layer_is_its_plain_twin(name, sizes):
 
 
 def fused_ops():
-    public = {name: f for name, f in vars(functional).items() if inspect.isfunction(f) and not name.startswith("_")}
-    own = {name: f for name, f in public.items() if f.__module__ == functional.__name__}
-    return {name: f for name, f in own.items() if inspect.signature(f).return_annotation in (Tensor, "Tensor")}
+    public = {
+        name: f
+        for module in (functional, losses)
+        for name, f in vars(module).items()
+        if inspect.isfunction(f) and f.__module__ == module.__name__ and not name.startswith("_")
+    }
+    return {name: f for name, f in public.items() if inspect.signature(f).return_annotation in (Tensor, "Tensor")}
 
 
 def test_every_fused_op_has_a_plain_twin_of_its_name_and_a_row_here():

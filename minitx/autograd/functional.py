@@ -111,7 +111,7 @@ def softmax(x: Tensor, dim: int = -1) -> Tensor:
     `learn.plain.softmax`.
     """
     # dx = y (dy - sum(dy y))      from the Jacobian diag(y) - y yᵀ
-    y = np.exp(x.data - x.data.max(axis=dim, keepdims=True))
+    y = np.exp(x.data - x.data.max(axis=dim, keepdims=True, initial=-np.inf))
     y /= y.sum(axis=dim, keepdims=True)
     return Tensor.from_op(y, (x,), lambda dy: (y * (dy - (dy * y).sum(axis=dim, keepdims=True)),))
 
@@ -122,7 +122,7 @@ def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
     Fused for stability: the logarithm of a softmax that underflowed would be -inf. Plain: `learn.plain.log_softmax`.
     """
     # dx = dy - softmax(x) sum(dy)
-    y = x.data - x.data.max(axis=dim, keepdims=True)
+    y = x.data - x.data.max(axis=dim, keepdims=True, initial=-np.inf)
     y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))
     return Tensor.from_op(y, (x,), lambda dy: (dy - np.exp(y) * dy.sum(axis=dim, keepdims=True),))
 
@@ -254,6 +254,7 @@ def attention(
     bias: Tensor | None = None,
     dropout_p: float = 0.0,
     rng: np.random.Generator | None = None,
+    is_causal: bool = False,
 ) -> Tensor:
     """Scaled dot-product attention, softmax(q kᵀ / √K + bias) v, in each of H heads of width K = D // H.
 
@@ -261,12 +262,13 @@ def attention(
     takes the average of their contents (v), weighted by how well they match.
 
     Args:
-        q, k, v: (B, T, D); head h owns the columns h K to (h + 1) K.
+        q, k, v: (B, T, D), and k and v (B, S, D) if they are of other tokens; head h owns the columns h K to (h + 1) K.
         num_heads: H, a divisor of D.
-        attention_mask: (B, T), True or 1 for a real token. Masked tokens are never attended to; a sample
-            without a real token gives zeros and zero gradients, not NaN.
-        bias: (H, T, T), added to the scores of every sample: (head, query position, key position).
+        attention_mask: (B, S), True or 1 for a real token, or (B, T, S), for what each query may see. Masked tokens are
+            never attended to; a query that may see none gives zeros and zero gradients, not NaN.
+        bias: (H, T, S), added to the scores of every sample: (head, query position, key position).
         dropout_p, rng: drop attention weights with this probability; `rng` is needed if it is not 0.
+        is_causal: query t sees the keys up to position t alone, of those that the mask leaves.
 
     Returns:
         (B, T, D), heads side by side again.
@@ -280,26 +282,29 @@ def attention(
     # With dropout, y = p' v and p' is what dp is multiplied with; the softmax itself is still p.
     # Scores are kept transposed, (key, query): NumPy is several times faster at max and sum along an axis that
     # is not the last one.
-    B, T, D = q.shape
+    (B, T, D), S = q.shape, k.shape[1]
     K = D // num_heads
-    step = max(1, SCORES_IN_CACHE // max(1, num_heads * T * T))
+    step = max(1, SCORES_IN_CACHE // max(1, num_heads * T * S))
+    if is_causal:
+        seen = np.ones((B, S), bool) if attention_mask is None else attention_mask.astype(bool)
+        attention_mask = (seen if seen.ndim == 3 else seen[:, None]) & np.tri(T, S, dtype=bool)
     blocks = [slice(start, start + step) for start in range(0, B, step)]
     hidden = None if attention_mask is None else ~attention_mask.astype(bool)
 
     def heads(x: np.ndarray) -> np.ndarray:
-        return x.reshape(B, T, num_heads, K).transpose(0, 2, 1, 3)  # (B, H, T, K), a view
+        return x.reshape(*x.shape[:2], num_heads, K).transpose(0, 2, 1, 3)  # (B, H, T, K), a view
 
     qh, kh, vh = heads(q.data * q.dtype.type(1 / math.sqrt(K))), heads(k.data), heads(v.data)
     y = np.empty_like(q.data, order="C")
     yh = heads(y)
-    weights, dropped = [], []  # per block: p (b, H, T, T), before and after dropout, kept for the backward pass
+    weights, dropped = [], []  # per block: p (b, H, S, T), before and after dropout, kept for the backward pass
     for block in blocks:
         p = kh[block] @ qh[block].swapaxes(-1, -2)
         if bias is not None:
             p += bias.data.swapaxes(-1, -2)
         if hidden is not None and hidden[block].any():
             for scores, masked in zip(p, hidden[block], strict=True):
-                scores[:, masked] = -np.inf  # below any score, so that exp() gives exactly 0
+                scores[:, masked.T] = -np.inf  # below any score, so that exp() gives exactly 0
         # Where nothing is real, a finite largest score and sum: 0 / tiny, not NaN. Other rows have a sum of at least 1.
         p -= p.max(axis=-2, keepdims=True, initial=np.finfo(p.dtype).min)
         np.exp(p, out=p)
@@ -312,7 +317,7 @@ def attention(
         np.matmul(p.swapaxes(-1, -2), vh[block], out=yh[block])
 
     def backward(dy: np.ndarray) -> Gradients:
-        dq, dk, dv = (np.empty_like(y) for _ in "qkv")
+        dq, dk, dv = (np.empty(x.shape, x.dtype) for x in (q, k, v))
         dqh, dkh, dvh, dyh = heads(dq), heads(dk), heads(dv), heads(dy)
         dbias = None if bias is None else np.zeros_like(bias.data)
         for i, block in enumerate(blocks):
@@ -388,9 +393,7 @@ def cross_entropy(
     # Both terms are sum_c a[c] (-log p[c]) with a = (1 - e) w[t] onehot(t) + (e / C) w, so dx = sum(a) p - a
     (N, C), target = logits.shape, np.asarray(target)
     if target.shape not in ((N,), (N, C)) or not 0 <= label_smoothing <= 1:
-        raise ValueError(
-            f"expected targets (N,) or (N, C) for logits {N, C}, not {target.shape}; smoothing from 0 to 1"
-        )
+        raise ValueError(f"expected targets (N,) or (N, C) for logits {N, C}, not {target.shape}; smoothing 0 to 1")
     w = np.ones(C, logits.dtype) if weight is None else np.asarray(weight, logits.dtype)
     rows = np.flatnonzero(target != ignore_index) if target.ndim == 1 else np.arange(N)
     a, total = np.tile(label_smoothing / C * w, (len(rows), 1)), float(N)
@@ -402,7 +405,7 @@ def cross_entropy(
             raise IndexError(f"targets must be classes 0 to {C - 1} or {ignore_index}, not {np.unique(target)}")
         a[np.arange(len(rows)), classes] += (1 - label_smoothing) * w[classes]
         total = target_weight(target, w, ignore_index)
-    a /= w.dtype.type(max(total if divisor is None else divisor, np.finfo(w.dtype).tiny))
+    a /= w.dtype.type((total if divisor is None else divisor) or 1)  # of no rows: nothing
 
     log_p = logits.data[rows]
     log_p -= log_p.max(axis=1, keepdims=True)

@@ -119,28 +119,45 @@ class Habits(Node):
         y = np.where(self.data >= 0, 1, e) / (1 + e)
         return self.from_op(y, (self,), lambda dy: (dy * y * (1 - y),))
 
+    def squeeze(self, dim: int | tuple[int, ...] | None = None) -> Self:
+        """Without axis `dim` (all axes by default), if it has size 1."""
+        dims = np.arange(max(1, self.ndim))[() if dim is None else np.r_[dim]]
+        return self.reshape(*(size for d, size in enumerate(self.shape) if size != 1 or d not in dims))
+
     def std(self, dim: int | tuple[int, ...] | None = None, correction: int = 1, keepdim: bool = False) -> Self:
-        """Standard deviation over `dim`: the root of `var`, of numbers scaled so that no square overflows."""
+        """Standard deviation over `dim`: the root of `var`, of numbers scaled so that no square overflows.
+
+        dx = (x - mean) / ((n - correction) y) dy, and 0 where y is 0, as in torch.
+        """
         largest = np.maximum(np.abs(self.data).max(axis=dim, keepdims=True, initial=0), np.finfo(self.dtype).tiny)
-        y = (self / largest).var(dim, correction, True).sqrt() * largest
-        return y if keepdim else y.reshape(*largest.squeeze(axis=dim).shape)
+        off, scale = _off_mean(self.data / largest, dim, correction)
+        s = np.sqrt(np.square(off).sum(axis=dim, keepdims=True) * scale)
+        y = s * largest
+
+        def backward(dy: np.ndarray) -> Gradients:
+            return (dy.reshape(s.shape) * scale * off / np.where(s == 0, 1, s),)
+
+        return self.from_op(y if keepdim else y.squeeze(axis=dim), (self,), backward)
 
     def var(self, dim: int | tuple[int, ...] | None = None, correction: int = 1, keepdim: bool = False) -> Self:
         """Variance over `dim` (all axes by default): squared distances from the mean, over n - `correction`.
 
         dx = 2 (x - mean) / (n - correction) dy.
         """
-        x = self.data
-        total = x.sum(axis=dim, keepdims=True)
-        n = x.size // max(1, total.size)
-        off = x - total / max(1, n)
-        scale = x.dtype.type(1 / (n - correction) if n > correction else math.nan)
+        off, scale = _off_mean(self.data, dim, correction)
+        y = np.square(off).sum(axis=dim, keepdims=True) * scale
 
         def backward(dy: np.ndarray) -> Gradients:
-            return (dy.reshape(total.shape) * (2 * scale) * off,)
+            return (dy.reshape(y.shape) * (2 * scale) * off,)
 
-        y = np.square(off).sum(axis=dim, keepdims=True) * scale
         return self.from_op(y if keepdim else y.squeeze(axis=dim), (self,), backward)
+
+
+def _off_mean(x: np.ndarray, dim: int | tuple[int, ...] | None, correction: int) -> tuple[np.ndarray, np.floating]:
+    """x - mean, and 1 / (n - correction), NaN where that is not positive."""
+    total = x.sum(axis=dim, keepdims=True)
+    n = x.size // max(1, total.size)
+    return x - total / max(1, n), x.dtype.type(1 / (n - correction) if n > correction else math.nan)
 
 
 def _value(other: Any) -> Any:

@@ -276,10 +276,6 @@ class Tensor(Habits):
         """A new axis of size 1 at position `dim`."""
         return self.reshape(*np.expand_dims(self.data, dim).shape)
 
-    def squeeze(self, dim: int) -> "Tensor":
-        """Without axis `dim`, which must have size 1."""
-        return self.reshape(*np.squeeze(self.data, dim).shape)
-
     def __getitem__(self, index: Any) -> "Tensor":
         """The elements NumPy's `array[index]` would pick. An element picked several times gets the sum of its dy.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minitx.autograd import functional as F
+from minitx.autograd import functional as F, losses
 from minitx.autograd.tensor import Tensor, cat, stack, where
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
@@ -83,6 +83,15 @@ def _ids(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
 def ragged_mask(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
     """A mask (B, T) with rows of T, T - 2, ... and at last no real tokens; of a single row, all are real."""
     return np.arange(sizes["T"])[None, :] < sizes["T"] - 2 * np.arange(sizes["B"])[:, None]
+
+
+def _seen(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """What each of T tokens may see of F others (B, T, F), nothing at all in places."""
+    return rng.random((sizes["B"], sizes["T"], sizes["F"])) < 0.5
+
+
+def _yes_or_no(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(2, size=(sizes["N"], sizes["C"]))
 
 
 def _targets(sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -212,6 +221,12 @@ OPS = [
         lambda q, k, v, bias, m: F.attention(q, k, v, 2, m, bias, 0.3, _fresh()),
         (ragged_mask,),
     ),
+    Case(
+        "attention of other tokens, causal",
+        "B T D, B F D, B F D",
+        lambda q, k, v, m: F.attention(q, k, v, 2, m, is_causal=True),
+        (_seen,),
+    ),
     Case("mean_pool", "B T D", F.mean_pool, (ragged_mask,)),
     Case("normalize", "B T D", F.normalize),
     Case("cross_entropy", "N C", F.cross_entropy, (_targets,)),
@@ -220,6 +235,13 @@ OPS = [
         "N C",
         lambda x, target, w: F.cross_entropy(x, target, w, label_smoothing=0.1),
         (_targets, _class_weights),
+    ),
+    Case("mse_loss", "B T, B T", losses.mse_loss),
+    Case(
+        "binary_cross_entropy_with_logits",
+        "N C",
+        lambda x, target, w: losses.binary_cross_entropy_with_logits(x, target, pos_weight=w),
+        (_yes_or_no, _class_weights),
     ),
 ]
 

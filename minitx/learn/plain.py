@@ -105,16 +105,21 @@ def attention(
     attention_mask: Array = 1.0,
     bias: Tensor | float = 0.0,
     dropout_mask: Array = 1.0,
+    is_causal: bool = False,
 ) -> Tensor:
-    """softmax(q kᵀ / √K + bias) v in each of H heads: q, k, v (B, T, D) -> (B, T, D). Vaswani et al. 2017, 3.2.
+    """softmax(q kᵀ / √K + bias) v in each of H heads: q (B, T, D), k, v (B, S, D) -> (B, T, D). Vaswani et al. 2017.
 
-    attention_mask (B, T) is 1 for a real token: the others get a score so low that its exp is 0, and a sample without
-    a real token gives zeros. The last axes of bias (H, T, T) and dropout_mask (B, H, T, T): asking token, asked token.
+    attention_mask (B, S) or (B, T, S) is 1 for a real token: the others get a score so low that its exp is 0, and what
+    sees no real token gives zeros. The last axes of bias (H, T, S) and dropout_mask (B, H, T, S): asking token, asked
+    token. With `is_causal`, token t asks those up to t alone.
     """
-    B, T, D = q.shape
+    (B, T, D), S = q.shape, k.shape[1]
     K = D // num_heads
-    q, k, v = (x.reshape(B, T, num_heads, K).transpose(1, 2) for x in (q, k, v))  # (B, H, T, K)
-    real = np.broadcast_to(attention_mask, (B, T)).astype(bool)[:, None, None, :]
+    q, k, v = (x.reshape(*x.shape[:2], num_heads, K).transpose(1, 2) for x in (q, k, v))  # (B, H, T, K)
+    mask = np.asarray(attention_mask, bool)
+    real = np.broadcast_to(mask[:, None] if mask.ndim == 2 else mask, (B, T, S))[:, None]
+    if is_causal:
+        real = real & np.tri(T, S, dtype=bool)
     scores = where(real, q @ k.transpose(-1, -2) / math.sqrt(K) + bias, Tensor(np.asarray(-1e30, q.dtype)))
     weights = softmax(scores) * real.any(axis=-1, keepdims=True)  # (B, H, T, T)
     return (dropout(weights, dropout_mask) @ v).transpose(1, 2).reshape(B, T, D)
@@ -212,6 +217,17 @@ def cross_entropy(
     one_hot = np.eye(C, dtype=logits.dtype)[target[kept]]
     a = w * ((1 - label_smoothing) * one_hot + label_smoothing / C)
     return -(log_softmax(logits)[kept] * a).sum() / ((one_hot * w).sum().item() or 1)
+
+
+def mse_loss(x: Tensor, target: Tensor) -> Tensor:
+    """Mean of (x - target)², of one shape -> a scalar."""
+    return ((x - target) ** 2).mean()
+
+
+def binary_cross_entropy_with_logits(x: Tensor, y: Array, weight: Array = 1.0, pos_weight: Array = 1.0) -> Tensor:
+    """Mean of -w (p y log σ(x) + (1 - y) log(1 - σ(x))): logits x (N, C), y (N, C) from 0 to 1 -> a scalar."""
+    log_yes, log_no = x.sigmoid().log(), (-x).sigmoid().log()  # 1 - σ(x) = σ(-x)
+    return -((log_yes * pos_weight * y + log_no * (1 - np.asarray(y))) * np.asarray(weight, x.dtype)).mean()
 
 
 # -- positions: plain NumPy --------------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ class MultiHeadAttention(Module):
         self.dropout = Dropout(dropout, rng=rng)  # of attention weights
 
     def forward(self, x: Tensor, attention_mask: np.ndarray | None = None, bias: Tensor | None = None) -> Tensor:
-        """x (B, T, D), attention_mask (B, T) with True = a real token, bias (H, T, T) on the scores -> (B, T, D)."""
+        """x (B, T, D), attention_mask (B, T) with True = a real token, bias (H, T, T) on the scores -> (B, T, D).
+
+        A mask (B, T, T) says for each token which it may see: repeated for each sample, `np.tri(T)` those up to itself.
+        """
         q, k, v = self.query(x), self.key(x), self.value(x)
         return self.out(F.attention(q, k, v, self.num_heads, attention_mask, bias, *self.dropout.draw()))
