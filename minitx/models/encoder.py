@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
+from minitx.models.habits import Habits
 from minitx.models.hub import find_directory
 from minitx.models.pretrained import Unwritten, load_weights, read_directory, write_directory
-from minitx.models.search import SIMILARITIES, normalized
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
 from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
@@ -24,10 +24,8 @@ from minitx.text.tokenizer import Tokenizer
 from minitx.text.truncation import warn_of_cut
 from minitx.writing import new_directory
 
-OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
 
-
-class SentenceEncoder(Module):
+class SentenceEncoder(Habits):
     """Token and position embeddings, LayerNorm, transformer blocks, pooling: ids (B, T) -> vectors (B, D).
 
     Args:
@@ -44,6 +42,7 @@ class SentenceEncoder(Module):
         self.config, self.tokenizer = config, tokenizer
         self.max_seq_length = c.max_length  # tokens a text is cut to; may be set to less
         self.similarity_fn_name = "cosine"
+        self.prompts, self.default_prompt_name, self.truncate_dim = {}, None, None  # of `encode`, in `habits`
         learned, shape = c.positions == "learned", (c.max_length, c.hidden_size)
         std = 0.02 if learned else c.hidden_size**-0.5  # 0.02 as in BERT
         self.embedding = Embedding(c.vocab_size, c.hidden_size, std, sparse=True, rng=rng)
@@ -122,59 +121,6 @@ class SentenceEncoder(Module):
             raise InputError("this encoder has no tokenizer: give it one, SentenceEncoder(config, tokenizer=...)")
         return self.tokenizer.encode_and_cut(texts, self.max_seq_length)
 
-    def encode(
-        self,
-        sentences: str | Sequence[str],
-        batch_size: int = 32,
-        show_progress_bar: bool | None = None,
-        output_value: str = "sentence_embedding",
-        normalize_embeddings: bool = False,
-        truncate_dim: int | None = None,
-    ) -> Any:
-        """Vectors of sentences: a string gives (D,), a list of N gives (N, D), in its order. float32.
-
-        Dropout is off, whatever mode the encoder is in, and nothing is written to it: any number of threads may share
-        one encoder.
-
-        Args:
-            sentences: texts; longer ones than `max_seq_length` tokens are cut, with one warning.
-            batch_size: the most sentences that go through the model together, sorted by length; see `encoding`.
-            show_progress_bar: by default on a terminal, for what takes longer than a second.
-            output_value: "token_embeddings" gives the vectors before pooling: (T, D) for a string, a list of them for
-                a list.
-            normalize_embeddings: scale sentence vectors to length 1, after cutting.
-            truncate_dim: keep only the first so many columns (Kusupati et al. 2022, "Matryoshka").
-
-        Raises:
-            InputError: there is no tokenizer, something is no string, or an argument cannot be used.
-
-        sentence-transformers: `SentenceTransformer.encode`.
-        """
-        if output_value not in OUTPUT_VALUES:
-            raise InputError(f"unknown output_value {output_value!r}: choose from {', '.join(OUTPUT_VALUES)}")
-        width = self.config.hidden_size if truncate_dim is None else truncate_dim
-        if batch_size < 1 or not 1 <= width <= self.config.hidden_size:
-            raise InputError(
-                f"batch_size must be at least 1 and truncate_dim from 1 to {self.config.hidden_size}, "
-                f"not {batch_size} and {truncate_dim}"
-            )
-        if isinstance(sentences, str):
-            options = (batch_size, show_progress_bar, output_value, normalize_embeddings, truncate_dim)
-            return self.encode([sentences], *options)[0]
-        sequences = self.tokenize(sentences)
-        if output_value == "sentence_embedding":
-            vectors = self.encode_ids(sequences, batch_size, show_progress_bar)[:, :width]
-            return normalized(vectors) if normalize_embeddings else vectors
-        tokens: list[np.ndarray] = [np.empty((0, width), self.embedding.weight.dtype)] * len(sequences)
-
-        def keep(rows: np.ndarray, ids: np.ndarray, attention_mask: np.ndarray) -> None:
-            states = self.token_embeddings(ids, attention_mask).data
-            for row, of_tokens, real in zip(rows, states, attention_mask, strict=True):
-                tokens[row] = of_tokens[real, :width]
-
-        run_batches(sequences, batch_size, self.config.pad_id, keep, show_progress_bar)
-        return tokens
-
     def encode_ids(
         self, sequences: Sequence[Sequence[int]], batch_size: int = 32, show_progress_bar: bool | None = None
     ) -> np.ndarray:
@@ -186,13 +132,6 @@ class SentenceEncoder(Module):
 
         run_batches(sequences, batch_size, self.config.pad_id, keep, show_progress_bar)
         return vectors
-
-    def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """How alike are the vectors a (N, D) and b (M, D)? Cosines (N, M), or what the model's directory asks for.
-
-        sentence-transformers: `SentenceTransformer.similarity`.
-        """
-        return SIMILARITIES[self.similarity_fn_name](a, b)
 
     def save_pretrained(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write a directory that sentence-transformers and transformers load, and `from_pretrained`; same vectors.

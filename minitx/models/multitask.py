@@ -99,7 +99,7 @@ class MultiTaskModel(Module):
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
         if isinstance(texts, str):
             raise InputError("predict takes a list of texts, not one str")
-        return self.probabilities(self.encoder.encode(texts, batch_size), texts)
+        return self.probabilities(self.encoder.encode(texts, batch_size=batch_size), texts)
 
     def probabilities(self, vectors: np.ndarray, texts: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Class probabilities from sentence vectors (N, D): (N, C) for each head.

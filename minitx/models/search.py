@@ -1,41 +1,56 @@
 """Which vectors are near which? Cosine similarity, and exact search in blocks, which bound the memory it needs."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minitx.errors import InputError
 
 
 def normalized(vectors: np.ndarray) -> np.ndarray:
-    """(N, D) with rows of length 1; a row of zeros stays as it is."""
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
+    """(N, D) or (D,) with rows of length 1; a row of zeros stays as it is."""
+    lengths = np.sqrt(np.einsum("...d,...d->...", vectors, vectors))[..., None]
     return vectors / np.maximum(lengths, np.finfo(vectors.dtype).tiny)
 
 
-def dot_score(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def dot_score(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """a (N, D) or (D,), b (M, D) or (D,) -> dot products (N, M). sentence-transformers: `util.dot_score`."""
-    return np.atleast_2d(a) @ np.atleast_2d(b).T
+    return np.atleast_2d(_floats(a)) @ np.atleast_2d(_floats(b)).T
 
 
-def cos_sim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def cos_sim(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """a (N, D) or (D,), b (M, D) or (D,) -> cosines (N, M); 0 beside a vector of zeros.
 
     sentence-transformers: `util.cos_sim`.
     """
-    return dot_score(normalized(np.atleast_2d(a)), normalized(np.atleast_2d(b)))
+    return dot_score(normalized(_floats(a)), normalized(_floats(b)))
 
 
-SIMILARITIES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"cosine": cos_sim, "dot": dot_score}
+def _by_rows(distance: str, a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """a (N, D) or (D,), b (M, D) or (D,) -> (N, M) of one of `PAIRWISE`."""
+    return np.stack([np.atleast_1d(PAIRWISE[distance](row, b)) for row in np.atleast_2d(_floats(a))])
+
+
+Score = Callable[[ArrayLike, ArrayLike], np.ndarray]
+SIMILARITIES: dict[str, Score] = {"cosine": cos_sim, "dot": dot_score}
+SIMILARITIES |= {name: partial(_by_rows, name) for name in ("euclidean", "manhattan")}  # distances, times -1
+PAIRWISE: dict[str, Score] = {  # of each row with the one beside it, (N, D) and (N, D) -> (N,)
+    "cosine": lambda a, b: (normalized(_floats(a)) * normalized(_floats(b))).sum(axis=-1),
+    "dot": lambda a, b: (_floats(a) * _floats(b)).sum(axis=-1),
+    "euclidean": lambda a, b: -np.sqrt(np.square(_floats(a) - _floats(b)).sum(axis=-1)),
+    "manhattan": lambda a, b: -np.abs(_floats(a) - _floats(b)).sum(axis=-1),
+}
 
 
 def semantic_search(
-    query_embeddings: np.ndarray,
-    corpus_embeddings: np.ndarray,
+    query_embeddings: ArrayLike,
+    corpus_embeddings: ArrayLike,
     query_chunk_size: int = 100,
     corpus_chunk_size: int = 50_000,
     top_k: int = 10,
-    score_function: Callable[[np.ndarray, np.ndarray], np.ndarray] = cos_sim,
+    score_function: Score = cos_sim,
 ) -> list[list[dict[str, int | float]]]:
     """For each query the `top_k` nearest of the corpus, best first, as {"corpus_id", "score"}.
 
@@ -44,7 +59,7 @@ def semantic_search(
         corpus_embeddings: (M, D); may be a memory map, `np.load(file, mmap_mode="r")`.
         query_chunk_size, corpus_chunk_size: rows taken at once, which bound the memory that is needed.
         top_k: how many; fewer come back from a smaller corpus.
-        score_function: `cos_sim` or `dot_score`.
+        score_function: `cos_sim`, `dot_score`, or another that gives (N, M).
 
     Exact: every pair is scored, in float32 or float64 (float16 is made float32). Of equal scores, the one that stands
     first in the corpus comes first. sentence-transformers: `util.semantic_search`.
@@ -53,7 +68,7 @@ def semantic_search(
         InputError: the widths differ, a size or `top_k` is below 1, or a score is NaN, because a row holds NaN or
             infinity: it would have no place in the order.
     """
-    queries, corpus = np.atleast_2d(query_embeddings), np.asarray(corpus_embeddings)
+    queries, corpus = np.atleast_2d(np.asarray(query_embeddings)), np.asarray(corpus_embeddings)
     if queries.ndim != 2 or corpus.ndim != 2 or queries.shape[1] != corpus.shape[1]:
         raise InputError(f"queries {queries.shape} and corpus {corpus.shape} must be (N, D) and (M, D)")
     if min(query_chunk_size, corpus_chunk_size, top_k) < 1:
@@ -66,7 +81,7 @@ def semantic_search(
         for first in range(0, len(corpus), corpus_chunk_size):
             rows = _floats(corpus[first : first + corpus_chunk_size])
             with np.errstate(invalid="ignore"):  # what is invalid becomes NaN, and is named below
-                block = score_function(chunk, rows)
+                block = np.asarray(score_function(chunk, rows))
             if np.isnan(block.min()):  # one pass over the scores, which costs little beside making them
                 raise InputError(_what_is_not_finite({"query": (chunk, start), "corpus": (rows, first)}))
             near = _largest(block, top_k)
@@ -81,7 +96,8 @@ def semantic_search(
     return results
 
 
-def _floats(rows: np.ndarray) -> np.ndarray:
+def _floats(vectors: ArrayLike) -> np.ndarray:
+    rows = np.asarray(vectors)
     return rows.astype(np.result_type(rows.dtype, np.float32), copy=False)
 
 

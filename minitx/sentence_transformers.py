@@ -1,0 +1,64 @@
+"""sentence-transformers' names for programs that use them: change the imports, and they run here.
+
+    from minitx.sentence_transformers import SentenceTransformer, util
+    from minitx.models.util import cos_sim, semantic_search          # where it was sentence_transformers.util
+
+Vectors are NumPy arrays, and what is a tensor there is a `TensorLike`. Training is not here: `training.contrastive` is.
+"""
+
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minitx.errors import InputError
+from minitx.models import util as util
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.search import SIMILARITIES
+from minitx.models.util import SimilarityFunction as SimilarityFunction, TensorLike, check_device
+
+SETTINGS = ("default_prompt_name", "similarity_fn_name", "truncate_dim")
+HARMLESS = {"backend": "torch", "trust_remote_code": True}  # as it is anyway: no code of a model is ever run
+
+
+class SentenceTransformer(SentenceEncoder):
+    """A pretrained `SentenceEncoder` under the name and with the arguments of sentence-transformers.
+
+    Args:
+        model_name_or_path: as of `SentenceEncoder.from_pretrained`.
+        device: "cpu", or nothing.
+        prompts: name -> what is put in front of each text, beside those of the model's directory.
+        options: `default_prompt_name`, `similarity_fn_name`, `truncate_dim`, in place of what the directory says; and
+            what the class takes there, if it says what is the case anyway.
+
+    `InputError` for an argument or a model that cannot be used.
+    """
+
+    def __init__(
+        self, model_name_or_path: str | PathLike[str], *, device: Any = None, prompts: Any = None, **options: Any
+    ) -> None:
+        check_device(device)
+        vars(self).update(vars(SentenceEncoder.from_pretrained(model_name_or_path)))
+        self.prompts = {"query": "", "document": ""} | self.prompts | (prompts or {})
+        for name, value in options.items():
+            if value and name in SETTINGS:
+                setattr(self, name, value)
+            elif value and value != HARMLESS.get(name):
+                accepted = ", ".join(("prompts", *SETTINGS))
+                raise InputError(f"SentenceTransformer: {name}={value!r:.60} cannot be had; accepted are {accepted}")
+        self._prompt(None, None)  # what is wrong with a name is told now
+        self._chosen(SIMILARITIES)
+
+    @classmethod
+    def from_pretrained(cls, path: str | PathLike[str], *, rng: np.random.Generator | None = None) -> Self:
+        """The same as `SentenceTransformer(path)`."""
+        return cls(path)
+
+    def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> TensorLike:
+        """How alike are the vectors (N, D) and (M, D)? (N, M)."""
+        return super().similarity(embeddings1, embeddings2).view(TensorLike)
+
+    def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> TensorLike:
+        """How alike is each of (N, D) to the one beside it? (N,)."""
+        return np.asarray(super().similarity_pairwise(embeddings1, embeddings2)).view(TensorLike)
