@@ -256,6 +256,7 @@ TESTED_BY = {
     "models/heads.py": "heads",
     "models/util.py": "sentence_transformers",
     "sentence_transformers.py": "sentence_transformers",
+    "sklearn.py": "sklearn",
     "system.py": "system checkpoint",
     "writing.py": "writing checkpoint",
     "app/checkpoints.py": "resume",

@@ -14,7 +14,7 @@ PACKAGE = Path(minitx.__file__).parent
 # Each room may import from itself and from rooms before it. `__init__` re-exports what users import, from any of them.
 ROOMS = (
     *("terminal", "errors", "system", "writing", "text", "data", "autograd", "nn", "models", "evaluation", "training"),
-    *("app", "learn", "sentence_transformers", "command", "__init__", "__main__"),
+    *("app", "learn", "sentence_transformers", "sklearn", "command", "__init__", "__main__"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 IMPORTERS = ("import_module", "__import__", "run_module", "run_path")

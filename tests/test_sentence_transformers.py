@@ -316,7 +316,9 @@ def test_what_cannot_be_honoured_is_refused_with_the_reason(encoder, options, me
 
 
 @pytest.mark.parametrize(
-    "texts", [None, {"text": "a"}, {"a", "b"}, b"bytes", [b"bytes"], [("a", "b")], [None]], ids=str
+    "texts",
+    [None, {"text": "a"}, {"a", "b"}, b"bytes", [b"bytes"], [("a", "b")], [None]],
+    ids=lambda texts: type(texts).__name__,
 )
 def test_what_is_no_text_is_refused(encoder, texts):
     with pytest.raises(InputError, match=r"a list of str, not (NoneType|dict|set|bytes)|a text must be a str, got"):

@@ -57,10 +57,13 @@ class Job:
     task_weights: TaskWeights
 
 
-def prepare(experiment: Experiment, log: Log = print) -> Job:
-    """The stations up to the first step, with a line to `log` for each thing that was decided on the way."""
+def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | None = None) -> Job:
+    """The stations up to the first step, with a line to `log` for each thing that was decided on the way.
+
+    Rows that are `given` take the place of a file's, and are not split for a test: see `read_parts`.
+    """
     encoder = pretrained_encoder(experiment) if experiment.pretrained else None  # a wrong name is told before the wait
-    parts, audit, leakage, texts = read_parts(experiment, log)
+    parts, audit, leakage, texts = read_parts(experiment, log, given)
     rng = np.random.default_rng(experiment.seed)
     encoder = encoder or new_encoder(experiment, texts, rng)
     rows, cut = {}, {}  # how many texts are too long is a figure to report, not a warning
@@ -87,13 +90,20 @@ def prepare(experiment: Experiment, log: Log = print) -> Job:
     return Job(experiment, parts, audit, leakage, model, rows, cut, plan, task_weights)
 
 
-def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport, list[str]]:
+def read_parts(
+    e: Experiment, log: Log, given: LabelledTexts | None = None
+) -> tuple[Split, Audit, LeakageReport, list[str]]:
     """Read, label and split; `InputError` for data that cannot be used.
+
+    Of rows that are `given`, with an id each, none are kept for a test: the validation rows stand in their place.
 
     The last of the four are the texts that may be learned from without labels: those of the training rows and, with
     `pretraining`, also of the training rows that `train_rows` leaves out, as if nobody had labelled them.
     """
-    data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words))
+    if given is None:
+        data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words))
+    else:
+        data, audit = given, Audit("X", len(given), len(given))
     log(str(audit))
     check_two_stage(e.two_stage, data.classes)
     check_aims(e.decide, data.classes)
@@ -103,6 +113,10 @@ def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport, li
         parts = split(data, seed=e.seed)
     except InputError as error:
         raise InputError(f"{audit.source}: {error}") from error
+    if given is not None:
+        held_out = set(parts.validation.ids)
+        rest = [row for row, id in enumerate(data.ids) if id not in held_out]
+        parts = Split(data.subset(np.array(rest)), parts.validation, parts.validation)
     leakage = leakage_report(parts.train, parts.test)
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in parts._asdict().items())
     log(f"split {sizes}; no text or reviewId is on two sides")
