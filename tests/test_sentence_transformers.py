@@ -7,6 +7,7 @@ import re
 import warnings
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -225,6 +226,15 @@ def test_an_example_prints_the_same_when_its_imports_alone_are_changed(name, min
     assert NUMBER.sub("0.0", found) == NUMBER.sub("0.0", expected)
     numbers = [[float(number) for number in NUMBER.findall(text)] for text in (found, expected)]
     np.testing.assert_allclose(*numbers, atol=1.01e-4)  # the last digit printed
+
+
+def test_the_example_of_the_documentation_runs(minilm, capsys):
+    text = (Path(__file__).parents[1] / "docs" / "sentence-transformers.md").read_text(encoding="utf-8")
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1), {})
+    scores, hits, pair = capsys.readouterr().out.rstrip().rsplit("\n", 2)
+    assert scores.startswith("tensor([[1.0000, 0.")
+    assert hits.startswith("[[{'corpus_id': 0, 'score': 0.")
+    assert re.fullmatch(r"\[0\.\d+, 0, 1\]", pair)
 
 
 # -- encode ----------------------------------------------------------------------------------------------------
@@ -552,5 +562,7 @@ def test_the_largest_and_what_torch_does_with_it(rng):
             np.testing.assert_array_equal(mine, other.numpy())
     values, indices = torch.topk(x[0], k=2)
     assert isinstance(values, torch.Tensor)
+    assert torch.equal(torch.topk(input=x[0], k=2).values, values)
+    assert torch.equal(torch.stack([x[0], x[1]]), torch.from_numpy(x[:2].numpy()))
     assert indices.tolist() == x[0].topk(2)[1].tolist()
     assert torch.equal(torch.argsort(x, dim=1, descending=True)[:, :2], torch.from_numpy(x.topk(2)[1].numpy()))

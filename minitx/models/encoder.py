@@ -42,7 +42,9 @@ class SentenceEncoder(Habits):
         self.config, self.tokenizer = config, tokenizer
         self.max_seq_length = c.max_length  # tokens a text is cut to; may be set to less
         self.similarity_fn_name = "cosine"
-        self.prompts, self.default_prompt_name, self.truncate_dim = {}, None, None  # of `encode`, in `habits`
+        self.prompts: dict[str, str] = {}  # name -> what `encode` puts in front of each text
+        self.default_prompt_name: str | None = None  # which of them
+        self.truncate_dim: int | None = None  # columns that it keeps
         learned, shape = c.positions == "learned", (c.max_length, c.hidden_size)
         std = 0.02 if learned else c.hidden_size**-0.5  # 0.02 as in BERT
         self.embedding = Embedding(c.vocab_size, c.hidden_size, std, sparse=True, rng=rng)

@@ -27,9 +27,6 @@ class Habits(Module):
     """The methods, mixed into `SentenceEncoder`, which `self` is."""
 
     device = "cpu"  # the only one there is
-    prompts: dict[str, str]  # name -> what is put in front of each text
-    default_prompt_name: str | None
-    truncate_dim: int | None  # columns that `encode` keeps, if it is not told otherwise
 
     def encode(
         self,

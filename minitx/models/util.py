@@ -50,8 +50,13 @@ class TensorLike(np.ndarray):
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """torch's `function` of tensors that share the arrays' memory; torch calls this."""
-        tensors = [sys.modules["torch"].from_numpy(x.numpy()) if isinstance(x, cls) else x for x in args]
-        return function(*tensors, **(kwargs or {}))
+
+        def tensor(x: Any) -> Any:
+            if isinstance(x, list | tuple):
+                return type(x)(map(tensor, x))
+            return sys.modules["torch"].from_numpy(x.numpy()) if isinstance(x, cls) else x
+
+        return function(*tensor(args), **{name: tensor(value) for name, value in (kwargs or {}).items()})
 
     def numpy(self) -> np.ndarray:
         """The plain array, not a copy."""
