@@ -448,7 +448,7 @@ TOKENIZERS = {
         'merge 0 is [1, 2]; a merge is ["a", "b"] or "a b"',
     ),
     "added a list": (lambda t: t["added_tokens"].append(special(["a"], 15)), "content is ['a']; it must be text"),
-    "added, id taken": (lambda t: t["added_tokens"].append(special("new", 4)), "is given to both 'un' and 'new'"),
+    "added, id taken": (lambda t: t["added_tokens"].append(special("new", 4)), "'new' has the id 4, but 15 in"),
     "added, other id": (lambda t: t["added_tokens"].append(special("un", 99)), "'un' has the id 99, but 4"),
     "added, vocabulary odd": (
         lambda t: (t["model"]["vocab"].update(z=ESCAPE * 99), t["added_tokens"].append(special("z", 15))),

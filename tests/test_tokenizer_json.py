@@ -207,6 +207,8 @@ def test_vocab_json_and_merges_txt(roberta, tmp_path):
     merges = "\n".join(" ".join(pair) for pair in roberta.merges)
     (tmp_path / "merges.txt").write_bytes(f"#version: 0.2\n{merges}\n".encode())
     ours = load_tokenizer(tmp_path)
+    specials = [SpecialToken(token.content, token.id) for token in roberta.special_tokens]  # <mask> takes no space here
+    roberta = dataclasses.replace(roberta, pad_token="<pad>", special_tokens=specials)
     assert ours.spec == roberta
     assert (ours.cls_id, ours.pad_id, ours.sep_id) == (0, 1, 2)
     (tmp_path / "merges.txt").write_bytes(f"{merges}\r\n".replace("\n", "\r\n").encode())  # no version line, Windows
@@ -339,11 +341,16 @@ DAMAGE = {
     "special with another id": (_set("added_tokens", 0, "id", to=3), "'[PAD]' has the id 3"),
     "special without id": (_drop("added_tokens", 0, "id"), "added_tokens 0: id is missing; it must be a whole number"),
     "empty special": (_set("added_tokens", 0, "content", to=""), "added_tokens 0: content is empty"),
-    "added but not special": (_set("added_tokens", 0, "special", to=False), "'[PAD]' is not special"),
-    "single_word": (
-        _set("added_tokens", 0, "single_word", to=True),
-        "added_tokens 0: single_word True is not implemented; accepted: False",
+    "single_word a string": (
+        _set("added_tokens", 0, "single_word", to="yes"),
+        "added_tokens 0: single_word is 'yes'; it must be true or false",
     ),
+    "added with an id that is not the next": (
+        lambda d: d["added_tokens"].append({"id": 5000, "content": "new", "special": False}),
+        "added_tokens 4: 'new' has the id 5000, but 314 in the vocabulary",
+    ),
+    "cut from the left": (_set("truncation", to={"direction": "Left"}), "direction 'Left' is not implemented"),
+    "padded on the left": (_set("padding", to={"direction": "Left"}), "padding: direction 'Left' is not implemented"),
     "added_tokens a number": (_set("added_tokens", to=3), "added_tokens is 3; it must be a list"),
     "template with other ids": (
         _set("post_processor", "special_tokens", "[CLS]", "ids", to=[9]),
@@ -360,12 +367,12 @@ DAMAGE = {
     ),
     "half of a surrogate pair": (_set("model", "vocab", "\ud83d", to=999), r"'\ud83d' holds half of a surrogate pair"),
     "the same in a special": (
-        lambda d: d["added_tokens"][0].update(content="[\ud83d]", id=999),
+        lambda d: d["added_tokens"].append({"content": "[\ud83d]", "id": 314, "special": True}),
         r"bad.json: the token '[\ud83d]' holds half of a surrogate",
     ),
     "special with the id of another": (
         lambda d: d["added_tokens"].append({"id": 5, "content": "[NEW]", "special": True}),
-        "bad.json: the id 5 is given to both",
+        "'[NEW]' has the id 5, but 314 in the vocabulary",
     ),
     "padding token unknown": (_set("padding", to={"pad_token": "[NO]"}), "'[NO]' is not in the vocabulary"),
     "prefix space a string": (
@@ -428,7 +435,8 @@ def test_a_file_that_may_not_be_read_is_refused(bpe, tmp_path):
     ("files", "message"),
     [
         ({"vocab.txt": "a\nb\na\n"}, "line 3 repeats the token 'a' of line 1"),
-        ({"vocab.txt": "a\nb\n"}, r"lacks '\[UNK\]'"),
+        ({"vocab.txt": "a\nb\n"}, r"the special token '\[CLS\]' is not in the vocabulary"),
+        ({"vocab.txt": "[CLS]\n[SEP]\n"}, r"lacks '\[UNK\]'"),
         ({"vocab.json": "{}", "merges.txt": ""}, "the vocabulary is empty"),
         ({"vocab.json": "[]", "merges.txt": ""}, r"vocab.json holds \[\]; it must be an object"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "#version\nabc"}, "merge 0 is 'abc'"),

@@ -184,7 +184,7 @@ class BPETokenizer(Tokenizer):
             return token.encode()
         return bytes(SYMBOL_BYTES[symbol] for symbol in token)
 
-    def _encode_plain(self, text: str) -> list[int]:
+    def _encode_plain(self, text: str, start: int = 0, allow_special: bool = False) -> list[int]:
         first, *others = chunks(self._first_space(text) + text)
         return [*self._first_chunks[first], *chain.from_iterable(map(self._other_chunks.__getitem__, others))]
 
@@ -228,7 +228,7 @@ class BPETokenizer(Tokenizer):
     def _join(self, ids: list[int]) -> str:
         return b"".join([self._bytes[id] for id in ids]).decode("utf-8", errors="replace")
 
-    def _encode_spans(self, text: str, start: int) -> list[Span]:
+    def _encode_spans(self, text: str, start: int, allow_special: bool = False) -> list[Span]:
         ids = self._encode_plain(text)
         return byte_spans(text, start, len(self._first_space(text)), ids, [len(self._bytes[id]) for id in ids])
 

@@ -1,4 +1,10 @@
-"""Which tokenizer does this directory hold? tokenizer.json, or the older vocab.txt, or vocab.json with merges.txt."""
+"""Which tokenizer does this directory hold, and what does transformers make of its files?
+
+tokenizer.json has everything, and yet the class of a tokenizer counts: transformers 5 takes the vocabulary, the merges
+and the added tokens from whichever files there are, and for most classes nothing else, but builds the rest anew from
+what it knows of the class and from tokenizer_config.json. Only the classes without a kind of their own take
+tokenizer.json as it is. Here a directory becomes what such a file would hold, which `tokenizer_json` then reads.
+"""
 
 from os import PathLike
 from os.path import isdir, lexists
@@ -6,27 +12,57 @@ from pathlib import Path
 from typing import Any
 
 from minitx.errors import InputError
-from minitx.system import MOST_BYTES, Fields, brief, check_file, read_fields, read_text
+from minitx.system import CONFIG, MOST_BYTES, Fields, brief, check_file, read_fields, read_text
 from minitx.text.bpe import BPETokenizer
-from minitx.text.spec import TokenizerSpec, check_merges, check_vocab
-from minitx.text.specials import CLS_NAMES, PAD_NAMES, SEP_NAMES, SpecialToken
-from minitx.text.tokenizer_json import read_tokenizer_json
+from minitx.text.tokenizer import Tokenizer
+from minitx.text.tokenizer_json import Json, read_tokenizer_json, spec_of
 from minitx.text.wordpiece import WordPieceTokenizer
 
-GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # these take tokenizer.json as it is
-SPECIAL_NAMES = (*PAD_NAMES, *CLS_NAMES, *SEP_NAMES, "<unk>", "[UNK]", "<mask>", "[MASK]", "<|endoftext|>")
+# What transformers knows of a class; its name may end in "Fast".
+AS_IT_IS: Json = {}
+BERT: Json = {"model": "WordPiece", "processor": "BertProcessing", "unk_token": "[UNK]", "sep_token": "[SEP]"}
+BERT |= {"pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
+ROBERTA: Json = {"model": "BPE", "processor": "RobertaProcessing", "bos_token": "<s>", "eos_token": "</s>"}
+ROBERTA |= {"sep_token": "</s>", "cls_token": "<s>", "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}
+MPNET = ROBERTA | {"model": "WordPiece", "unk_token": "[UNK]"}
+MPNET["mask_token"] = {"content": "<mask>", "lstrip": True}  # it stands for a word with the space before it
+GPT2: Json = {"model": "BPE", "unk_token": "<|endoftext|>", "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+CLASSES = {
+    **dict.fromkeys(("PreTrainedTokenizer", "TokenizersBackend"), AS_IT_IS),
+    **dict.fromkeys(("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"), BERT),
+    **dict.fromkeys(("RobertaTokenizer", "LongformerTokenizer", "BartTokenizer"), ROBERTA),
+    "MPNetTokenizer": MPNET,
+    "GPT2Tokenizer": GPT2,
+}
+CLASS_OF_MODEL = {"bert": "BertTokenizer", "distilbert": "BertTokenizer", "mpnet": "MPNetTokenizer"}
+CLASS_OF_MODEL |= {"roberta": "RobertaTokenizer", "roberta-prelayernorm": "RobertaTokenizer"}
+CLASS_OF_MODEL |= {"modernbert": "TokenizersBackend"}
+
+# Keys of tokenizer_config.json: what of them transformers 5 ignores, or needs for other things than ids ...
+HARMLESS = """
+_commit_hash backend chat_template clean_up_tokenization_spaces device_map do_basic_tokenize errors from_slow
+full_tokenizer_file init_inputs is_local legacy local_files_only max_len max_length max_model_input_sizes max_seq_length
+merges_file model_input_names model_max_length name_or_path never_split pad_to_multiple_of pad_token_type_id padding
+processor_class return_token_type_ids slow_tokenizer_class sp_model_kwargs special_tokens_map_file stride tokenizer_file
+transformers_version truncation truncation_strategy use_fast verbose vocab_file wordpieces_prefix"""
+# ... what decides how text is cut, in a class that does not take tokenizer.json as it is, and what else is read here.
+DECIDED = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets")
+READ = """
+add_bos_token add_eos_token added_tokens_decoder additional_special_tokens extra_special_tokens padding_side
+split_special_tokens tokenizer_class truncation_side"""
+KNOWN = {*HARMLESS.split(), *DECIDED, *READ.split()}
 
 
-def load_tokenizer(path: str | PathLike[str]) -> BPETokenizer | WordPieceTokenizer:
+def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
     """The tokenizer of a model directory, or of one tokenizer.json.
 
     A tokenizer.json comes first. Otherwise vocab.txt (BERT, DistilBERT, MiniLM, MPNet) or vocab.json and merges.txt
-    (RoBERTa, GPT-2) give the tokens, and tokenizer_config.json beside them the names of the special tokens. BERT's
-    cleaning (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`) is as tokenizer_config.json says even where
-    tokenizer.json says otherwise, because transformers does it that way.
+    (RoBERTa, GPT-2) give the tokens. The class of the tokenizer, which tokenizer_config.json names or config.json or
+    its model_type, decides what else counts. Tokens may also be added by tokenizer_config.json and added_tokens.json.
 
     Raises:
-        InputError: none of these files is there, or one is damaged or needs what minitx does not implement.
+        InputError: none of these files is there, or one is damaged or needs what minitx does not implement, such as a
+            class that is not in `CLASSES` or a key of tokenizer_config.json that might change ids.
 
     Equivalent: `transformers.AutoTokenizer.from_pretrained(path)`.
     """
@@ -34,80 +70,133 @@ def load_tokenizer(path: str | PathLike[str]) -> BPETokenizer | WordPieceTokeniz
     if not isdir(path):
         spec = read_tokenizer_json(path)
     else:
-        config = read_fields(path / "tokenizer_config.json", optional=True)
-        if lexists(path / "tokenizer.json"):  # a broken link is refused, not passed over
-            spec = read_tokenizer_json(path / "tokenizer.json")
-            spec.pad_token = spec.pad_token or _name(config, "pad_token", spec.vocab)
-            if config.data.get("tokenizer_class") not in GENERIC_CLASSES:
-                _read_cleaning(config, spec)
-        elif lexists(path / "vocab.txt"):
-            spec = _from_vocab_txt(path / "vocab.txt", config)
-        elif lexists(path / "vocab.json") and lexists(path / "merges.txt"):
-            spec = _from_vocab_and_merges(path / "vocab.json", path / "merges.txt", config)
-        else:
-            raise InputError(f"{path} holds no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt")
-    return BPETokenizer(spec) if spec.model == "BPE" else WordPieceTokenizer(spec)
+        config = _read_config(path)
+        data = _read_vocabulary(path, config)
+        kind = _kind(path, config, data)
+        roles = {key: value for key, value in (kind | config.data).items() if key.endswith("_token") and value}
+        data.data["added_tokens"] = _added_tokens(path, config, data, kind, roles)
+        if kind:
+            _rebuild(data, kind, config, {role: _content(token) for role, token in roles.items()})
+        spec = spec_of(data)
+        if (pad := _content(roles.get("pad_token"))) in spec.vocab:
+            spec.pad_token = pad
+    return (BPETokenizer if spec.model == "BPE" else WordPieceTokenizer)(spec)
 
 
-def _name(config: Fields, role: str, vocab: dict[str, int]) -> str | None:
-    """The token that the configuration names for a role ("cls_token"), either as a string or as {"content": ...}."""
-    value = config.data.get(role)
-    content = value.get("content") if isinstance(value, dict) else value
-    return content if isinstance(content, str) and content in vocab else None
+def _read_config(path: Path) -> Fields:
+    """tokenizer_config.json, with special_tokens_map.json where transformers reads it; no unknown key is ignored."""
+    config = read_fields(path / "tokenizer_config.json", optional=True)
+    for key, value in config.data.items():
+        if key not in KNOWN and not key.endswith("_token") and value not in (None, [], {}):
+            found = f"{repr(key)[1:-1]:.60} {brief(value)} is not implemented"
+            raise InputError(f"{config.where}: {found}; only keys that are known to leave ids alone are passed over")
+    config.choose("padding_side", "right")
+    config.choose("truncation_side", "right")
+    config.choose("split_special_tokens", False)
+    if config.data.get("added_tokens_decoder") is None:
+        config.data |= read_fields(path / "special_tokens_map.json", optional=True).data
+    return config
 
 
-def _specials(vocab: dict[str, int], config: Fields) -> dict[str, Any]:
-    """The fields of a spec that say which special tokens there are and which go around a text."""
-    named = [_name(config, role, vocab) for role in config.data if role.endswith("_token")]
-    found = {vocab[token]: token for token in (*named, *SPECIAL_NAMES) if token in vocab}
-    opening = _name(config, "cls_token", vocab) or next((name for name in CLS_NAMES if name in vocab), None)
-    closing = _name(config, "sep_token", vocab) or next((name for name in SEP_NAMES if name in vocab), None)
-    return {
-        # A mask stands for a word, so the space before it belongs to it where words carry their space.
-        "special_tokens": [SpecialToken(token, id, lstrip=token == "<mask>") for id, token in sorted(found.items())],
-        "prefix": [opening] if opening else [],
-        "suffix": [closing] if closing else [],
-        "pad_token": _name(config, "pad_token", vocab),
-    }
+def _read_vocabulary(path: Path, config: Fields) -> Fields:
+    """What tokenizer.json holds, or of the older files the model alone."""
+    if lexists(path / "tokenizer.json"):  # a broken link is refused, not passed over
+        return read_fields(path / "tokenizer.json")
+    for key in ("add_bos_token", "add_eos_token"):  # with a tokenizer.json, transformers ignores them
+        config.choose(key, False)
+    if lexists(file := path / "vocab.txt"):
+        return Fields({"model": {"type": "WordPiece", "vocab": _read_vocab_txt(file)}}, str(file))
+    if lexists(file := path / "vocab.json") and lexists(path / "merges.txt"):
+        check_file(path / "merges.txt", MOST_BYTES)
+        lines = read_text(path / "merges.txt").split("\n")
+        merges = [line for line in lines[lines[0].startswith("#version") :] if line]
+        return Fields({"model": {"type": "BPE", "vocab": read_fields(file).data, "merges": merges}}, str(path))
+    raise InputError(f"{path} holds no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt")
 
 
-def _from_vocab_txt(path: Path, config: Fields) -> TokenizerSpec:
+def _read_vocab_txt(path: Path) -> dict[str, int]:
     """One token a line; its id is the number of the line."""
     vocab: dict[str, int] = {}
     check_file(path, MOST_BYTES)
     for line, token in enumerate(read_text(path).removesuffix("\n").split("\n")):
         if vocab.setdefault(token, line) != line:
             raise InputError(f"{path}: line {line + 1} repeats the token {brief(token)} of line {vocab[token] + 1}")
-    unknown = _name(config, "unk_token", vocab) or "[UNK]"
-    specials = _specials(check_vocab(vocab, str(path)), config)
-    spec = TokenizerSpec("WordPiece", vocab, **specials, unk_token=unknown, source=str(path))
-    _read_cleaning(config, spec)
-    return spec
+    return vocab
 
 
-def _read_cleaning(config: Fields, spec: TokenizerSpec) -> None:
-    spec.lowercase = config.get("do_lower_case", bool, spec.lowercase)
-    spec.split_chinese = config.get("tokenize_chinese_chars", bool, spec.split_chinese)
-    if "strip_accents" in config.data or "do_lower_case" in config.data:  # null: accents go when capitals go
-        spec.strip_accents = config.get("strip_accents", bool, spec.lowercase)
+def _kind(path: Path, config: Fields, data: Fields) -> Json:
+    """What is known of the class of the tokenizer; an InputError if it is not one of `CLASSES`."""
+    model = read_fields(path / CONFIG, optional=True)
+    source = config if config.data.get("tokenizer_class") is not None else model
+    name = source.get("tokenizer_class", str, CLASS_OF_MODEL.get(str(model.data.get("model_type"))))
+    if model.data.get("model_type") == "modernbert":  # transformers knows that these files name a wrong class
+        name = CLASS_OF_MODEL["modernbert"]
+    found = data.within("model").data
+    if name is None:  # a tokenizer of no model
+        rebuilt = [MPNET, BERT] if found.get("type") == "WordPiece" else [ROBERTA, GPT2]
+        as_it_is = lexists(path / "tokenizer.json") and not set(DECIDED) & config.data.keys()
+        return AS_IT_IS if as_it_is else rebuilt["<s>" not in found["vocab"]]
+    if name.removesuffix("Fast") not in CLASSES:
+        accepted = ", ".join(CLASSES)
+        raise InputError(f"{source.where}: tokenizer_class {brief(name)} is not implemented; accepted: {accepted}")
+    kind = CLASSES[name.removesuffix("Fast")]
+    holds = found.get("type") or ("BPE" if "merges" in found else "WordPiece")
+    if kind.get("model", holds) != holds or not (kind or lexists(path / "tokenizer.json")):
+        needs = f"{kind['model']}" if kind else "tokenizer.json"
+        raise InputError(f"{source.where}: tokenizer_class {brief(name)} needs {needs}, but {data.where} holds {holds}")
+    return kind
 
 
-def _from_vocab_and_merges(vocab_path: Path, merges_path: Path, config: Fields) -> TokenizerSpec:
-    """vocab.json is {token: id}; merges.txt is one "left right" a line after a line that begins with #version."""
-    vocab = check_vocab(read_fields(vocab_path).data, str(vocab_path))
-    check_file(merges_path, MOST_BYTES)
-    lines = read_text(merges_path).split("\n")
-    if lines[0].startswith("#version"):
-        del lines[0]
-    specials = _specials(vocab, config)
-    add_prefix_space = config.get("add_prefix_space", bool, False)
-    return TokenizerSpec(
-        "BPE",
-        vocab,
-        **specials,
-        merges=check_merges([line for line in lines if line], str(merges_path)),
-        add_prefix_space=add_prefix_space,
-        trim_offsets=bool(specials["prefix"]),  # RoBERTa's processor trims, GPT-2's does not
-        keep_first_space=add_prefix_space,
-        source=str(vocab_path.parent),
-    )
+def _content(token: Any) -> Any:
+    """The spelling of a token that a file names, either as a string or as {"content": ...}."""
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _added_tokens(path: Path, config: Fields, data: Fields, kind: Json, roles: Json) -> list[Json]:
+    """All added tokens as entries of a tokenizer.json: later files override earlier ones."""
+    extra = config.data.get("extra_special_tokens") or config.data.get("additional_special_tokens") or []
+    extra = [*extra.values()] if isinstance(extra, dict) else extra
+    named = {_content(token): token for token in (*roles.values(), *extra)}
+    own = [entry.data for entry in data.each("added_tokens", [])]
+    decoder = config.get("added_tokens_decoder", dict, None)
+    if decoder is None:
+        older = read_fields(path / "added_tokens.json", optional=True).data
+        more = [{"content": token, "id": id, "special": token in named} for token, id in older.items()] + own
+    else:
+        entries = Fields(decoder, f"{config.where}: added_tokens_decoder")
+        more = [entries.within(id).data | {"id": int(id) if id.isdecimal() else id} for id in decoder]
+    result = {entry.get("content"): entry for entry in [*([] if kind and decoder is not None else own), *more]}
+    for entry in result.values():
+        entry["special"] = entry.get("special") or entry.get("content") in named
+    vocab = data.within("model").get("vocab", dict)
+    for content, token in named.items():
+        if content in vocab and content not in result:
+            flags = {"normalized": False} | (token if isinstance(token, dict) else {})
+            result[content] = flags | {"content": content, "id": vocab[content], "special": True}
+        elif content not in result and token in extra:  # transformers would give it an id that the model may not have
+            raise InputError(f"{config.where}: the special token {brief(content)} is not in the vocabulary")
+    return sorted(result.values(), key=lambda entry: entry["id"] if isinstance(entry.get("id"), int) else -1)
+
+
+def _rebuild(data: Fields, kind: Json, config: Fields, roles: Json) -> None:
+    """Put in place of all but the vocabulary, the merges and the added tokens what transformers does."""
+    model = data.within("model").data
+    vocab = model["vocab"] | {entry.get("content"): entry.get("id") for entry in data.data["added_tokens"]}
+    prefix_space = config.get("add_prefix_space", bool, False)
+    byte_level = {"type": "ByteLevel", "add_prefix_space": prefix_space}
+    if kind["model"] == "BPE":
+        data.data |= {"normalizer": None, "pre_tokenizer": byte_level, "decoder": byte_level}
+        data.data["model"] = {"type": "BPE", "vocab": model["vocab"], "merges": model["merges"]}
+    else:
+        cleaning = {"clean_text": True, "handle_chinese_chars": config.get("tokenize_chinese_chars", bool, True)}
+        cleaning |= {"lowercase": config.get("do_lower_case", bool, True)}
+        cleaning |= {"strip_accents": config.get("strip_accents", bool, None)}  # null: accents go when capitals go
+        data.data["normalizer"] = {"type": "BertNormalizer", **cleaning}
+        data.data |= {"pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece"}}
+        data.data["model"] = {"type": "WordPiece", "vocab": model["vocab"], "unk_token": roles["unk_token"]}
+        data.data["model"]["continuing_subword_prefix"] = "##"
+    if "processor" in kind:
+        ends = {key: [roles[f"{key}_token"], vocab.get(roles[f"{key}_token"])] for key in ("cls", "sep")}
+        trim = kind is MPNET or config.get("trim_offsets", bool, True)
+        data.data["post_processor"] = {"type": kind["processor"], **ends, "trim_offsets": trim}
+        data.data["post_processor"]["add_prefix_space"] = prefix_space and kind is not MPNET

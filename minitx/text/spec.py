@@ -21,6 +21,7 @@ class TokenizerSpec:
     prefix: list[str] = field(default_factory=list)  # the special tokens before every text, for BERT ["[CLS]"]
     suffix: list[str] = field(default_factory=list)  # and after it, ["[SEP]"]
     pad_token: str | None = None  # None: the one that is spelt "<pad>" or "[PAD]"
+    added_tokens: list[SpecialToken] = field(default_factory=list)  # ordinary ones that are found whole, too
     # BPE only.
     merges: list[tuple[str, str]] = field(default_factory=list)  # pairs of tokens to join, in the order learnt
     add_prefix_space: bool = False  # give the first word of a text a space too

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 from minitx.errors import InputError
 from minitx.text.offsets import Encoding, Span, trim
 from minitx.text.spec import TokenizerSpec
-from minitx.text.specials import CLS_NAMES, PAD_NAMES, SEP_NAMES, SpecialToken, SpecialTokens
+from minitx.text.specials import CLS_NAMES, PAD_NAMES, SEP_NAMES, SpecialTokens
 from minitx.text.tokenizer_json import read_tokenizer_json, write_tokenizer_json
 from minitx.text.truncation import truncate, warn_of_cut
 
@@ -40,15 +40,20 @@ class Memo(dict[str, list[int]]):
 
 
 class Tokenizer:
-    """A vocabulary and the calls that every tokenizer answers."""
+    """A vocabulary and the calls that every tokenizer answers.
+
+    A special token spelt out in a text is ordinary text, so that nobody can forge one. sentence-transformers takes it
+    for the special token; so does a tokenizer whose `allow_special` is set to True, or a call that is given it.
+    """
 
     model: ClassVar[str]
+    allow_special = False
 
     def __init__(self, spec: TokenizerSpec) -> None:
         spec.check()
         self.spec = spec
         self._tokens = {id: token for token, id in spec.vocab.items()}
-        self._specials = SpecialTokens(spec.special_tokens)
+        self._specials = SpecialTokens(spec.special_tokens, spec.added_tokens)
         self._special_ids = {special.id for special in spec.special_tokens}
         self._prefix_ids = [spec.vocab[token] for token in spec.prefix]
         self._suffix_ids = [spec.vocab[token] for token in spec.suffix]
@@ -67,10 +72,10 @@ class Tokenizer:
 
     # What a subclass supplies.
 
-    def _encode_plain(self, text: str) -> list[int]:
+    def _encode_plain(self, text: str, start: int, allow_special: bool) -> list[int]:
         raise NotImplementedError
 
-    def _encode_spans(self, text: str, start: int) -> list[Span]:
+    def _encode_spans(self, text: str, start: int, allow_special: bool) -> list[Span]:
         raise NotImplementedError
 
     def _join(self, ids: list[int]) -> str:
@@ -122,17 +127,17 @@ class Tokenizer:
 
     # Text to ids.
 
-    def encode(self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False) -> list[int]:
+    def encode(self, text: str, *, add_special_tokens: bool = True, allow_special: bool | None = None) -> list[int]:
         """Ids of one text, between the opening and the closing token unless `add_special_tokens=False`.
 
-        A special token spelt out in the text is ordinary text, so that nobody can forge one, unless `allow_special`.
+        A special token spelt out in the text is ordinary text unless `allow_special`, here or of the tokenizer.
 
         Raises:
             InputError: `text` is not a str, or holds half of a surrogate pair, which UTF-8 cannot write.
         """
-        ids: list[int] = []
-        for segment, _, special in self._segments(text, allow_special):
-            ids += self._encode_plain(segment) if special is None else [special.id]
+        ids, allow = list[int](), self.allow_special if allow_special is None else allow_special
+        for segment, start, token in self._specials.segments(checked(text), allow):
+            ids += self._encode_plain(segment, start, allow) if token is None else [token.id]
         return [*self._prefix_ids, *ids, *self._suffix_ids] if add_special_tokens else ids
 
     def encode_batch(
@@ -163,32 +168,28 @@ class Tokenizer:
         if room < 1:
             raise InputError(f"max_length {max_length} leaves no room for text beside the special tokens")
         truncate([], room, truncation)  # refuses an unknown way of cutting even if nothing is cut
-        rows = [self._encode_plain(checked(text)) for text in texts]
+        rows = [self.encode(text, add_special_tokens=False) for text in texts]
         long = [row for row, ids in enumerate(rows) if len(ids) > room]
         for row in long:
             rows[row] = truncate(rows[row], room, truncation)
         return [[*prefix, *ids, *suffix] for ids in rows], len(long)
 
     def encode_with_offsets(
-        self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
+        self, text: str, *, add_special_tokens: bool = True, allow_special: bool | None = None
     ) -> Encoding:
         """As `encode`, with the spelling of each token and the characters it came from."""
-        spans: list[Span] = []
-        for segment, start, special in self._segments(text, allow_special):
-            if special is None:
-                spans += [self._trim(span, self._tokens[span.id]) for span in self._encode_spans(segment, start)]
+        spans, allow = list[Span](), self.allow_special if allow_special is None else allow_special
+        for segment, start, token in self._specials.segments(checked(text), allow):
+            if token is None:
+                spans += [self._trim(span, self._tokens[span.id]) for span in self._encode_spans(segment, start, allow)]
             else:
-                spans.append(self._trim(Span(special.id, start, start + len(segment)), segment))
+                spans.append(self._trim(Span(token.id, start, start + len(segment)), segment))
         if add_special_tokens:
             spans = [*(Span(i, 0, 0) for i in self._prefix_ids), *spans, *(Span(i, 0, 0) for i in self._suffix_ids)]
         return Encoding([s.id for s in spans], [self._tokens[s.id] for s in spans], [(s.start, s.end) for s in spans])
 
     def _trim(self, span: Span, spelling: str) -> Span:
         return trim(span, spelling, self.spec.keep_first_space) if self.spec.trim_offsets else span
-
-    def _segments(self, text: str, allow_special: bool) -> Iterable[tuple[str, int, SpecialToken | None]]:
-        """(segment, where it starts, the special token it is or None)."""
-        return self._specials.segments(checked(text)) if allow_special else [(checked(text), 0, None)]
 
     # Ids to text.
 

@@ -8,7 +8,8 @@ it does not know is refused by name: to ignore it would silently give other ids 
 """
 
 from collections import Counter
-from operator import itemgetter
+from dataclasses import asdict
+from operator import attrgetter, itemgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -31,39 +32,50 @@ def read_tokenizer_json(path: str | PathLike[str]) -> TokenizerSpec:
     Raises:
         InputError: the file cannot be read, is damaged, or has a component that minitx does not implement.
     """
-    data = read_fields(path)
+    return spec_of(read_fields(path))
+
+
+def spec_of(data: Fields) -> TokenizerSpec:
+    """As `read_tokenizer_json`, of what such a file holds."""
     model = data.within("model")
     # Files older than tokenizers 0.9 leave the type of the model out; only BPE has merges.
     kinds = ("BPE", "WordPiece") if "merges" in model.data else ("WordPiece", "BPE")
     kind = model.choose("type", *kinds)
     vocab = model.get("vocab", dict)
+    spec = TokenizerSpec(kind, vocab, source=data.where)
+    _read_added_tokens(data, spec)
+    (_read_bpe if kind == "BPE" else _read_wordpiece)(data, model, spec)
+    _read_post_processor(data.within("post_processor", {}), spec)
+    padding = data.within("padding", {})
+    padding.choose("direction", "Right")
+    data.within("truncation", {}).choose("direction", "Right")
+    spec.pad_token = padding.get("pad_token", str, None)
+    return spec
+
+
+def _read_added_tokens(data: Fields, spec: TokenizerSpec) -> None:
+    """Tokens that may be in the vocabulary already; `tokenizers` gives others the next ids, whatever the file says."""
     added = data.each("added_tokens", [])
     letters = sum(len(entry.get("content", str)) for entry in added)
     if len(added) > MOST_ADDED or letters > MOST_SPELT:
         limit = f"accepted are at most {MOST_ADDED:,} of {MOST_SPELT:,} characters"
         raise InputError(f"{data.where}: {len(added):,} added_tokens of {letters:,} characters; {limit}")
-    specials = [_read_added_token(entry, vocab) for entry in added]
-    if twice := [token for token, count in Counter(special.content for special in specials).items() if count > 1]:
+    if twice := [token for token, count in Counter(entry.data["content"] for entry in added).items() if count > 1]:
         raise InputError(f"{data.where}: added_tokens has {brief(twice[0])} twice")
-    spec = TokenizerSpec(kind, check_vocab(vocab, data.where), specials, source=data.where)
-    (_read_bpe if kind == "BPE" else _read_wordpiece)(data, model, spec)
-    _read_post_processor(data.within("post_processor", {}), spec)
-    spec.pad_token = data.within("padding", {}).get("pad_token", str, None)
-    return spec
-
-
-def _read_added_token(entry: Fields, vocab: Json) -> SpecialToken:
-    """A token that may be in the vocabulary already, and is added to it if not."""
-    content, id = entry.get("content", str), entry.get("id", int)
-    if not content:
-        raise InputError(f"{entry.where}: content is empty; it must be the spelling of a token")
-    if vocab.setdefault(content, id) != id:
-        found = f"{brief(content)} has the id {id}, but {brief(vocab[content])} in the vocabulary"
-        raise InputError(f"{entry.where}: {found}")
-    if not entry.get("special", bool, False):
-        raise InputError(f"{entry.where}: {brief(content)} is not special; minitx accepts special tokens only")
-    entry.choose("single_word", False)
-    return SpecialToken(content, id, entry.get("lstrip", bool, False), entry.get("rstrip", bool, False))
+    following = len(spec.vocab)
+    for entry in added:
+        content, id, special = entry.get("content", str), entry.get("id", int), entry.get("special", bool, False)
+        if not content:
+            raise InputError(f"{entry.where}: content is empty; it must be the spelling of a token")
+        known, right = content in spec.vocab, spec.vocab.setdefault(content, id)
+        if right != id or not (known or id == following):
+            found = f"{brief(content)} has the id {id}, but {brief(right if known else following)} in the vocabulary"
+            raise InputError(f"{entry.where}: {found}")
+        following = max(following, id + 1)
+        flags = {key: entry.get(key, bool, False) for key in ("lstrip", "rstrip", "single_word")}
+        token = SpecialToken(content, id, **flags, normalized=entry.get("normalized", bool, not special))
+        (spec.special_tokens if special else spec.added_tokens).append(token)
+    check_vocab(spec.vocab, data.where)
 
 
 def _component(data: Fields, key: str, *accepted: str | None) -> Fields:
@@ -145,11 +157,8 @@ def _read_template(template: Fields, spec: TokenizerSpec) -> None:
 
 def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None:
     """Write a file that `tokenizers.Tokenizer.from_file` loads and that encodes the same there."""
-    added = [
-        {"id": t.id, "content": t.content, "single_word": False, "lstrip": t.lstrip, "rstrip": t.rstrip}
-        | {"normalized": False, "special": True}
-        for t in sorted(spec.special_tokens, key=lambda special: special.id)
-    ]
+    found = sorted([*spec.special_tokens, *spec.added_tokens], key=attrgetter("id"))
+    added = [asdict(token) | {"special": token in spec.special_tokens} for token in found]
     model: Json = {"type": spec.model, "vocab": dict(sorted(spec.vocab.items(), key=itemgetter(1)))}
     normalizer: Json | None = None
     if spec.model == "BPE":

@@ -24,13 +24,15 @@ Ids equal those of `tokenizers` with `BertNormalizer`, `BertPreTokenizer` and `m
 
 import re
 import unicodedata
-from itertools import chain
+from collections.abc import Iterator
+from itertools import accumulate, chain
+from operator import itemgetter
 
 import regex
 
-from minitx.text.offsets import Span
+from minitx.text.cleaning import Aligned, CleaningTokenizer, follow
 from minitx.text.spec import TokenizerSpec
-from minitx.text.tokenizer import Memo, Tokenizer
+from minitx.text.tokenizer import Memo
 from minitx.text.unicode_versions import ACCENT, CONTROL, PUNCTUATION
 from minitx.text.words import utf8
 
@@ -42,7 +44,7 @@ CHINESE = re.compile(
 GLUED = re.compile(r" (?=[.?!,]|n't|'m|'s|'ve|'re)")  # decoding puts no space before these
 
 
-class WordPieceTokenizer(Tokenizer):
+class WordPieceTokenizer(CleaningTokenizer):
     """Longest-match tokens for a given vocabulary; made by `load` or `minitx.text.load.load_tokenizer`."""
 
     model = "WordPiece"
@@ -58,7 +60,7 @@ class WordPieceTokenizer(Tokenizer):
         self._words = Memo(self._encode_word)
         self._chunks = Memo(self._encode_chunk)
 
-    def _encode_plain(self, text: str) -> list[int]:
+    def _encode_text(self, text: str, start: int, allow_special: bool) -> list[int]:
         # A space always ends a word, and nothing that cleaning does looks beyond it: each chunk between spaces is
         # cleaned and cut only once, and most of a text is dictionary look-ups.
         return [*chain.from_iterable(map(self._chunks.__getitem__, text.split(" ")))]
@@ -68,13 +70,16 @@ class WordPieceTokenizer(Tokenizer):
         return [*chain.from_iterable(map(self._words.__getitem__, WORD.findall(self._clean(chunk))))]
 
     def _clean(self, text: str) -> str:
+        return self._fold(self._space(text))
+
+    def _space(self, text: str) -> str:
         if self.spec.clean_text:
             text = CONTROL.sub("", text)
-        if not text.isascii():
-            if self.spec.split_chinese:
-                text = CHINESE.sub(r" \1 ", text)
-            if self.spec.strip_accents:  # an accented letter, decomposed, is a letter and an accent
-                text = ACCENT.sub("", unicodedata.normalize("NFD", text))
+        return CHINESE.sub(r" \1 ", text) if self.spec.split_chinese and not text.isascii() else text
+
+    def _fold(self, text: str) -> str:
+        if self.spec.strip_accents and not text.isascii():  # an accented letter, decomposed, is a letter and an accent
+            text = ACCENT.sub("", unicodedata.normalize("NFD", text))
         # Python lowers a sigma that ends a word to another letter than one within; BERT does not look around.
         return text.replace("Σ", "σ").lower() if self.spec.lowercase else text
 
@@ -93,18 +98,24 @@ class WordPieceTokenizer(Tokenizer):
             start, vocab = end, self._continuations
         return ids
 
-    def _encode_spans(self, text: str, start: int) -> list[Span]:
-        utf8(text)
-        # Cleaned character by character, so that each remembers where it came from.
-        clean = [(char, i) for i, original in enumerate(text, start) for char in self._clean(original)]
-        spans = []
-        for match in WORD.finditer("".join(char for char, _ in clean)):
+    def _align(self, text: str, start: int) -> Aligned:
+        chars = [(char, i, i + 1) for i, original in enumerate(text, start) for char in self._space(original)]
+        if self.spec.strip_accents and not text.isascii():
+            # Decomposing puts the marks of a letter into their canonical order, so it is done for the whole text.
+            parts = [(part, k > 0) for char, _, _ in chars for k, part in enumerate(unicodedata.normalize("NFD", char))]
+            ranks = [unicodedata.combining(part) for part, _ in parts]
+            letters = accumulate(rank == 0 for rank in ranks)
+            ordered = sorted(zip(letters, ranks, parts, strict=True), key=itemgetter(0, 1))
+            chars = follow(chars, [part for _, _, part in ordered])
+        return [(folded, begin, end) for char, begin, end in chars for folded in self._fold(char)]
+
+    def _cut(self, clean: str, first: bool, allow_special: bool) -> Iterator[tuple[int, int, int]]:
+        for match in WORD.finditer(clean):
             ids, done = self._words[match.group()], match.start()
             for i, id in enumerate(ids):
                 end = match.end() if ids == self._unknown else done + len(self._spelling(id, i == 0))
-                spans.append(Span(id, clean[done][1], clean[end - 1][1] + 1))
+                yield id, done, end
                 done = end
-        return spans
 
     def _spelling(self, id: int, first: bool) -> str:
         return self._tokens[id] if first else self._tokens[id][len(self.spec.subword_prefix) :]

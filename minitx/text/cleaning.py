@@ -1,0 +1,67 @@
+"""Tokenizers that clean a text before they cut it: which of its characters did a token come from, all the same?"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from minitx.text.offsets import Span
+from minitx.text.spec import TokenizerSpec
+from minitx.text.specials import SpecialTokens
+from minitx.text.tokenizer import Tokenizer
+from minitx.text.words import utf8
+
+Aligned = list[tuple[str, int, int]]  # each character of a cleaned text, and the start and end of what it came from
+
+
+def follow(chars: Sequence[tuple[str, int, int]], changes: Iterable[tuple[str, int]]) -> Aligned:
+    """The places of new characters, as `tokenizers` counts them.
+
+    A change of 0 replaces the next character, -n also removes n more after it, and 1 inserts.
+
+    >>> follow([("a", 0, 1), ("½", 1, 2), ("c", 2, 3)], [("a", 0), ("1", 0), ("⁄", 1), ("2", 1)])
+    [('a', 0, 1), ('1', 1, 2), ('⁄', 1, 2), ('2', 1, 2)]
+    """
+    result, place = [], 0
+    for char, change in changes:
+        _, start, end = chars[place - (change > 0)] if place or change <= 0 else ("", 0, 0)
+        result.append((char, start, end))
+        place += max(0, 1 - change)
+    return result
+
+
+class CleaningTokenizer(Tokenizer):
+    """A tokenizer that cleans text first. Added tokens that are `normalized` are looked for in cleaned text."""
+
+    def __init__(self, spec: TokenizerSpec) -> None:
+        super().__init__(spec)
+        self._specials = SpecialTokens(spec.special_tokens, spec.added_tokens, self._clean)
+
+    # What a subclass supplies.
+
+    def _clean(self, text: str) -> str:
+        raise NotImplementedError
+
+    def _align(self, text: str, start: int) -> Aligned:
+        """The cleaned text, whose characters came from `text`, which begins at `start` of a longer one."""
+        raise NotImplementedError
+
+    def _encode_text(self, text: str, start: int, allow_special: bool) -> list[int]:
+        """Ids of a text that is not cleaned yet and holds no added token."""
+        raise NotImplementedError
+
+    def _cut(self, clean: str, first: bool, allow_special: bool) -> Iterator[tuple[int, int, int]]:
+        """(id, start, end) of the tokens of cleaned text; `first`: the text begins with it."""
+        raise NotImplementedError
+
+    def _encode_plain(self, text: str, start: int = 0, allow_special: bool = False) -> list[int]:
+        after = self._specials.after
+        if after.tokens and any(token for _, _, token in after.segments(self._clean(text), allow_special)):
+            return [span.id for span in self._encode_spans(text, start, allow_special)]
+        return self._encode_text(text, start, allow_special)
+
+    def _encode_spans(self, text: str, start: int, allow_special: bool = False) -> list[Span]:
+        utf8(text)
+        chars, spans = self._align(text, start), list[Span]()
+        for piece, at, token in self._specials.after.segments("".join(char for char, _, _ in chars), allow_special):
+            cut = [(token.id, 0, len(piece))] if token else self._cut(piece, chars[at][1] == 0, allow_special)
+            found = [Span(id, chars[at + begin][1], chars[at + end - 1][2]) for id, begin, end in cut]
+            spans += [self._trim(found[0], piece)] if token else found
+        return spans
