@@ -1,5 +1,6 @@
 """Whatever a model directory says about its tokenizer: the ids of transformers, or one line that says why not."""
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -156,6 +157,12 @@ def assert_same(directory: Path, texts: list[str]) -> None:
         assert encoding.offsets == expected.offsets, text
         if text not in FORGED:
             assert ours.encode(text) == expected.ids
+    for one, other in itertools.product(texts[:4], texts[4:6]):
+        for most in (None, 5, 8, 11):
+            kwargs = {"max_length": most, "truncation": "longest_first"} if most else {}
+            both = theirs(one, other, return_token_type_ids=True, **kwargs)
+            pair = ours.encode_pair(one, other, max_length=most, allow_special=True)
+            assert (pair.ids, pair.type_ids) == (both["input_ids"], both["token_type_ids"]), (one, other, most)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -224,6 +231,15 @@ def test_a_special_token_spelt_out_is_text_until_the_tokenizer_is_told_otherwise
     assert ours.encode_batch([text]) == [ours.encode(text)] == [expected]
     assert ours.encode_with_offsets(text).ids == expected
     assert 3 not in ours.encode(text, add_special_tokens=False, allow_special=False)
+
+
+def test_a_pair_that_leaves_no_room_is_refused(tmp_path):
+    ours = load_tokenizer(bert_directory(tmp_path, {}))
+    assert len(ours.encode_pair("the cat", "sat", max_length=4).ids) == 4
+    with pytest.raises(InputError, match="max_length 3 leaves no room for text beside the special tokens"):
+        ours.encode_pair("the cat", "sat", max_length=3)
+    with pytest.raises(InputError, match="a text must be a str, got float"):
+        ours.encode_pair("the cat", float("nan"))
 
 
 def test_an_added_token_survives_saving(tmp_path):

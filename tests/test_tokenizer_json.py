@@ -208,7 +208,8 @@ def test_vocab_json_and_merges_txt(roberta, tmp_path):
     (tmp_path / "merges.txt").write_bytes(f"#version: 0.2\n{merges}\n".encode())
     ours = load_tokenizer(tmp_path)
     specials = [SpecialToken(token.content, token.id) for token in roberta.special_tokens]  # <mask> takes no space here
-    roberta = dataclasses.replace(roberta, pad_token="<pad>", special_tokens=specials)
+    pair = [("<s>", 0), (None, 0), ("</s>", 0), ("</s>", 0), (None, 0), ("</s>", 0)]
+    roberta = dataclasses.replace(roberta, pad_token="<pad>", special_tokens=specials, pair=pair)
     assert ours.spec == roberta
     assert (ours.cls_id, ours.pad_id, ours.sep_id) == (0, 1, 2)
     (tmp_path / "merges.txt").write_bytes(f"{merges}\r\n".replace("\n", "\r\n").encode())  # no version line, Windows
@@ -292,8 +293,8 @@ def _drop(*keys: str):
 
 DAMAGE = {
     "unknown model": (
-        _set("model", "type", to="Unigram"),
-        "model: type 'Unigram' is not implemented; accepted: BPE, WordPiece",
+        _set("model", "type", to="WordLevel"),
+        "model: type 'WordLevel' is not implemented; accepted: BPE, WordPiece, Unigram",
     ),
     "unknown normalizer": (_set("normalizer", to={"type": "NFKC"}), "normalizer 'NFKC' is not implemented"),
     "normalizer without type": (_set("normalizer", to={}), "bad.json: normalizer: type is missing; it must be text"),

@@ -47,8 +47,8 @@ class CleaningTokenizer(Tokenizer):
         """Ids of a text that is not cleaned yet and holds no added token."""
         raise NotImplementedError
 
-    def _cut(self, clean: str, first: bool, allow_special: bool) -> Iterator[tuple[int, int, int]]:
-        """(id, start, end) of the tokens of cleaned text; `first`: the text begins with it."""
+    def _cut(self, clean: str, firsts: int, allow_special: bool) -> Iterator[tuple[int, int, int]]:
+        """(id, start, end) of the tokens of cleaned text, of which so many characters came from the text's first."""
         raise NotImplementedError
 
     def _encode_plain(self, text: str, start: int = 0, allow_special: bool = False) -> list[int]:
@@ -61,7 +61,8 @@ class CleaningTokenizer(Tokenizer):
         utf8(text)
         chars, spans = self._align(text, start), list[Span]()
         for piece, at, token in self._specials.after.segments("".join(char for char, _, _ in chars), allow_special):
-            cut = [(token.id, 0, len(piece))] if token else self._cut(piece, chars[at][1] == 0, allow_special)
+            firsts = sum(start == 0 for _, start, _ in chars[at : at + len(piece)])
+            cut = [(token.id, 0, len(piece))] if token else self._cut(piece, firsts, allow_special)
             found = [Span(id, chars[at + begin][1], chars[at + end - 1][2]) for id, begin, end in cut]
             spans += [self._trim(found[0], piece)] if token else found
         return spans

@@ -15,28 +15,32 @@ from minitx.errors import InputError
 from minitx.system import CONFIG, MOST_BYTES, Fields, brief, check_file, read_fields, read_text
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import Tokenizer
-from minitx.text.tokenizer_json import Json, read_tokenizer_json, spec_of
+from minitx.text.tokenizer_json import Json, read_scores, read_tokenizer_json, spec_of
+from minitx.text.unigram import UnigramTokenizer
 from minitx.text.wordpiece import WordPieceTokenizer
 
 # What transformers knows of a class; its name may end in "Fast".
 AS_IT_IS: Json = {}
-BERT: Json = {"model": "WordPiece", "processor": "BertProcessing", "unk_token": "[UNK]", "sep_token": "[SEP]"}
-BERT |= {"pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
-ROBERTA: Json = {"model": "BPE", "processor": "RobertaProcessing", "bos_token": "<s>", "eos_token": "</s>"}
+ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+BERT: Json = {role: f"[{role[:-6].upper()}]" for role in ROLES[2:]}
+BERT |= {"model": "WordPiece", "processor": "BertProcessing", "ends": ("cls_token", "sep_token")}
+ROBERTA: Json = BERT | {"model": "BPE", "processor": "RobertaProcessing", "bos_token": "<s>", "eos_token": "</s>"}
 ROBERTA |= {"sep_token": "</s>", "cls_token": "<s>", "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}
 MPNET = ROBERTA | {"model": "WordPiece", "unk_token": "[UNK]"}
 MPNET["mask_token"] = {"content": "<mask>", "lstrip": True}  # it stands for a word with the space before it
 GPT2: Json = {"model": "BPE", "unk_token": "<|endoftext|>", "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+XLM_ROBERTA = ROBERTA | {"model": "Unigram", "ends": ("bos_token", "eos_token")}
 CLASSES = {
     **dict.fromkeys(("PreTrainedTokenizer", "TokenizersBackend"), AS_IT_IS),
     **dict.fromkeys(("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"), BERT),
     **dict.fromkeys(("RobertaTokenizer", "LongformerTokenizer", "BartTokenizer"), ROBERTA),
     "MPNetTokenizer": MPNET,
     "GPT2Tokenizer": GPT2,
+    "XLMRobertaTokenizer": XLM_ROBERTA,
 }
 CLASS_OF_MODEL = {"bert": "BertTokenizer", "distilbert": "BertTokenizer", "mpnet": "MPNetTokenizer"}
 CLASS_OF_MODEL |= {"roberta": "RobertaTokenizer", "roberta-prelayernorm": "RobertaTokenizer"}
-CLASS_OF_MODEL |= {"modernbert": "TokenizersBackend"}
+CLASS_OF_MODEL |= {"xlm-roberta": "XLMRobertaTokenizer", "modernbert": "TokenizersBackend"}
 
 # Keys of tokenizer_config.json: what of them transformers 5 ignores, or needs for other things than ids ...
 HARMLESS = """
@@ -73,14 +77,15 @@ def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
         config = _read_config(path)
         data = _read_vocabulary(path, config)
         kind = _kind(path, config, data)
-        roles = {key: value for key, value in (kind | config.data).items() if key.endswith("_token") and value}
+        named = dict.fromkeys(ROLES) | kind | config.data  # in the order in which transformers adds them
+        roles = {key: value for key, value in named.items() if key.endswith("_token") and value}
         data.data["added_tokens"] = _added_tokens(path, config, data, kind, roles)
         if kind:
             _rebuild(data, kind, config, {role: _content(token) for role, token in roles.items()})
         spec = spec_of(data)
         if (pad := _content(roles.get("pad_token"))) in spec.vocab:
             spec.pad_token = pad
-    return (BPETokenizer if spec.model == "BPE" else WordPieceTokenizer)(spec)
+    return {kind.model: kind for kind in (BPETokenizer, WordPieceTokenizer, UnigramTokenizer)}[spec.model](spec)
 
 
 def _read_config(path: Path) -> Fields:
@@ -134,8 +139,8 @@ def _kind(path: Path, config: Fields, data: Fields) -> Json:
     found = data.within("model").data
     if name is None:  # a tokenizer of no model
         rebuilt = [MPNET, BERT] if found.get("type") == "WordPiece" else [ROBERTA, GPT2]
-        as_it_is = lexists(path / "tokenizer.json") and not set(DECIDED) & config.data.keys()
-        return AS_IT_IS if as_it_is else rebuilt["<s>" not in found["vocab"]]
+        silent = not set(DECIDED) & config.data.keys() or found.get("type") == "Unigram"
+        return AS_IT_IS if silent and lexists(path / "tokenizer.json") else rebuilt["<s>" not in found["vocab"]]
     if name.removesuffix("Fast") not in CLASSES:
         accepted = ", ".join(CLASSES)
         raise InputError(f"{source.where}: tokenizer_class {brief(name)} is not implemented; accepted: {accepted}")
@@ -168,7 +173,7 @@ def _added_tokens(path: Path, config: Fields, data: Fields, kind: Json, roles: J
     result = {entry.get("content"): entry for entry in [*([] if kind and decoder is not None else own), *more]}
     for entry in result.values():
         entry["special"] = entry.get("special") or entry.get("content") in named
-    vocab = data.within("model").get("vocab", dict)
+    vocab = _vocabulary(data)
     for content, token in named.items():
         if content in vocab and content not in result:
             flags = {"normalized": False} | (token if isinstance(token, dict) else {})
@@ -180,23 +185,39 @@ def _added_tokens(path: Path, config: Fields, data: Fields, kind: Json, roles: J
 
 def _rebuild(data: Fields, kind: Json, config: Fields, roles: Json) -> None:
     """Put in place of all but the vocabulary, the merges and the added tokens what transformers does."""
-    model = data.within("model").data
-    vocab = model["vocab"] | {entry.get("content"): entry.get("id") for entry in data.data["added_tokens"]}
-    prefix_space = config.get("add_prefix_space", bool, False)
-    byte_level = {"type": "ByteLevel", "add_prefix_space": prefix_space}
+    model = {key: data.data["model"].get(key) for key in ("type", "vocab", "merges")} | {"type": kind["model"]}
+    vocab = _vocabulary(data) | {entry.get("content"): entry.get("id") for entry in data.data["added_tokens"]}
+    prefix_space = config.get("add_prefix_space", bool, kind is XLM_ROBERTA)
     if kind["model"] == "BPE":
-        data.data |= {"normalizer": None, "pre_tokenizer": byte_level, "decoder": byte_level}
-        data.data["model"] = {"type": "BPE", "vocab": model["vocab"], "merges": model["merges"]}
-    else:
+        byte_level = {"type": "ByteLevel", "add_prefix_space": prefix_space}
+        built: Json = {"normalizer": None, "pre_tokenizer": byte_level, "decoder": byte_level}
+    elif kind["model"] == "WordPiece":
+        model |= {"unk_token": roles["unk_token"], "continuing_subword_prefix": "##"}
         cleaning = {"clean_text": True, "handle_chinese_chars": config.get("tokenize_chinese_chars", bool, True)}
         cleaning |= {"lowercase": config.get("do_lower_case", bool, True)}
         cleaning |= {"strip_accents": config.get("strip_accents", bool, None)}  # null: accents go when capitals go
-        data.data["normalizer"] = {"type": "BertNormalizer", **cleaning}
-        data.data |= {"pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece"}}
-        data.data["model"] = {"type": "WordPiece", "vocab": model["vocab"], "unk_token": roles["unk_token"]}
-        data.data["model"]["continuing_subword_prefix"] = "##"
+        built = {"normalizer": {"type": "BertNormalizer", **cleaning}}
+        built |= {"pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece"}}
+    else:
+        model |= {"unk_id": 3}
+        cleaner = data.within("normalizer", {})
+        steps = [step.data for step in cleaner.each("normalizers")] if "normalizers" in cleaner.data else [cleaner.data]
+        built = {"normalizer": next((step for step in steps if step.get("type") == "Precompiled"), None)}
+        metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always" if prefix_space else "never"}
+        built |= {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]}}
+        built |= {"decoder": metaspace}
     if "processor" in kind:
-        ends = {key: [roles[f"{key}_token"], vocab.get(roles[f"{key}_token"])] for key in ("cls", "sep")}
-        trim = kind is MPNET or config.get("trim_offsets", bool, True)
-        data.data["post_processor"] = {"type": kind["processor"], **ends, "trim_offsets": trim}
-        data.data["post_processor"]["add_prefix_space"] = prefix_space and kind is not MPNET
+        ends = {"cls": roles[kind["ends"][0]], "sep": roles[kind["ends"][1]]}
+        processor = {"type": kind["processor"], **{end: [token, vocab.get(token)] for end, token in ends.items()}}
+        trim = kind is MPNET or (kind is ROBERTA and config.get("trim_offsets", bool, True))
+        processor |= {"trim_offsets": trim, "add_prefix_space": prefix_space and kind is ROBERTA}
+        built |= {"post_processor": processor}
+    data.data |= built | {"model": model}
+
+
+def _vocabulary(data: Fields) -> dict[str, Any]:
+    """Piece -> id of the model; that of Unigram is a list."""
+    model = data.within("model")
+    if isinstance(model.data.get("vocab"), list):
+        return {piece: id for id, piece in enumerate(read_scores(model))}
+    return dict(model.get("vocab", dict))

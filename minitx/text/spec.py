@@ -15,11 +15,13 @@ MAX_ID = 0x10FFFF  # a token is one character, chr(id), while words are merged
 class TokenizerSpec:
     """All that defines a tokenizer."""
 
-    model: str  # "BPE" or "WordPiece"
+    model: str  # "BPE", "WordPiece" or "Unigram"
     vocab: dict[str, int]  # token -> id, special tokens included, no id twice
     special_tokens: list[SpecialToken] = field(default_factory=list)
     prefix: list[str] = field(default_factory=list)  # the special tokens before every text, for BERT ["[CLS]"]
     suffix: list[str] = field(default_factory=list)  # and after it, ["[SEP]"]
+    # Two texts as one input: (special token or None for a text, token type). Empty: prefix, text, suffix, text, suffix.
+    pair: list[tuple[str | None, int]] = field(default_factory=list)
     pad_token: str | None = None  # None: the one that is spelt "<pad>" or "[PAD]"
     added_tokens: list[SpecialToken] = field(default_factory=list)  # ordinary ones that are found whole, too
     # BPE only.
@@ -27,7 +29,14 @@ class TokenizerSpec:
     add_prefix_space: bool = False  # give the first word of a text a space too
     trim_offsets: bool = False  # leave white space out of the offsets ...
     keep_first_space: bool = False  # ... but not the first one of the text
-    # WordPiece only. clean_text, split_chinese, strip_accents and lowercase are how BERT cleans text.
+    # Unigram only.
+    scores: dict[str, float] = field(default_factory=dict)  # piece -> the logarithm of its probability
+    byte_fallback: bool = False  # spell what is unknown by bytes
+    normalizer: dict[str, Any] | None = None  # how text is cleaned, as in tokenizer.json
+    split_blanks: bool = True  # white space ends a word, and is dropped
+    split_spaces: bool = True  # a word goes no further than the next space
+    prepend_scheme: str = "always"  # which words get a space before them: "always", "first" or "never"
+    # WordPiece only, but for unk_token. clean_text, split_chinese, strip_accents, lowercase are how BERT cleans text.
     unk_token: str = "[UNK]"
     subword_prefix: str = "##"
     max_word_length: int = 100
@@ -37,6 +46,11 @@ class TokenizerSpec:
     lowercase: bool = True
     cleanup: bool = True  # decode "ok ." as "ok."
     source: str = field(default="this tokenizer", compare=False)  # the file, for messages
+
+    def pair_template(self) -> list[tuple[str | None, int]]:
+        """`pair`, or what stands for it if it is empty: BERT's way."""
+        ends = [(token, 1) for token in self.suffix]
+        return self.pair or [*((token, 0) for token in (*self.prefix, None, *self.suffix)), (None, 1), *ends]
 
     def check(self) -> None:
         """`InputError` for a token that is needed and missing, or merges that cannot be replayed."""

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 
 from minitx.errors import InputError
 from minitx.text.offsets import Encoding, Span, trim
+from minitx.text.pairs import encode_pair
 from minitx.text.spec import TokenizerSpec
 from minitx.text.specials import CLS_NAMES, PAD_NAMES, SEP_NAMES, SpecialTokens
 from minitx.text.tokenizer_json import read_tokenizer_json, write_tokenizer_json
@@ -191,14 +192,15 @@ class Tokenizer:
     def _trim(self, span: Span, spelling: str) -> Span:
         return trim(span, spelling, self.spec.keep_first_space) if self.spec.trim_offsets else span
 
+    encode_pair = encode_pair
+
     # Ids to text.
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """The text of some ids; special tokens are left out unless asked for."""
         ids = list(ids)
-        for id in ids:
-            if id not in self._tokens:
-                raise InputError(f"id {id} is not in the vocabulary; accepted are 0 to {self.vocab_size - 1}")
+        for id in set(ids) - self._tokens.keys():
+            raise InputError(f"id {id} is not in the vocabulary; accepted are 0 to {self.vocab_size - 1}")
         return self._join([id for id in ids if not (skip_special_tokens and id in self._special_ids)])
 
 

@@ -22,6 +22,7 @@ from minitx.writing import write_json
 
 Json = dict[str, Any]
 MOST_LETTERS = 1_000  # of a word or a token: matching takes time with the product
+MOST_SCORE = 1e30  # of a piece; sums of scores stay finite
 MOST_ADDED, MOST_SPELT = 10_000, 500_000  # tokens and their characters; all of them are one regular expression
 PROCESSORS = (None, "TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel")
 
@@ -40,11 +41,12 @@ def spec_of(data: Fields) -> TokenizerSpec:
     model = data.within("model")
     # Files older than tokenizers 0.9 leave the type of the model out; only BPE has merges.
     kinds = ("BPE", "WordPiece") if "merges" in model.data else ("WordPiece", "BPE")
-    kind = model.choose("type", *kinds)
-    vocab = model.get("vocab", dict)
-    spec = TokenizerSpec(kind, vocab, source=data.where)
+    kind = model.choose("type", *kinds, "Unigram")
+    scores = read_scores(model) if kind == "Unigram" else {}
+    vocab = {piece: id for id, piece in enumerate(scores)} if kind == "Unigram" else model.get("vocab", dict)
+    spec = TokenizerSpec(kind, vocab, scores=scores, source=data.where)
     _read_added_tokens(data, spec)
-    (_read_bpe if kind == "BPE" else _read_wordpiece)(data, model, spec)
+    {"BPE": _read_bpe, "WordPiece": _read_wordpiece, "Unigram": _read_unigram}[kind](data, model, spec)
     _read_post_processor(data.within("post_processor", {}), spec)
     padding = data.within("padding", {})
     padding.choose("direction", "Right")
@@ -120,6 +122,50 @@ def _read_wordpiece(data: Fields, model: Fields, spec: TokenizerSpec) -> None:
         raise InputError(f"{model.where}: {found}; one of them must be at most {MOST_LETTERS:,}")
 
 
+def read_scores(model: Fields) -> dict[str, float]:
+    """The pieces of a Unigram model, in the order of their ids."""
+    scores: dict[str, float] = {}
+    for id, pair in enumerate(model.get("vocab", list)):
+        piece, score = pair if isinstance(pair, list) and len(pair) == 2 else (None, 0)
+        if not isinstance(piece, str) or type(score) not in (int, float) or not abs(score) < MOST_SCORE:
+            raise InputError(f'{model.where}: vocab {id} is {brief(pair)}; it must be ["piece", score]')
+        if piece in scores or len(piece) > MOST_LETTERS:
+            found = "stands there twice" if piece in scores else f"has more than {MOST_LETTERS:,} characters"
+            raise InputError(f"{model.where}: vocab {id}: the piece {brief(piece)} {found}")
+        scores[piece] = float(score)
+    return scores
+
+
+def _read_unigram(data: Fields, model: Fields, spec: TokenizerSpec) -> None:
+    splits = _component(data, "pre_tokenizer", "Metaspace", "Sequence")
+    spec.split_blanks = splits.data["type"] == "Sequence"
+    if spec.split_blanks:
+        parts = splits.each("pretokenizers")
+        if [part.get("type", str) for part in parts] != ["WhitespaceSplit", "Metaspace"]:
+            raise InputError(f"{splits.where} is not implemented; accepted: Metaspace, after WhitespaceSplit or not")
+        splits = parts[1]
+    spec.prepend_scheme, spec.split_spaces = _read_metaspace(splits), splits.get("split", bool, True)
+    if _read_metaspace(decoder := _component(data, "decoder", "Metaspace")) != spec.prepend_scheme:
+        raise InputError(f"{decoder.where}: its prepend_scheme is not that of pre_tokenizer; accepted: both the same")
+    spec.byte_fallback = model.get("byte_fallback", bool, False)
+    spec.normalizer = data.get("normalizer", dict, None)
+    unknown = model.get("unk_id", int, least=0)
+    if unknown >= len(spec.scores):
+        raise InputError(f"{model.where}: unk_id is {unknown}; there are {len(spec.scores):,} pieces")
+    spec.unk_token = [*spec.scores][unknown]
+
+
+def _read_metaspace(metaspace: Fields) -> str:
+    """Where a space is put before a word; older files say only whether."""
+    metaspace.choose("replacement", "▁")
+    scheme: str = metaspace.choose("prepend_scheme", "always", "first", "never")
+    if not metaspace.get("add_prefix_space", bool, scheme != "never"):
+        if metaspace.data.get("prepend_scheme") not in (None, "never"):
+            raise InputError(f"{metaspace.where}: add_prefix_space is off, prepend_scheme is {brief(scheme)}")
+        return "never"
+    return scheme
+
+
 def _read_post_processor(processor: Fields, spec: TokenizerSpec) -> None:
     """Which special tokens go around a text, and whether offsets are trimmed."""
     in_sequence = processor.choose("type", *PROCESSORS, "Sequence") == "Sequence"
@@ -134,25 +180,40 @@ def _read_post_processor(processor: Fields, spec: TokenizerSpec) -> None:
                     found = f"{key} is {brief(part.data[key])}"
                     raise InputError(f"{part.where}: {found}; it must be a token of the vocabulary and its id")
                 side.append(token)
+            if kind == "RobertaProcessing":
+                single = [*spec.prefix, None, *spec.suffix]
+                spec.pair = [(token, 0) for token in (*single, *spec.suffix, *single[len(spec.prefix) :])]
         if kind in ("RobertaProcessing", "ByteLevel"):
             spec.trim_offsets = part.get("trim_offsets", bool, True)
             spec.keep_first_space = part.get("add_prefix_space", bool, True)
 
 
 def _read_template(template: Fields, spec: TokenizerSpec) -> None:
-    side = spec.prefix
-    for item in template.each("single"):
-        if "Sequence" in item.data and side is spec.prefix:
-            side = spec.suffix
-            continue
-        token = item.within("SpecialToken").get("id", str)
-        ids = template.within("special_tokens").within(token).get("ids", list)
-        if ids != [spec.vocab.get(token)]:
+    single, pair = (_read_items(template, key, spec) for key in ("single", "pair"))
+    place = single.index((None, 0)) if (None, 0) in single else -1
+    if place < 0 or any(type_id for _, type_id in single):
+        found = "has no place for the text" if place < 0 else "gives a single text another type_id than 0"
+        raise InputError(f"{template.where}: the template {found}")
+    spec.prefix = [token for token, _ in single[:place] if token]
+    spec.suffix = [token for token, _ in single[place + 1 :] if token]
+    spec.pair = [] if pair == spec.pair_template() else pair
+
+
+def _read_items(template: Fields, key: str, spec: TokenizerSpec) -> list[tuple[str | None, int]]:
+    """The parts of a template with their token types: special tokens, and None for a text."""
+    items: list[tuple[str | None, int]] = []
+    for item in template.each(key):
+        is_text = "Sequence" in item.data
+        part = item.within("Sequence" if is_text else "SpecialToken")
+        token = None if is_text else part.get("id", str)
+        if token is None:
+            texts = sum(token is None for token, _ in items)
+            part.choose("id", ("A", "B")[texts] if texts < (1, 2)[key == "pair"] else "none other")
+        elif (ids := template.within("special_tokens").within(token).get("ids", list)) != [spec.vocab.get(token)]:
             found = f"{brief(token)} has the ids {brief(ids)}"
             raise InputError(f"{template.where}: {found}, in the vocabulary {spec.vocab.get(token)}")
-        side.append(token)
-    if side is spec.prefix:
-        raise InputError(f"{template.where}: the template has no place for the text")
+        items.append((token, part.get("type_id", int, 0, least=0)))
+    return items
 
 
 def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None:
@@ -160,8 +221,15 @@ def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None
     found = sorted([*spec.special_tokens, *spec.added_tokens], key=attrgetter("id"))
     added = [asdict(token) | {"special": token in spec.special_tokens} for token in found]
     model: Json = {"type": spec.model, "vocab": dict(sorted(spec.vocab.items(), key=itemgetter(1)))}
-    normalizer: Json | None = None
-    if spec.model == "BPE":
+    normalizer, decoder = spec.normalizer, Json()
+    if spec.model == "Unigram":
+        model |= {"vocab": [list(pair) for pair in spec.scores.items()], "unk_id": spec.vocab[spec.unk_token]}
+        model |= {"byte_fallback": spec.byte_fallback}
+        decoder |= {"type": "Metaspace", "replacement": "▁", "prepend_scheme": spec.prepend_scheme}
+        decoder |= {"split": spec.split_spaces}
+        both = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, decoder]}
+        pre_tokenizer = both if spec.split_blanks else decoder
+    elif spec.model == "BPE":
         pre_tokenizer = decoder = _byte_level(spec.add_prefix_space)
         model["merges"] = [list(pair) for pair in spec.merges]
     else:
@@ -190,13 +258,18 @@ def _byte_level(add_prefix_space: bool) -> Json:
 
 
 def _post_processor(spec: TokenizerSpec) -> Json:
-    def specials(tokens: list[str], type_id: int) -> list[Json]:
-        return [{"SpecialToken": {"id": token, "type_id": type_id}} for token in tokens]
+    def items(template: list[tuple[str | None, int]]) -> list[Json]:
+        names = iter("AB")
+        return [
+            {"SpecialToken" if token else "Sequence": {"id": token or next(names), "type_id": type_id}}
+            for token, type_id in template
+        ]
 
-    first = [*specials(spec.prefix, 0), {"Sequence": {"id": "A", "type_id": 0}}, *specials(spec.suffix, 0)]
-    second = [{"Sequence": {"id": "B", "type_id": 1}}, *specials(spec.suffix, 1)]  # no opening token of its own
-    used = {token: {"id": token, "ids": [spec.vocab[token]], "tokens": [token]} for token in spec.prefix + spec.suffix}
-    template = {"type": "TemplateProcessing", "single": first, "pair": first + second, "special_tokens": used}
+    single: list[tuple[str | None, int]] = [(token, 0) for token in (*spec.prefix, None, *spec.suffix)]
+    pair = spec.pair_template()
+    tokens = dict.fromkeys(token for token, _ in single + pair if token)
+    used = {token: {"id": token, "ids": [spec.vocab[token]], "tokens": [token]} for token in tokens}
+    template = {"type": "TemplateProcessing", "single": items(single), "pair": items(pair), "special_tokens": used}
     if spec.trim_offsets and spec.model == "BPE":
         return {"type": "Sequence", "processors": [_byte_level(spec.keep_first_space), template]}
     return template

@@ -109,7 +109,7 @@ class WordPieceTokenizer(CleaningTokenizer):
             chars = follow(chars, [part for _, _, part in ordered])
         return [(folded, begin, end) for char, begin, end in chars for folded in self._fold(char)]
 
-    def _cut(self, clean: str, first: bool, allow_special: bool) -> Iterator[tuple[int, int, int]]:
+    def _cut(self, clean: str, firsts: int, allow_special: bool) -> Iterator[tuple[int, int, int]]:
         for match in WORD.finditer(clean):
             ids, done = self._words[match.group()], match.start()
             for i, id in enumerate(ids):
