@@ -256,7 +256,7 @@ def test_an_added_token_survives_saving(tmp_path):
 
 def test_an_added_token_of_which_cleaning_leaves_nothing_is_refused(tmp_path):
     entries = {str(len(BERT)): {"content": "\u0301", "normalized": True}}
-    with pytest.raises(InputError, match="nothing is left of the added token '\u0301' when text is cleaned"):
+    with pytest.raises(InputError, match="nothing is left of the added token '\u0301' by cleaning"):
         load_tokenizer(bert_directory(tmp_path, {"added_tokens_decoder": entries}))
 
 

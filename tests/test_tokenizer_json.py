@@ -357,7 +357,7 @@ DAMAGE = {
         _set("post_processor", "special_tokens", "[CLS]", "ids", to=[9]),
         "'[CLS]' has the ids [9], in the vocabulary 1",
     ),
-    "template without the text": (_set("post_processor", "single", to=[]), "the template has no place for the text"),
+    "template without the text": (_set("post_processor", "single", to=[]), "single must have the texts A"),
     "template with an unknown item": (
         _set("post_processor", "single", 0, to={"What": 1}),
         "post_processor: single 0: SpecialToken is missing; it must be an object",

@@ -222,19 +222,25 @@ DAMAGE = {
     "score a text": (lambda d: d["model"]["vocab"].append(["x", "1"]), "vocab 150 is ['x', '1']"),
     "score not finite": (lambda d: d["model"]["vocab"].append(["x", 1e300]), "vocab 150 is ['x', 1e+300]"),
     "no pair": (lambda d: d["model"]["vocab"].append("x"), "vocab 150 is 'x'; it must be [\"piece\", score]"),
-    "piece twice": (lambda d: d["model"]["vocab"].append(["<s>", 0]), "the piece '<s>' stands there twice"),
-    "long piece": (lambda d: d["model"]["vocab"].append(["x" * 1001, 0]), "has more than 1,000 characters"),
-    "no vocabulary": (lambda d: d["model"].update(vocab=[]), "unk_id is 3; there are 0 pieces"),
+    "piece twice": (lambda d: d["model"]["vocab"].append(["<s>", 0]), "vocab 150 is ['<s>', 0]; it must be"),
+    "long piece": (
+        lambda d: d["model"]["vocab"].append(["x" * 1001, 0]),
+        "each piece once and of at most 1,000 characters",
+    ),
+    "no vocabulary": (lambda d: d["model"].update(vocab=[]), "vocabulary lacks '', the token for unknown words"),
     "no unknown": (lambda d: d["model"].update(unk_id=None), "model: unk_id is missing; it must be a whole number"),
-    "unknown too large": (lambda d: d["model"].update(unk_id=9999), "unk_id is 9999; there are"),
+    "unknown too large": (lambda d: d["model"].update(unk_id=9999), "vocabulary lacks '', the token for unknown words"),
     "other split": (lambda d: d.update(pre_tokenizer={"type": "ByteLevel"}), "pre_tokenizer 'ByteLevel' is not"),
     "other parts": (lambda d: d["pre_tokenizer"]["pretokenizers"].pop(), "pre_tokenizer is not implemented; accepted:"),
     "other sign": (lambda d: d["decoder"].update(replacement="_"), "decoder: replacement '_' is not implemented"),
-    "other scheme": (lambda d: d["decoder"].update(prepend_scheme="never"), "decoder: its prepend_scheme is not that"),
+    "other scheme": (
+        lambda d: d["decoder"].update(prepend_scheme="never"),
+        "decoder: prepend_scheme 'never' is not implemented; accepted: always",
+    ),
     "scheme unknown": (lambda d: d["decoder"].update(prepend_scheme="maybe"), "prepend_scheme 'maybe' is not"),
     "no scheme, yet one": (
         lambda d: d["decoder"].update(add_prefix_space=False),
-        "add_prefix_space is off, prepend_sch",
+        "add_prefix_space False is not implemented; accepted: True",
     ),
     "no decoder": (lambda d: d.update(decoder=None), "decoder 'none' is not implemented"),
     "other normalizer": (lambda d: d.update(normalizer={"type": "NFKC"}), "normalizer: type 'NFKC' is not implemented"),
@@ -247,15 +253,15 @@ DAMAGE = {
     ),
     "no pattern": (
         lambda d: d.update(normalizer={"type": "Replace", "pattern": {"String": ""}, "content": ""}),
-        "finds nothing",
+        "pattern: String is empty",
     ),
     "token type": (
         lambda d: d["post_processor"]["single"][0]["SpecialToken"].update(type_id=1),
-        "gives a single text another type_id than 0",
+        "single must have the texts A, and A alone type_id 0",
     ),
     "second text first": (
         lambda d: d["post_processor"]["pair"][1]["Sequence"].update(id="B"),
-        "id 'B' is not implemented; accepted: A",
+        "pair must have the texts A and B",
     ),
 }
 

@@ -1,21 +1,23 @@
 """How SentencePiece cleans text: by a table of characters to be replaced, stored as a trie, and by patterns.
 
-`tokenizers` calls these steps normalizers. Each is called with a text; its `align` does the same to a text that
-remembers where its characters came from.
+`tokenizers` calls these steps normalizers. A step gets a text and returns the new characters, each with the place of
+the character of the text that it came from.
 """
 
 import base64
 import re
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 
 import regex
 
 from minitx.errors import InputError
-from minitx.system import Fields, brief
-from minitx.text.cleaning import Aligned, follow
+from minitx.system import Fields
+from minitx.text.cleaning import follow
 from minitx.text.specials import BLANKS
 
+Step = Callable[[str], list[tuple[str, int]]]
 GRAPHEME = regex.compile(r"\X")
 # A space that is one character to the eye together with its neighbour.
 JOINED_SPACE = regex.compile(r" [\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}]|\p{GCB=Prepend} ")
@@ -33,11 +35,10 @@ class Charsmap:
         self._units = struct.unpack_from(f"<{count}I", data, 4)
         self._texts = data[4 + 4 * count :]
         self._texts.decode()
-        self._lookup = lru_cache(1 << 16)(self._search)
-        self._chunk = lru_cache(1 << 16)(self._replace)
-        self._by_chunks = self._lookup(" ") is None
+        self.lookup = lru_cache(1 << 16)(self._lookup)
+        self.lookup(" ")
 
-    def _search(self, part: str) -> str | None:
+    def _lookup(self, part: str) -> str | None:
         """The replacement of the shortest beginning of `part` that has one."""
         place = _following(self._units[0])
         for byte in part.encode():
@@ -51,60 +52,42 @@ class Charsmap:
                 return self._texts[start:].split(b"\0", 1)[0].decode()
         return None
 
-    def _changes(self, text: str) -> list[tuple[str, int]]:
-        """The new characters, each with its change, as `follow` takes them.
+    def __call__(self, text: str) -> list[tuple[str, int]]:
+        """The step: a grapheme of a few bytes is looked up whole, else character by character.
 
-        A grapheme of a few bytes is looked up whole, else character by character, and a removal before the first
-        character is forgotten: so does `tokenizers`, after SentencePiece.
+        A removal before the first character is not counted: so does `tokenizers`, after SentencePiece.
         """
         changes: list[tuple[str, int]] = []
         for grapheme in GRAPHEME.findall(text):
-            whole = len(grapheme.encode()) < 6 and self._lookup(grapheme) is not None
+            whole = len(grapheme.encode()) < 6 and self.lookup(grapheme) is not None
             for part in [grapheme] if whole else grapheme:
-                new = self._lookup(part)
+                new = self.lookup(part)
                 changes += [(char, int(i >= len(part))) for i, char in enumerate(part if new is None else new)]
                 if new is not None and len(new) < len(part) and changes:
                     changes[-1] = changes[-1][0], changes[-1][1] + len(new) - len(part)
-        return changes
-
-    def _replace(self, text: str) -> str:
-        return "".join([char for char, _ in self._changes(text)])
-
-    def __call__(self, text: str) -> str:
-        """The text with replacements. What stands between spaces is kept to be looked up: text repeats itself."""
-        if not self._by_chunks or JOINED_SPACE.search(text):
-            return self._replace(text)
-        return " ".join(map(self._chunk, text.split(" ")))
-
-    def align(self, chars: Aligned) -> Aligned:
-        """As the call, of characters with their places."""
-        return follow(chars, self._changes("".join([char for char, _, _ in chars])))
+        return follow(range(len(text)), changes)
 
 
 def _following(unit: int) -> int:
     return unit >> 10 << (unit >> 6 & 8)
 
 
-class Replace:
-    """Puts a text in place of what a pattern finds; its characters all came from the last of those."""
+def replacement(pattern: str, content: str) -> Step:
+    """The step that puts `content` in place of what a pattern finds, as if all of it came from the last character."""
 
-    def __init__(self, pattern: str, content: str) -> None:
-        self._pattern, self._content = re.compile(pattern), content
+    def step(text: str) -> list[tuple[str, int]]:
+        result, done = list[tuple[str, int]](), 0
+        for match in (*re.finditer(pattern, text), None):
+            start, end = match.span() if match else (len(text), len(text))
+            result += [*zip(text[done:start], range(done, start), strict=True)]
+            result += [(char, end - 1) for char in content if match]
+            done = end
+        return result
 
-    def __call__(self, text: str) -> str:
-        """The text with replacements."""
-        return self._pattern.sub(lambda match: self._content, text)
-
-    def align(self, chars: Aligned) -> Aligned:
-        """As the call, of characters with their places."""
-        result, done = Aligned(), 0
-        for match in self._pattern.finditer("".join([char for char, _, _ in chars])):
-            result += chars[done : match.start()] + [(char, *chars[match.end() - 1][1:]) for char in self._content]
-            done = match.end()
-        return result + chars[done:]
+    return step
 
 
-def read_steps(normalizer: Fields) -> list[Charsmap | Replace]:
+def read_steps(normalizer: Fields) -> list[Step]:
     """The steps of a normalizer of tokenizer.json; an InputError for what is damaged or not implemented."""
     kind = normalizer.choose("type", None, "Sequence", "Precompiled", "Strip", "Replace")
     if kind == "Sequence":
@@ -112,15 +95,15 @@ def read_steps(normalizer: Fields) -> list[Charsmap | Replace]:
     if kind == "Precompiled":
         try:
             return [Charsmap(base64.b64decode(normalizer.get("precompiled_charsmap", str), validate=True))]
-        except (ValueError, struct.error) as error:
+        except (ValueError, IndexError, struct.error) as error:
             raise InputError(f"{normalizer.where}: precompiled_charsmap is damaged: {error}") from None
     if kind == "Strip":
         sides = {"strip_left": rf"\A[{BLANKS}]+", "strip_right": rf"[{BLANKS}]+\Z"}
-        return [Replace(pattern, "") for side, pattern in sides.items() if normalizer.get(side, bool)]
+        return [replacement(pattern, "") for side, pattern in sides.items() if normalizer.get(side, bool)]
     if kind == "Replace":
         pattern = normalizer.within("pattern")
         found = pattern.choose("Regex", None, " {2,}") or re.escape(pattern.get("String", str))
-        if not found:
-            raise InputError(f"{normalizer.where}: pattern {brief(pattern.data)} finds nothing")
-        return [Replace(found, normalizer.get("content", str))]
+        if found:
+            return [replacement(found, normalizer.get("content", str))]
+        raise InputError(f"{pattern.where}: String is empty; accepted is what can be found")
     return []

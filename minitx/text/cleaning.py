@@ -8,22 +8,21 @@ from minitx.text.specials import SpecialTokens
 from minitx.text.tokenizer import Tokenizer
 from minitx.text.words import utf8
 
-Aligned = list[tuple[str, int, int]]  # each character of a cleaned text, and the start and end of what it came from
+Aligned = list[tuple[str, int]]  # each character of a cleaned text, and the place of the one it came from
 
 
-def follow(chars: Sequence[tuple[str, int, int]], changes: Iterable[tuple[str, int]]) -> Aligned:
-    """The places of new characters, as `tokenizers` counts them.
+def follow(places: Sequence[int], changes: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The places of new characters, as `tokenizers` counts them from those of the old ones.
 
-    A change of 0 replaces the next character, -n also removes n more after it, and 1 inserts.
+    A change of 0 replaces the next character, -n also removes n more after it, and 1 inserts. Of "a½c":
 
-    >>> follow([("a", 0, 1), ("½", 1, 2), ("c", 2, 3)], [("a", 0), ("1", 0), ("⁄", 1), ("2", 1)])
-    [('a', 0, 1), ('1', 1, 2), ('⁄', 1, 2), ('2', 1, 2)]
+    >>> follow([0, 1, 2], [("a", 0), ("1", 0), ("⁄", 1), ("2", 1), ("c", 0)])
+    [('a', 0), ('1', 1), ('⁄', 1), ('2', 1), ('c', 2)]
     """
-    result, place = [], 0
+    result, done = [], 0
     for char, change in changes:
-        _, start, end = chars[place - (change > 0)] if place or change <= 0 else ("", 0, 0)
-        result.append((char, start, end))
-        place += max(0, 1 - change)
+        result.append((char, places[max(0, done - (change > 0))]))
+        done += max(0, 1 - change)
     return result
 
 
@@ -52,17 +51,19 @@ class CleaningTokenizer(Tokenizer):
         raise NotImplementedError
 
     def _encode_plain(self, text: str, start: int = 0, allow_special: bool = False) -> list[int]:
-        after = self._specials.after
-        if after.tokens and any(token for _, _, token in after.segments(self._clean(text), allow_special)):
-            return [span.id for span in self._encode_spans(text, start, allow_special)]
+        if self._specials.second:
+            found = self._specials.segments(self._clean(text), allow_special, look=1)
+            if any(token for _, _, token in found):
+                return [span.id for span in self._encode_spans(text, start, allow_special)]
         return self._encode_text(text, start, allow_special)
 
     def _encode_spans(self, text: str, start: int, allow_special: bool = False) -> list[Span]:
         utf8(text)
         chars, spans = self._align(text, start), list[Span]()
-        for piece, at, token in self._specials.after.segments("".join(char for char, _, _ in chars), allow_special):
-            firsts = sum(start == 0 for _, start, _ in chars[at : at + len(piece)])
+        clean = "".join(char for char, _ in chars)
+        for piece, at, token in self._specials.segments(clean, allow_special, look=1):
+            firsts = sum(place == 0 for _, place in chars[at : at + len(piece)])
             cut = [(token.id, 0, len(piece))] if token else self._cut(piece, firsts, allow_special)
-            found = [Span(id, chars[at + begin][1], chars[at + end - 1][2]) for id, begin, end in cut]
+            found = [Span(id, chars[at + begin][1], chars[at + end - 1][1] + 1) for id, begin, end in cut]
             spans += [self._trim(found[0], piece)] if token else found
         return spans

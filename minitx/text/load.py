@@ -15,7 +15,7 @@ from minitx.errors import InputError
 from minitx.system import CONFIG, MOST_BYTES, Fields, brief, check_file, read_fields, read_text
 from minitx.text.bpe import BPETokenizer
 from minitx.text.tokenizer import Tokenizer
-from minitx.text.tokenizer_json import Json, read_scores, read_tokenizer_json, spec_of
+from minitx.text.tokenizer_json import Json, read_tokenizer_json, read_vocabulary, spec_of
 from minitx.text.unigram import UnigramTokenizer
 from minitx.text.wordpiece import WordPieceTokenizer
 
@@ -42,19 +42,15 @@ CLASS_OF_MODEL = {"bert": "BertTokenizer", "distilbert": "BertTokenizer", "mpnet
 CLASS_OF_MODEL |= {"roberta": "RobertaTokenizer", "roberta-prelayernorm": "RobertaTokenizer"}
 CLASS_OF_MODEL |= {"xlm-roberta": "XLMRobertaTokenizer", "modernbert": "TokenizersBackend"}
 
-# Keys of tokenizer_config.json: what of them transformers 5 ignores, or needs for other things than ids ...
-HARMLESS = """
-_commit_hash backend chat_template clean_up_tokenization_spaces device_map do_basic_tokenize errors from_slow
-full_tokenizer_file init_inputs is_local legacy local_files_only max_len max_length max_model_input_sizes max_seq_length
-merges_file model_input_names model_max_length name_or_path never_split pad_to_multiple_of pad_token_type_id padding
-processor_class return_token_type_ids slow_tokenizer_class sp_model_kwargs special_tokens_map_file stride tokenizer_file
-transformers_version truncation truncation_strategy use_fast verbose vocab_file wordpieces_prefix"""
-# ... what decides how text is cut, in a class that does not take tokenizer.json as it is, and what else is read here.
+# Keys of tokenizer_config.json that are read, here or for the length of texts, and those that transformers 5 ignores.
 DECIDED = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets")
-READ = """
-add_bos_token add_eos_token added_tokens_decoder additional_special_tokens extra_special_tokens padding_side
-split_special_tokens tokenizer_class truncation_side"""
-KNOWN = {*HARMLESS.split(), *DECIDED, *READ.split()}
+READ = """add_bos_token add_eos_token added_tokens_decoder additional_special_tokens extra_special_tokens padding_side
+model_max_length split_special_tokens tokenizer_class truncation_side"""
+HARMLESS = """backend chat_template clean_up_tokenization_spaces device_map do_basic_tokenize errors from_slow
+full_tokenizer_file init_inputs is_local legacy local_files_only max_len max_length model_input_names name_or_path
+never_split pad_to_multiple_of pad_token_type_id processor_class slow_tokenizer_class sp_model_kwargs stride
+special_tokens_map_file tokenizer_file transformers_version truncation_strategy use_fast wordpieces_prefix"""
+KNOWN = {*DECIDED, *READ.split(), *HARMLESS.split()}
 
 
 def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
@@ -95,9 +91,8 @@ def _read_config(path: Path) -> Fields:
         if key not in KNOWN and not key.endswith("_token") and value not in (None, [], {}):
             found = f"{repr(key)[1:-1]:.60} {brief(value)} is not implemented"
             raise InputError(f"{config.where}: {found}; only keys that are known to leave ids alone are passed over")
-    config.choose("padding_side", "right")
-    config.choose("truncation_side", "right")
-    config.choose("split_special_tokens", False)
+    for key, accepted in {"padding_side": "right", "truncation_side": "right", "split_special_tokens": False}.items():
+        config.choose(key, accepted)
     if config.data.get("added_tokens_decoder") is None:
         config.data |= read_fields(path / "special_tokens_map.json", optional=True).data
     return config
@@ -173,7 +168,7 @@ def _added_tokens(path: Path, config: Fields, data: Fields, kind: Json, roles: J
     result = {entry.get("content"): entry for entry in [*([] if kind and decoder is not None else own), *more]}
     for entry in result.values():
         entry["special"] = entry.get("special") or entry.get("content") in named
-    vocab = _vocabulary(data)
+    vocab, _ = read_vocabulary(data.within("model"))
     for content, token in named.items():
         if content in vocab and content not in result:
             flags = {"normalized": False} | (token if isinstance(token, dict) else {})
@@ -186,26 +181,34 @@ def _added_tokens(path: Path, config: Fields, data: Fields, kind: Json, roles: J
 def _rebuild(data: Fields, kind: Json, config: Fields, roles: Json) -> None:
     """Put in place of all but the vocabulary, the merges and the added tokens what transformers does."""
     model = {key: data.data["model"].get(key) for key in ("type", "vocab", "merges")} | {"type": kind["model"]}
-    vocab = _vocabulary(data) | {entry.get("content"): entry.get("id") for entry in data.data["added_tokens"]}
+    vocab, _ = read_vocabulary(data.within("model"))
+    vocab = vocab | {entry.get("content"): entry.get("id") for entry in data.data["added_tokens"]}
     prefix_space = config.get("add_prefix_space", bool, kind is XLM_ROBERTA)
     if kind["model"] == "BPE":
         byte_level = {"type": "ByteLevel", "add_prefix_space": prefix_space}
         built: Json = {"normalizer": None, "pre_tokenizer": byte_level, "decoder": byte_level}
     elif kind["model"] == "WordPiece":
         model |= {"unk_token": roles["unk_token"], "continuing_subword_prefix": "##"}
-        cleaning = {"clean_text": True, "handle_chinese_chars": config.get("tokenize_chinese_chars", bool, True)}
-        cleaning |= {"lowercase": config.get("do_lower_case", bool, True)}
-        cleaning |= {"strip_accents": config.get("strip_accents", bool, None)}  # null: accents go when capitals go
-        built = {"normalizer": {"type": "BertNormalizer", **cleaning}}
-        built |= {"pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece"}}
+        names = {"lowercase": "do_lower_case", "handle_chinese_chars": "tokenize_chinese_chars"}
+        cleaning = {name: config.get(key, bool, True) for name, key in names.items()}
+        cleaning |= {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "strip_accents": config.get("strip_accents", bool, None),
+        }
+        built = {
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "decoder": {"type": "WordPiece"},
+            "normalizer": cleaning,
+        }
     else:
         model |= {"unk_id": 3}
         cleaner = data.within("normalizer", {})
         steps = [step.data for step in cleaner.each("normalizers")] if "normalizers" in cleaner.data else [cleaner.data]
         built = {"normalizer": next((step for step in steps if step.get("type") == "Precompiled"), None)}
-        metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always" if prefix_space else "never"}
-        built |= {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]}}
-        built |= {"decoder": metaspace}
+        metaspace = {"type": "Metaspace", "prepend_scheme": "always" if prefix_space else "never"}
+        both = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]}
+        built |= {"pre_tokenizer": both, "decoder": metaspace}
     if "processor" in kind:
         ends = {"cls": roles[kind["ends"][0]], "sep": roles[kind["ends"][1]]}
         processor = {"type": kind["processor"], **{end: [token, vocab.get(token)] for end, token in ends.items()}}
@@ -213,11 +216,3 @@ def _rebuild(data: Fields, kind: Json, config: Fields, roles: Json) -> None:
         processor |= {"trim_offsets": trim, "add_prefix_space": prefix_space and kind is ROBERTA}
         built |= {"post_processor": processor}
     data.data |= built | {"model": model}
-
-
-def _vocabulary(data: Fields) -> dict[str, Any]:
-    """Piece -> id of the model; that of Unigram is a list."""
-    model = data.within("model")
-    if isinstance(model.data.get("vocab"), list):
-        return {piece: id for id, piece in enumerate(read_scores(model))}
-    return dict(model.get("vocab", dict))

@@ -1,7 +1,7 @@
 """Tokens that are found whole in a text: special ones, which stand for no text, and words added to a vocabulary."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import regex
@@ -34,70 +34,60 @@ class SpecialToken:
     normalized: bool = False
 
 
-class Finder:
-    """Finds tokens by their spelling; of two that begin at the same place, the longer one."""
-
-    def __init__(self, tokens: Mapping[str, SpecialToken], special_ids: set[int]) -> None:
-        if "" in tokens:
-            raise InputError(f"nothing is left of the added token {brief(tokens[''].content)} when text is cleaned")
-        self.tokens, self._special_ids = tokens, special_ids
-        self._any_ordinary = any(token.id not in special_ids for token in tokens.values())
-        self._pattern = re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or r"(?!)")
-
-    def segments(self, text: str, allow_special: bool = True) -> Iterator[tuple[str, int, SpecialToken | None]]:
-        """Cut a text at the tokens in it: (segment, where it starts, the token or None).
-
-        >>> finder = Finder({"[SEP]": SpecialToken("[SEP]", 2)}, {2})
-        >>> [(segment, start, token and token.id) for segment, start, token in finder.segments("one[SEP] two")]
-        [('one', 0, None), ('[SEP]', 3, 2), (' two', 8, None)]
-        """
-        done = 0
-        for match in self._pattern.finditer(text) if allow_special or self._any_ordinary else ():
-            token, (start, end) = self.tokens[match.group()], match.span()
-            beside = OF_A_WORD.match(text, end) or (start and OF_A_WORD.match(text, start - 1))
-            if (token.single_word and beside) or (token.id in self._special_ids and not allow_special):
-                continue
-            if token.lstrip:
-                start = max(done, len(text[:start].rstrip(BLANKS)))
-            if token.rstrip:
-                end = len(text) - len(text[end:].lstrip(BLANKS))
-            if start > done:
-                yield text[done:start], done, None
-            yield text[start:end], start, token
-            done = end
-        if done < len(text):
-            yield text[done:], done, None
-
-
 class SpecialTokens:
-    """The tokens to be found in a text: before it is cleaned, then in what these have left.
+    """The tokens to be found in a text; of two that begin at the same place, the longer one.
 
     Args:
         special: those that stand for no text, which are found only where a call allows it.
         added: ordinary ones, added to the vocabulary, which are found always.
-        clean: how the text is cleaned in between; what is then to be found, `self.after`, is left to the caller.
+        clean: how text is cleaned before the second look at it, which is then left to the caller.
     """
 
     def __init__(
-        self,
-        special: Sequence[SpecialToken],
-        added: Sequence[SpecialToken] = (),
-        clean: Callable[[str], str] | None = None,
+        self, special: Sequence[SpecialToken], added: Sequence[SpecialToken], clean: Callable[[str], str] | None = None
     ) -> None:
-        ids = {token.id for token in special}
-        self._before = Finder({token.content: token for token in (*special, *added) if not token.normalized}, ids)
-        spell = clean or str
-        self.after = Finder({spell(token.content): token for token in (*special, *added) if token.normalized}, ids)
-        self._cleans = clean is not None
+        self._special_ids = {token.id for token in special}
+        first = {token.content: token for token in (*special, *added) if not token.normalized}
+        self.second = {(clean or str)(token.content): token for token in (*special, *added) if token.normalized}
+        if "" in self.second:
+            raise InputError(f"nothing is left of the added token {brief(self.second[''].content)} by cleaning")
+        self._looks = [(tokens, _any_of(tokens)) for tokens in (first, self.second)]
+        self._last, self._any_added = int(clean is None), bool(added)
 
-    def segments(self, text: str, allow_special: bool) -> Iterator[tuple[str, int, SpecialToken | None]]:
-        """As `Finder.segments`."""
-        for segment, start, token in self._before.segments(text, allow_special):
-            if token or self._cleans:
-                yield segment, start, token
+    def segments(self, text: str, allow_special: bool, look: int = 0) -> Iterator[tuple[str, int, SpecialToken | None]]:
+        """Cut a text at the tokens in it: (segment, where it starts, the token or None).
+
+        >>> specials = SpecialTokens([SpecialToken("[SEP]", 2)], [])
+        >>> [(segment, at, token and token.id) for segment, at, token in specials.segments("one[SEP] two", True)]
+        [('one', 0, None), ('[SEP]', 3, 2), (' two', 8, None)]
+        """
+        done = 0
+        found = self._matches(text, look) if allow_special or self._any_added else ()
+        for start, end, token in (*found, (len(text), len(text), None)):
+            if token and token.id in self._special_ids and not allow_special:
                 continue
-            for inner, at, found in self.after.segments(segment, allow_special):
-                yield inner, start + at, found
+            if token and token.lstrip:
+                start = len(text[:start].rstrip(BLANKS))
+            start = max(done, start)
+            if start > done and look < self._last:
+                for segment, at, inner in self.segments(text[done:start], allow_special, look + 1):
+                    yield segment, done + at, inner
+            elif start > done:
+                yield text[done:start], done, None
+            if token:
+                yield text[start:end], start, token
+            done = end
+
+    def _matches(self, text: str, look: int) -> Iterator[tuple[int, int, SpecialToken]]:
+        tokens, pattern = self._looks[look]
+        for match in pattern.finditer(text):
+            token, (start, end) = tokens[match.group()], match.span()
+            if not token.single_word or not (OF_A_WORD.match(text, end) or OF_A_WORD.match(text[:start][-1:])):
+                yield start, len(text) - len(text[end:].lstrip(BLANKS)) if token.rstrip else end, token
+
+
+def _any_of(spellings: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))) or r"(?!)")
 
 
 def check_new_specials(names: Sequence[str]) -> None:

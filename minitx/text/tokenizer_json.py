@@ -42,8 +42,8 @@ def spec_of(data: Fields) -> TokenizerSpec:
     # Files older than tokenizers 0.9 leave the type of the model out; only BPE has merges.
     kinds = ("BPE", "WordPiece") if "merges" in model.data else ("WordPiece", "BPE")
     kind = model.choose("type", *kinds, "Unigram")
-    scores = read_scores(model) if kind == "Unigram" else {}
-    vocab = {piece: id for id, piece in enumerate(scores)} if kind == "Unigram" else model.get("vocab", dict)
+    model.get("vocab", list if kind == "Unigram" else dict)
+    vocab, scores = read_vocabulary(model)
     spec = TokenizerSpec(kind, vocab, scores=scores, source=data.where)
     _read_added_tokens(data, spec)
     {"BPE": _read_bpe, "WordPiece": _read_wordpiece, "Unigram": _read_unigram}[kind](data, model, spec)
@@ -122,48 +122,38 @@ def _read_wordpiece(data: Fields, model: Fields, spec: TokenizerSpec) -> None:
         raise InputError(f"{model.where}: {found}; one of them must be at most {MOST_LETTERS:,}")
 
 
-def read_scores(model: Fields) -> dict[str, float]:
-    """The pieces of a Unigram model, in the order of their ids."""
+def read_vocabulary(model: Fields) -> tuple[dict[str, int], dict[str, float]]:
+    """Piece -> id, and of Unigram, whose vocabulary is a list, piece -> score."""
+    if not isinstance(model.data.get("vocab"), list):
+        return model.get("vocab", dict), {}
     scores: dict[str, float] = {}
-    for id, pair in enumerate(model.get("vocab", list)):
+    for id, pair in enumerate(model.data["vocab"]):
         piece, score = pair if isinstance(pair, list) and len(pair) == 2 else (None, 0)
-        if not isinstance(piece, str) or type(score) not in (int, float) or not abs(score) < MOST_SCORE:
-            raise InputError(f'{model.where}: vocab {id} is {brief(pair)}; it must be ["piece", score]')
-        if piece in scores or len(piece) > MOST_LETTERS:
-            found = "stands there twice" if piece in scores else f"has more than {MOST_LETTERS:,} characters"
-            raise InputError(f"{model.where}: vocab {id}: the piece {brief(piece)} {found}")
+        new = isinstance(piece, str) and len(piece) <= MOST_LETTERS and piece not in scores
+        if piece is None or not new or type(score) not in (int, float) or not abs(score) < MOST_SCORE:
+            needs = f'["piece", score], each piece once and of at most {MOST_LETTERS:,} characters'
+            raise InputError(f"{model.where}: vocab {id} is {brief(pair)}; it must be {needs}")
         scores[piece] = float(score)
-    return scores
+    return {piece: id for id, piece in enumerate(scores)}, scores
 
 
 def _read_unigram(data: Fields, model: Fields, spec: TokenizerSpec) -> None:
     splits = _component(data, "pre_tokenizer", "Metaspace", "Sequence")
-    spec.split_blanks = splits.data["type"] == "Sequence"
-    if spec.split_blanks:
-        parts = splits.each("pretokenizers")
-        if [part.get("type", str) for part in parts] != ["WhitespaceSplit", "Metaspace"]:
-            raise InputError(f"{splits.where} is not implemented; accepted: Metaspace, after WhitespaceSplit or not")
-        splits = parts[1]
-    spec.prepend_scheme, spec.split_spaces = _read_metaspace(splits), splits.get("split", bool, True)
-    if _read_metaspace(decoder := _component(data, "decoder", "Metaspace")) != spec.prepend_scheme:
-        raise InputError(f"{decoder.where}: its prepend_scheme is not that of pre_tokenizer; accepted: both the same")
+    decoder = _component(data, "decoder", "Metaspace")
+    parts = splits.each("pretokenizers") if splits.data["type"] == "Sequence" else [splits]
+    if [part.get("type", str) for part in parts] not in (["Metaspace"], ["WhitespaceSplit", "Metaspace"]):
+        raise InputError(f"{splits.where} is not implemented; accepted: Metaspace, after WhitespaceSplit or not")
+    spec.split_blanks, spec.split_spaces = len(parts) == 2, parts[-1].get("split", bool, True)
+    spec.prepend_scheme = parts[-1].choose("prepend_scheme", "always", "first", "never")
+    decoder.data.setdefault("prepend_scheme", "always")
+    decoder.choose("prepend_scheme", spec.prepend_scheme)
+    for part in (parts[-1], decoder):
+        part.choose("replacement", "▁")
+        part.choose("add_prefix_space", True, spec.prepend_scheme != "never")  # older files have nothing else
     spec.byte_fallback = model.get("byte_fallback", bool, False)
     spec.normalizer = data.get("normalizer", dict, None)
     unknown = model.get("unk_id", int, least=0)
-    if unknown >= len(spec.scores):
-        raise InputError(f"{model.where}: unk_id is {unknown}; there are {len(spec.scores):,} pieces")
-    spec.unk_token = [*spec.scores][unknown]
-
-
-def _read_metaspace(metaspace: Fields) -> str:
-    """Where a space is put before a word; older files say only whether."""
-    metaspace.choose("replacement", "▁")
-    scheme: str = metaspace.choose("prepend_scheme", "always", "first", "never")
-    if not metaspace.get("add_prefix_space", bool, scheme != "never"):
-        if metaspace.data.get("prepend_scheme") not in (None, "never"):
-            raise InputError(f"{metaspace.where}: add_prefix_space is off, prepend_scheme is {brief(scheme)}")
-        return "never"
-    return scheme
+    spec.unk_token = [*spec.scores, *[""] * (unknown + 1)][unknown]  # which check() refuses if there is none
 
 
 def _read_post_processor(processor: Fields, spec: TokenizerSpec) -> None:
@@ -181,39 +171,34 @@ def _read_post_processor(processor: Fields, spec: TokenizerSpec) -> None:
                     raise InputError(f"{part.where}: {found}; it must be a token of the vocabulary and its id")
                 side.append(token)
             if kind == "RobertaProcessing":
-                single = [*spec.prefix, None, *spec.suffix]
-                spec.pair = [(token, 0) for token in (*single, *spec.suffix, *single[len(spec.prefix) :])]
+                first, last = spec.prefix[-1], spec.suffix[-1]
+                spec.pair = [(token, 0) for token in (first, None, last, last, None, last)]
         if kind in ("RobertaProcessing", "ByteLevel"):
             spec.trim_offsets = part.get("trim_offsets", bool, True)
             spec.keep_first_space = part.get("add_prefix_space", bool, True)
 
 
 def _read_template(template: Fields, spec: TokenizerSpec) -> None:
-    single, pair = (_read_items(template, key, spec) for key in ("single", "pair"))
-    place = single.index((None, 0)) if (None, 0) in single else -1
-    if place < 0 or any(type_id for _, type_id in single):
-        found = "has no place for the text" if place < 0 else "gives a single text another type_id than 0"
-        raise InputError(f"{template.where}: the template {found}")
-    spec.prefix = [token for token, _ in single[:place] if token]
-    spec.suffix = [token for token, _ in single[place + 1 :] if token]
-    spec.pair = [] if pair == spec.pair_template() else pair
-
-
-def _read_items(template: Fields, key: str, spec: TokenizerSpec) -> list[tuple[str | None, int]]:
-    """The parts of a template with their token types: special tokens, and None for a text."""
-    items: list[tuple[str | None, int]] = []
-    for item in template.each(key):
-        is_text = "Sequence" in item.data
-        part = item.within("Sequence" if is_text else "SpecialToken")
-        token = None if is_text else part.get("id", str)
-        if token is None:
-            texts = sum(token is None for token, _ in items)
-            part.choose("id", ("A", "B")[texts] if texts < (1, 2)[key == "pair"] else "none other")
-        elif (ids := template.within("special_tokens").within(token).get("ids", list)) != [spec.vocab.get(token)]:
-            found = f"{brief(token)} has the ids {brief(ids)}"
-            raise InputError(f"{template.where}: {found}, in the vocabulary {spec.vocab.get(token)}")
-        items.append((token, part.get("type_id", int, 0, least=0)))
-    return items
+    """The special tokens around one text, and those around two with the token types of all."""
+    items: dict[str, list[tuple[str | None, int]]] = {"single": [], "pair": []}
+    for key, texts in (("single", ["A"]), ("pair", ["A", "B"])):
+        found = []
+        for item in template.each(key):
+            part = item.within("Sequence" if "Sequence" in item.data else "SpecialToken")
+            token = part.get("id", str)
+            if "Sequence" in item.data:
+                found.append(token)
+            elif (ids := template.within("special_tokens").within(token).get("ids", list)) != [spec.vocab.get(token)]:
+                given = f"{brief(token)} has the ids {brief(ids)}"
+                raise InputError(f"{template.where}: {given}, in the vocabulary {spec.vocab.get(token)}")
+            items[key].append((None if "Sequence" in item.data else token, part.get("type_id", int, 0, least=0)))
+        if found != texts or (key == "single" and any(type_id for _, type_id in items[key])):
+            raise InputError(
+                f"{template.where}: {key} must have the texts {' and '.join(texts)}, and A alone type_id 0"
+            )
+    tokens = [token or "" for token, _ in items["single"]]
+    spec.prefix, spec.suffix = tokens[: tokens.index("")], tokens[tokens.index("") + 1 :]
+    spec.pair = [] if items["pair"] == spec.pair_template() else items["pair"]
 
 
 def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None:
@@ -223,10 +208,10 @@ def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None
     model: Json = {"type": spec.model, "vocab": dict(sorted(spec.vocab.items(), key=itemgetter(1)))}
     normalizer, decoder = spec.normalizer, Json()
     if spec.model == "Unigram":
-        model |= {"vocab": [list(pair) for pair in spec.scores.items()], "unk_id": spec.vocab[spec.unk_token]}
+        model |= {"vocab": [[*pair] for pair in spec.scores.items()], "unk_id": spec.vocab[spec.unk_token]}
         model |= {"byte_fallback": spec.byte_fallback}
-        decoder |= {"type": "Metaspace", "replacement": "▁", "prepend_scheme": spec.prepend_scheme}
-        decoder |= {"split": spec.split_spaces}
+        decoder |= {"type": "Metaspace", "prepend_scheme": spec.prepend_scheme, "split": spec.split_spaces}
+        decoder |= {"replacement": "▁"}
         both = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, decoder]}
         pre_tokenizer = both if spec.split_blanks else decoder
     elif spec.model == "BPE":

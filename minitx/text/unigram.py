@@ -8,9 +8,9 @@ with some piece, and before that piece comes the best cut up to where it begins.
 >>> spec = TokenizerSpec("Unigram", {piece: id for id, piece in enumerate(scores)}, scores=scores, unk_token="<unk>")
 >>> print(*UnigramTokenizer(spec).explain("unable unxa"), sep="\\n")
 '▁unable' -> 2 3
-  ▁un able
+  ▁un|able
 '▁unxa' -> 2 0 4
-  ▁un x a   'x' is unknown
+  ▁un|x|a
 
 A space is spelt "▁" and belongs to the word that follows it. A character that no piece has scores 10 less than the
 worst piece; several in a row become one token, the unknown one, or bytes if the vocabulary has them.
@@ -26,7 +26,7 @@ from itertools import chain
 import regex
 
 from minitx.system import Fields
-from minitx.text.charsmap import read_steps
+from minitx.text.charsmap import JOINED_SPACE, Charsmap, read_steps
 from minitx.text.cleaning import Aligned, CleaningTokenizer
 from minitx.text.spec import TokenizerSpec
 from minitx.text.specials import BLANKS
@@ -51,25 +51,31 @@ class UnigramTokenizer(CleaningTokenizer):
         self._pieces = {True: pieces, False: ordinary}
         self._unknown = min(spec.scores.values()) - UNKNOWN_PENALTY, spec.vocab[spec.unk_token]
         self._longest = max(map(len, pieces))
-        self._parts = {allow: Memo(partial(self._encode_part, allow_special=allow)) for allow in (True, False)}
+        self._chunks = {allow: Memo(partial(self._encode_chunk, allow_special=allow)) for allow in (True, False)}
+        table_alone = all(isinstance(step, Charsmap) and step.lookup(" ") is None for step in self._steps)
+        self._by_chunks = table_alone and spec.split_blanks and spec.prepend_scheme != "first"
 
     def _clean(self, text: str) -> str:
         for step in self._steps:
-            text = step(text)
+            text = "".join([char for char, _ in step(text)])
         return text
 
     def _align(self, text: str, start: int) -> Aligned:
-        chars = [(char, i, i + 1) for i, char in enumerate(text, start)]
+        chars = [(char, i) for i, char in enumerate(text, start)]
         for step in self._steps:
-            chars = step.align(chars)
+            chars = [(new, chars[place][1]) for new, place in step("".join([char for char, _ in chars]))]
         return chars
 
     def _encode_text(self, text: str, start: int, allow_special: bool) -> list[int]:
-        utf8(text)
         if self.spec.prepend_scheme == "first":  # whether a word is the first, only the places can tell
             return [span.id for span in self._encode_spans(text, start, allow_special)]
-        parts = [part for _, _, part in self._split(self._clean(text), firsts=0)]
-        return [*chain.from_iterable(map(self._parts[allow_special].__getitem__, parts))]
+        # Where a space always ends a word and what cleaning does, each chunk between spaces is worked out only once.
+        chunks = text.split(" ") if self._by_chunks and not JOINED_SPACE.search(text) else [text]
+        return [*chain.from_iterable(map(self._chunks[allow_special].__getitem__, chunks))]
+
+    def _encode_chunk(self, chunk: str, allow_special: bool) -> list[int]:
+        utf8(chunk)
+        return [id for id, _, _ in self._cut(self._clean(chunk), 0, allow_special)]
 
     def _split(self, clean: str, firsts: int) -> Iterator[tuple[int, int, str]]:
         """(where the word begins, where the part does, the part): words, cut again before each space."""
@@ -84,9 +90,6 @@ class UnigramTokenizer(CleaningTokenizer):
         for begin, place, part in self._split(clean, firsts):
             for id, start, end in self._best(part, allow_special):  # a space that was put before came from what follows
                 yield id, max(place + start, begin), max(place + end, begin + 1)
-
-    def _encode_part(self, part: str, allow_special: bool) -> list[int]:
-        return [id for id, _, _ in self._best(part, allow_special)]
 
     def _best(self, part: str, allow_special: bool) -> list[tuple[int, int, int]]:
         """(id, start, end) of the pieces whose scores have the largest sum."""
@@ -105,31 +108,30 @@ class UnigramTokenizer(CleaningTokenizer):
         end = len(part)
         while end:
             _, id, start = best[end]
-            last = cut.pop()[2] if id == unknown[1] and cut and cut[-1][0] == id else end
+            last = cut.pop()[2] if cut and cut[-1][0] == id == unknown[1] else end
             cut.append((id, start, last))
             end = start
-        return [token for id, start, end in reversed(cut) for token in self._spell(id, part, start, end)]
+        return [token for piece in reversed(cut) for token in self._spell(part, *piece)]
 
-    def _spell(self, id: int, part: str, start: int, end: int) -> list[tuple[int, int, int]]:
-        """A piece, or if it is unknown its bytes as far as the vocabulary has them all."""
+    def _spell(self, part: str, id: int, start: int, end: int) -> list[tuple[int, int, int]]:
+        """A piece; of an unknown one its bytes, if the vocabulary has them all."""
+        ids = [id]
         if id == self._unknown[1] and self.spec.byte_fallback and part[start:end] != self.spec.unk_token:
             spelt = [self.spec.vocab.get(f"<0x{byte:02X}>", -1) for byte in part[start:end].encode()]
-            return [(byte, start, end) for byte in ([id] if -1 in spelt else spelt)]
-        return [(id, start, end)]
+            ids = ids if -1 in spelt else spelt
+        return [(id, start, end) for id in ids]
 
     def explain(self, text: str) -> list[str]:
         """For each word its ids, then its pieces."""
         lines = []
         for _, _, part in self._split(self._clean(text), firsts=1):
             cut = self._best(part, self.allow_special)
-            unknown = [repr(part[start:end]) for id, start, end in cut if id == self._unknown[1]]
             lines.append(f"{part!r} -> {' '.join(str(id) for id, _, _ in cut)}")
-            says = f"   {', '.join(unknown)} is unknown" if unknown else ""
-            lines.append("  " + " ".join(part[start:end] for _, start, end in cut) + says)
+            lines.append("  " + "|".join(part[start:end] for _, start, end in cut))
         return lines
 
     def _join(self, ids: list[int]) -> str:
-        first, *others = [self._tokens[id] for id in ids] or [""]
+        tokens = [self._tokens[id] for id in ids]
         if self.spec.prepend_scheme != "never":
-            first = first.replace(SPACE, "")
-        return "".join([first, *others]).replace(SPACE, " ")
+            tokens[:1] = [token.replace(SPACE, "") for token in tokens[:1]]
+        return "".join(tokens).replace(SPACE, " ")

@@ -99,15 +99,15 @@ class WordPieceTokenizer(CleaningTokenizer):
         return ids
 
     def _align(self, text: str, start: int) -> Aligned:
-        chars = [(char, i, i + 1) for i, original in enumerate(text, start) for char in self._space(original)]
+        chars = [(char, i) for i, original in enumerate(text, start) for char in self._space(original)]
         if self.spec.strip_accents and not text.isascii():
             # Decomposing puts the marks of a letter into their canonical order, so it is done for the whole text.
-            parts = [(part, k > 0) for char, _, _ in chars for k, part in enumerate(unicodedata.normalize("NFD", char))]
+            parts = [(part, k > 0) for char, _ in chars for k, part in enumerate(unicodedata.normalize("NFD", char))]
             ranks = [unicodedata.combining(part) for part, _ in parts]
             letters = accumulate(rank == 0 for rank in ranks)
             ordered = sorted(zip(letters, ranks, parts, strict=True), key=itemgetter(0, 1))
-            chars = follow(chars, [part for _, _, part in ordered])
-        return [(folded, begin, end) for char, begin, end in chars for folded in self._fold(char)]
+            chars = follow([place for _, place in chars], [part for _, _, part in ordered])
+        return [(folded, place) for char, place in chars for folded in self._fold(char)]
 
     def _cut(self, clean: str, firsts: int, allow_special: bool) -> Iterator[tuple[int, int, int]]:
         for match in WORD.finditer(clean):
