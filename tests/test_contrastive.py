@@ -171,6 +171,8 @@ def test_spearman_is_scipys(rng):
     for x, y in [(rng.normal(size=30), rng.normal(size=30)), (rng.integers(0, 4, 30), rng.integers(0, 3, 30))]:
         assert spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
     assert np.isnan(spearman(np.ones(3), np.arange(3)))
+    for x, y in (([1, np.nan, 3, 4], [1, 2, 3, 5]), ([1, 2, 3, 4], [1, 2, np.nan, 5]), ([1, np.inf, 3], [1, 2, 3])):
+        assert spearman(np.array(x), np.array(y)) == pytest.approx(stats.spearmanr(x, y).statistic, nan_ok=True)
     with pytest.raises(InputError, match="two values at least on both sides, not 3 and 2"):
         spearman(np.ones(3), np.ones(2))
     a, b, scores = rng.normal(size=(9, 4)), rng.normal(size=(9, 4)), rng.integers(0, 5, 9)

@@ -13,11 +13,12 @@ from minitx.models.search import cos_sim, semantic_search
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Correlation of the ranks of x (N,) and y (N,), from -1 to 1: does one rise whenever the other does?
 
-    Equal values share the mean of their ranks. NaN where all values of one are equal. scipy: `stats.spearmanr`.
+    Equal values share the mean of their ranks. NaN where all values of one are equal or one is NaN. scipy:
+    `stats.spearmanr`.
     """
     if len(x) != len(y) or len(x) < 2:
         raise InputError(f"a correlation needs two values at least on both sides, not {len(x)} and {len(y)}")
-    return float(pd.Series(x).rank().corr(pd.Series(y).rank()))
+    return float(pd.Series(x).rank().corr(pd.Series(y).rank(), min_periods=len(x)))  # pandas would leave NaN out
 
 
 def similarity_correlation(a: np.ndarray, b: np.ndarray, scores: np.ndarray) -> float:
