@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -260,7 +261,23 @@ def test_an_added_token_of_which_cleaning_leaves_nothing_is_refused(tmp_path):
         load_tokenizer(bert_directory(tmp_path, {"added_tokens_decoder": entries}))
 
 
-def test_offsets_follow_marks_that_cleaning_reorders(tmp_path):
-    ours, theirs = load_tokenizer(bert_directory(tmp_path, {})), AutoTokenizer.from_pretrained(tmp_path)._tokenizer
-    for text in ("a\u302e\u0323b c", "a\u0301\u302e\u0323", "é\u0323\u302eb", "\u302e\u0323a", "a\u0323\u0301\u16ff0b"):
-        assert ours.encode_with_offsets(text).offsets == theirs.encode(text).offsets, ascii(text)
+def test_ids_and_offsets_follow_marks_that_cleaning_reorders(tmp_path):
+    odd = [
+        "a\u302e\u0323b c",
+        "a\u0301\u302e\u0323",
+        "é\u0323\u302eb",
+        "\u302e\u0323a",
+        "\u089c\u032f b",
+        "\u1715\u302e\u16d0",
+    ]
+    rng = random.Random(0)
+    marks = [chr(code) for code in range(0x20000) if unicodedata.combining(chr(code))]
+    odd += ["a" + "".join(rng.choices(marks, k=4)) + "b é\u0323" for _ in range(400)]
+    bert = [*BERT, *marks, *(f"##{mark}" for mark in marks)]
+    (tmp_path / "vocab.txt").write_text("\n".join([*bert, ""]), encoding="utf-8")
+    write(tmp_path / "config.json", {"model_type": "bert"})
+    ours, theirs = load_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)._tokenizer
+    for text in odd:
+        expected = theirs.encode(text)
+        assert ours.encode(text) == ours.encode_with_offsets(text).ids == expected.ids, ascii(text)
+        assert ours.encode_with_offsets(text).offsets == expected.offsets, ascii(text)

@@ -112,6 +112,10 @@ def pieces() -> list[tuple[str, float]]:
     learner.pre_tokenizer = pre_tokenizers.Metaspace()
     trainer = trainers.UnigramTrainer(vocab_size=150, unk_token="<unk>", show_progress=False)
     learner.train_from_iterator(WORDS.split() * 3 + ["the cats sat unable", "flat hats"], trainer)
+    return in_order_of_xlm_roberta(learner)
+
+
+def in_order_of_xlm_roberta(learner: Tokenizer) -> list[tuple[str, float]]:
     learnt = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["vocab"] if pair[0][0] != "<"]
     return [(name, 0.0) for name in ("<s>", "<pad>", "</s>", "<unk>")] + [*learnt, ("<mask>", 0.0)]
 

@@ -1,10 +1,10 @@
 """Which characters are letters, accents, punctuation? It depends on the year, and ids must not.
 
 Unicode grows. The `tokenizers` library splits text by the tables of Unicode 16 for byte-level BPE and of Unicode 8 for
-BERT; the `regex` package by those of its own release. A character that is a letter to one and an unassigned code to the
-other is split differently, and a model gets ids it was not trained with. So the newer characters are taken out of the
-classes here. The tables were found by asking both libraries about every code point; a range may span characters that
-matter to neither.
+BERT, and orders the marks of a letter by those of Unicode 9; the `regex` package knows those of its own release. A
+character that is a letter to one and an unassigned code to the other is split differently, and a model gets ids it was
+not trained with. So the newer characters are taken out of the classes here. The tables were found by asking both
+libraries about every code point; a range may span characters that matter to neither.
 """
 
 import regex
@@ -19,6 +19,10 @@ _AFTER_UNICODE_8 = """
 1B4E-1B4F 1B7D-1B7F 1DF6-1DFB 2E43-2E63 A82C A8C5 A8FF A9BD 10D24-10F89 11070-11074 110C2-110CD 111C9 111CF
 1123E-11241 1133B 113BB-1145E 11660-1166C 116B9 1182F-11FFF 12FF1-1612F 16D6D-16F4F 16FE2-16FE4 1CF00-1D128
 1D25B-1D25C 1E000-1E6F5 1E944-1E95F"""
+
+_MARKS_OF_UNICODE_9 = (
+    "8D4-8E1 1DFB 11442 11446 11C3F 1E000-1E006 1E008-1E018 1E01B-1E021 1E023-1E024 1E026-1E02A 1E944-1E94A"
+)
 
 
 def _set(table: str) -> str:
@@ -39,3 +43,5 @@ _NEW = _set(_AFTER_UNICODE_8)
 CONTROL = regex.compile(rf"[[\0\uFFFD\p{{Cc}}\p{{Cf}}\p{{Co}}]--[\t\n\r]--{_NEW}]", regex.V1)
 ACCENT = regex.compile(rf"[[\p{{Mn}}--{_NEW}]\u1734\U0001171E]", regex.V1)
 PUNCTUATION = rf"[[!-/:-@\[-`{{-~]\u166D\U000111C9[\p{{P}}--{_NEW}]]"
+# Marks that the library does not know as such, and so leaves where they are. Three of them are of no other interest.
+LATER_MARK = regex.compile(rf"[[{_NEW}\u1715\U00016FF0\U00016FF1]--{_set(_MARKS_OF_UNICODE_9)}]", regex.V1)

@@ -33,7 +33,7 @@ import regex
 from minitx.text.cleaning import Aligned, CleaningTokenizer, follow
 from minitx.text.spec import TokenizerSpec
 from minitx.text.tokenizer import Memo
-from minitx.text.unicode_versions import ACCENT, CONTROL, PUNCTUATION
+from minitx.text.unicode_versions import ACCENT, CONTROL, LATER_MARK, PUNCTUATION
 from minitx.text.words import utf8
 
 WORD = regex.compile(rf"{PUNCTUATION}|[^\s{PUNCTUATION}]+", regex.V1)
@@ -70,6 +70,8 @@ class WordPieceTokenizer(CleaningTokenizer):
         return [*chain.from_iterable(map(self._words.__getitem__, WORD.findall(self._clean(chunk))))]
 
     def _clean(self, text: str) -> str:
+        if LATER_MARK.search(text):  # Python would order it with the others
+            return "".join([char for char, _ in self._align(text, 0)])
         return self._fold(self._space(text))
 
     def _space(self, text: str) -> str:
@@ -103,7 +105,7 @@ class WordPieceTokenizer(CleaningTokenizer):
         if self.spec.strip_accents and not text.isascii():
             # Decomposing puts the marks of a letter into their canonical order, so it is done for the whole text.
             parts = [(part, k > 0) for char, _ in chars for k, part in enumerate(unicodedata.normalize("NFD", char))]
-            ranks = [unicodedata.combining(part) for part, _ in parts]
+            ranks = [0 if LATER_MARK.match(part) else unicodedata.combining(part) for part, _ in parts]
             letters = accumulate(rank == 0 for rank in ranks)
             ordered = sorted(zip(letters, ranks, parts, strict=True), key=itemgetter(0, 1))
             chars = follow([place for _, place in chars], [part for _, _, part in ordered])
