@@ -1,11 +1,8 @@
 """Two texts as one input: a question and a passage, or two sentences that are compared."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from minitx.errors import InputError
-
-if TYPE_CHECKING:
-    from minitx.text.tokenizer import Tokenizer
 
 
 class Pair(NamedTuple):
@@ -16,9 +13,9 @@ class Pair(NamedTuple):
 
 
 def encode_pair(
-    tokenizer: "Tokenizer", text: str, pair: str, *, max_length: int | None = None, allow_special: bool | None = None
+    tokenizer: Any, text: str, pair: str, *, max_length: int | None = None, allow_special: bool | None = None
 ) -> Pair:
-    """Two texts as one input, framed as the tokenizer's file says.
+    """Two texts as one input, framed as the file of the tokenizer, a `Tokenizer`, says.
 
     Of what is longer than `max_length`, special tokens included, the longer text loses its tail first, and when both
     are of one length both do.
