@@ -200,6 +200,13 @@ REFUSED = {
     "id not a number": ({"added_tokens_decoder": {"x": {"content": "new"}}}, "id is 'x'; it must be a whole number"),
     "entry a text": ({"added_tokens_decoder": {"7": "new"}}, "added_tokens_decoder: 7 is 'new'; it must be an object"),
     "opening text": ({"tokenizer_class": "GPT2Tokenizer", "add_bos_token": True}, "add_bos_token True is not"),
+    "token a number": ({"cls_token": 3}, "the token 3 must be text or"),
+    "token nested": ({"cls_token": {"content": {}}}, "the token {'content': {}} must be text or"),
+    "no token": ({"cls_token": None}, "cls is [None, None]; it must be a token of the vocabulary and its id"),
+    "no unknown": ({"unk_token": None}, "unk_token is missing; it must be text"),
+    "specials a text": ({"extra_special_tokens": "[NEW]"}, "extra_special_tokens is '[NEW]'; it must be a list"),
+    "content a list": ({"added_tokens_decoder": {"7": {"content": []}}}, "7: content is []; it must be text"),
+    "id of many digits": ({"added_tokens_decoder": {"9" * 5000: {"content": "x"}}}, "it must be a whole number"),
     "lower": ({"do_lower_case": "no"}, "do_lower_case is 'no'; it must be true or false"),
 }
 

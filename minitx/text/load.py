@@ -74,12 +74,12 @@ def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
         data = _read_vocabulary(path, config)
         kind = _kind(path, config, data)
         named = dict.fromkeys(ROLES) | kind | config.data  # in the order in which transformers adds them
-        roles = {key: value for key, value in named.items() if key.endswith("_token") and value}
+        roles = {key: value for key, value in named.items() if key.endswith("_token") and key not in KNOWN and value}
         data.data["added_tokens"] = _added_tokens(path, config, data, kind, roles)
         if kind:
-            _rebuild(data, kind, config, {role: _content(token) for role, token in roles.items()})
+            _rebuild(data, kind, config, {role: _content(token, config) for role, token in roles.items()})
         spec = spec_of(data)
-        if (pad := _content(roles.get("pad_token"))) in spec.vocab:
+        if "pad_token" in roles and (pad := _content(roles["pad_token"], config)) in spec.vocab:
             spec.pad_token = pad
     return {kind.model: kind for kind in (BPETokenizer, WordPieceTokenizer, UnigramTokenizer)}[spec.model](spec)
 
@@ -147,24 +147,29 @@ def _kind(path: Path, config: Fields, data: Fields) -> Json:
     return kind
 
 
-def _content(token: Any) -> Any:
+def _content(token: Any, config: Fields) -> str:
     """The spelling of a token that a file names, either as a string or as {"content": ...}."""
-    return token.get("content") if isinstance(token, dict) else token
+    content = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(content, str):
+        raise InputError(f'{config.where}: the token {brief(token)} must be text or {{"content": text}}')
+    return content
 
 
 def _added_tokens(path: Path, config: Fields, data: Fields, kind: Json, roles: Json) -> list[Json]:
     """All added tokens as entries of a tokenizer.json: later files override earlier ones."""
-    extra = config.data.get("extra_special_tokens") or config.data.get("additional_special_tokens") or []
-    extra = [*extra.values()] if isinstance(extra, dict) else extra
-    named = {_content(token): token for token in (*roles.values(), *extra)}
-    own = [entry.data for entry in data.each("added_tokens", [])]
+    key = "extra_special_tokens" if config.data.get("extra_special_tokens") else "additional_special_tokens"
+    extra = config.data.get(key)
+    extra = [*extra.values()] if isinstance(extra, dict) else config.get(key, list, [])
+    named = {_content(token, config): token for token in (*roles.values(), *extra)}
+    own = [entry.data | {"content": entry.get("content", str)} for entry in data.each("added_tokens", [])]
     decoder = config.get("added_tokens_decoder", dict, None)
     if decoder is None:
         older = read_fields(path / "added_tokens.json", optional=True).data
         more = [{"content": token, "id": id, "special": token in named} for token, id in older.items()] + own
     else:
         entries = Fields(decoder, f"{config.where}: added_tokens_decoder")
-        more = [entries.within(id).data | {"id": int(id) if id.isdecimal() else id} for id in decoder]
+        listed = {id: entries.within(id) for id in decoder}
+        more = [entry.data | {"content": entry.get("content", str), "id": _id(id)} for id, entry in listed.items()]
     result = {entry.get("content"): entry for entry in [*([] if kind and decoder is not None else own), *more]}
     for entry in result.values():
         entry["special"] = entry.get("special") or entry.get("content") in named
@@ -178,6 +183,10 @@ def _added_tokens(path: Path, config: Fields, data: Fields, kind: Json, roles: J
     return sorted(result.values(), key=lambda entry: entry["id"] if isinstance(entry.get("id"), int) else -1)
 
 
+def _id(key: str) -> int | str:
+    return int(key) if key.isdecimal() and len(key) < 9 else key
+
+
 def _rebuild(data: Fields, kind: Json, config: Fields, roles: Json) -> None:
     """Put in place of all but the vocabulary, the merges and the added tokens what transformers does."""
     model = {key: data.data["model"].get(key) for key in ("type", "vocab", "merges")} | {"type": kind["model"]}
@@ -188,7 +197,7 @@ def _rebuild(data: Fields, kind: Json, config: Fields, roles: Json) -> None:
         byte_level = {"type": "ByteLevel", "add_prefix_space": prefix_space}
         built: Json = {"normalizer": None, "pre_tokenizer": byte_level, "decoder": byte_level}
     elif kind["model"] == "WordPiece":
-        model |= {"unk_token": roles["unk_token"], "continuing_subword_prefix": "##"}
+        model |= {"unk_token": roles.get("unk_token"), "continuing_subword_prefix": "##"}
         names = {"lowercase": "do_lower_case", "handle_chinese_chars": "tokenize_chinese_chars"}
         cleaning = {name: config.get(key, bool, True) for name, key in names.items()}
         cleaning |= {
@@ -210,8 +219,8 @@ def _rebuild(data: Fields, kind: Json, config: Fields, roles: Json) -> None:
         both = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]}
         built |= {"pre_tokenizer": both, "decoder": metaspace}
     if "processor" in kind:
-        ends = {"cls": roles[kind["ends"][0]], "sep": roles[kind["ends"][1]]}
-        processor = {"type": kind["processor"], **{end: [token, vocab.get(token)] for end, token in ends.items()}}
+        ends = {"cls": roles.get(kind["ends"][0]), "sep": roles.get(kind["ends"][1])}
+        processor = {"type": kind["processor"], **{end: [token, vocab.get(token or "")] for end, token in ends.items()}}
         trim = kind is MPNET or (kind is ROBERTA and config.get("trim_offsets", bool, True))
         processor |= {"trim_offsets": trim, "add_prefix_space": prefix_space and kind is ROBERTA}
         built |= {"post_processor": processor}
