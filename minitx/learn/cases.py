@@ -8,6 +8,7 @@ would hide a mistake.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from minitx.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.nn.position import LearnedPosition, SinusoidalPosition
+from minitx.nn.rare import POOLING_MODES, Dense, DenseConfig, new_pooling
 from minitx.nn.relative import RelativePositionBias
 from minitx.nn.transformer import FeedForward, TransformerBlock, TransformerEncoder
 from minitx.training.baseline import SparseRows, sparse_linear
@@ -121,6 +123,18 @@ def _encoder(rng: np.random.Generator, **options: Any) -> SentenceEncoder:
     return SentenceEncoder(config, rng=rng)
 
 
+def _block(norm_first: bool, rng: np.random.Generator) -> TransformerBlock:
+    return TransformerBlock(6, 2, 8, dropout=0.2, norm_first=norm_first, rng=rng)
+
+
+def _new_pooling(mode: str, rng: np.random.Generator) -> Module:
+    return new_pooling(mode)
+
+
+def _call(layer: Module, *inputs: Any) -> Tensor:
+    return layer(*inputs)
+
+
 def _multitask_loss(model: MultiTaskModel, ids: np.ndarray, mask: np.ndarray) -> Tensor:
     losses = model.losses(model(ids, mask), {"a": np.array([0, 1, 2]), "b": np.array([1, -100, 0])})
     return losses["a"] + losses["b"]
@@ -187,11 +201,9 @@ OPS = [
     Case("where", "B T, T", lambda x, w, condition: where(condition, x, w), (_condition,)),
     Case("linear", "B T D, F D, F", F.linear),
     Case("linear without bias", "D, F D", F.linear),
-    Case("linear relu", "B T D, F D, F", lambda x, w, b: F.linear(x, w, b, "relu")),
-    Case("linear gelu", "B T D, F D, F", lambda x, w, b: F.linear(x, w, b, "gelu")),
+    *(Case(f"linear {name}", "B T D, F D, F", partial(F.linear, activation=name)) for name in F.ACTIVATIONS),
     Case("sparse_linear", "C V, C", _sparse_linear, (_mostly_zeros,)),
-    Case("relu", "B T D", F.relu),
-    Case("gelu", "B T D", F.gelu),
+    *(Case(name, "B T D", getattr(F, name)) for name in F.ACTIVATIONS),
     Case("softmax", "B T D", F.softmax),
     Case("log_softmax", "B T D", F.log_softmax),
     Case("layer_norm", "B T D, D, D", F.layer_norm),
@@ -240,6 +252,11 @@ LAYERS = [
     Case("Pooling mean", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("mean")),
     Case("Pooling cls", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("cls")),
     Case("Pooling max", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("max")),
+    *(
+        Case(f"RarePooling {mode}", "B T D", _call, (ragged_mask,), make=partial(_new_pooling, mode))
+        for mode in (*POOLING_MODES[3:], "cls+weightedmean")
+    ),
+    Case("Dense", "B D", _call, make=lambda rng: Dense(DenseConfig(6, 5, normalize=True), rng=rng)),
     Case("Normalize", "B D", lambda layer, x: layer(x), make=lambda rng: Normalize()),
     Case(
         "MultiHeadAttention mask, bias, dropout",
@@ -250,20 +267,8 @@ LAYERS = [
     ),
     Case("FeedForward relu", "B T D", lambda layer, x: layer(x), make=lambda rng: FeedForward(6, 8, "relu", rng=rng)),
     Case("FeedForward gelu", "B T D", lambda layer, x: layer(x), make=lambda rng: FeedForward(6, 8, rng=rng)),
-    Case(
-        "TransformerBlock post-norm",
-        "B T D",
-        lambda layer, x, mask: layer(x, mask),
-        (ragged_mask,),
-        make=lambda rng: TransformerBlock(6, 2, 8, dropout=0.2, rng=rng),
-    ),
-    Case(
-        "TransformerBlock pre-norm",
-        "B T D",
-        lambda layer, x, mask: layer(x, mask),
-        (ragged_mask,),
-        make=lambda rng: TransformerBlock(6, 2, 8, dropout=0.2, norm_first=True, rng=rng),
-    ),
+    Case("TransformerBlock post-norm", "B T D", _call, (ragged_mask,), make=partial(_block, False)),
+    Case("TransformerBlock pre-norm", "B T D", _call, (ragged_mask,), make=partial(_block, True)),
     Case(
         "TransformerEncoder pre-norm",
         "B T 4",
