@@ -19,6 +19,7 @@ from typing import Any
 
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
+from minitx.models.known_keys import CONFIG_KEYS, refuse_unknown
 from minitx.system import REQUIRED, Fields, brief
 
 # Name of a layer here -> its name there; `.weight` and `.bias` are the same in both.
@@ -53,10 +54,13 @@ SETTINGS: dict[str, tuple[str, str | None, type, Any]] = {
     "dropout": ("hidden_dropout_prob", "dropout", float, 0.1),
     "layer_norm_eps": ("layer_norm_eps", None, float, 1e-12),
 }
+# Other names of activations, and those that differ by how they are computed alone.
+SAME_ACTIVATION = {"gelu_python": "gelu", "swish": "silu"}
+SAME_ACTIVATION |= dict.fromkeys(("gelu_pytorch_tanh", "gelu_fast", "gelu_accurate"), "gelu_new")
 # Weights that belong to other uses of the same checkpoint: pooling for pretraining, predicting words, classifying.
 OTHER_USES = re.compile(
     r"pooler\.|embeddings\.(position_ids|token_type_ids)$"
-    r"|(cls|lm_head|classifier|pre_classifier|qa_outputs|vocab_transform|vocab_layer_norm|vocab_projector)\."
+    r"|(generator_predictions|generator_lm_head|discriminator_predictions|cls|lm_head|classifier|pre_classifier|qa_outputs|vocab_transform|vocab_layer_norm|vocab_projector)\."
 )
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 
@@ -67,6 +71,7 @@ class Architecture:
 
     model_type: str  # as config.json says it
     model_class: str  # of transformers, for `architectures` in config.json
+    prefix: str  # of the names of weights in a model with a head
     column: int = 0  # of BLOCK
     pad_id: int = 0  # where config.json does not say
     positions_after_pad: bool = False  # position 0 is row pad_id + 1 of the table
@@ -77,15 +82,26 @@ class Architecture:
     def read_config(self, config: Fields) -> EncoderConfig:
         """What config.json says, as an EncoderConfig; `InputError` for what is missing, wrong or not implemented."""
         config.choose("position_embedding_type", "absolute")
-        config.choose("is_decoder", False)
+        for flag in ("is_decoder", "is_encoder_decoder", "add_cross_attention"):
+            config.choose(flag, False)
         pad_id = config.get("pad_token_id", int, self.pad_id, least=0)
         if self.relative_buckets and pad_id != self.pad_id:
             raise InputError(f"{config.where}: pad_token_id is {pad_id}; accepted: {self.pad_id}, as in MPNet's code")
         fields = {"pad_id": pad_id, "norm_first": self.norm_first, "relative_buckets": self.relative_buckets}
+        read = {"position_embedding_type", "is_decoder", "is_encoder_decoder", "add_cross_attention", "embedding_size"}
         for field, (*keys, kind, default) in SETTINGS.items():
-            key = keys[self.model_type == "distilbert"]
-            fields[field] = config.get(key, kind, default) if key else default
+            if key := keys[self.model_type == "distilbert"]:
+                read.add(key)
+                default = config.get(key, kind, default)
+            fields[field] = default
+        fields["activation"] = SAME_ACTIVATION.get(fields["activation"], fields["activation"])
+        width = config.get("embedding_size", int, 128 if self.model_type == "electra" else fields["hidden_size"])
+        if width != fields["hidden_size"]:
+            raise InputError(
+                f"{config.where}: embedding_size is {width}, not hidden_size: the layer between is missing"
+            )
         fields["max_length"] -= self.first_position(pad_id)
+        refuse_unknown(config, CONFIG_KEYS, read)
         try:
             return EncoderConfig(**fields, positions="learned")
         except InputError as error:
@@ -118,14 +134,18 @@ class Architecture:
 
 
 _AFTER_PAD: dict[str, Any] = {"pad_id": 1, "positions_after_pad": True}
+_PRE_NORM: dict[str, Any] = _AFTER_PAD | {"norm_first": True}
 ARCHITECTURES = {
     architecture.model_type: architecture
     for architecture in (
-        Architecture("bert", "BertModel"),
-        Architecture("distilbert", "DistilBertModel", 3, token_types=False),
-        Architecture("roberta", "RobertaModel", **_AFTER_PAD),
-        Architecture("mpnet", "MPNetModel", 2, **_AFTER_PAD, token_types=False, relative_buckets=32),
-        Architecture("roberta-prelayernorm", "RobertaPreLayerNormModel", 1, **_AFTER_PAD, norm_first=True),
+        Architecture("bert", "BertModel", "bert."),
+        Architecture("electra", "ElectraModel", "electra."),
+        Architecture("distilbert", "DistilBertModel", "distilbert.", 3, token_types=False),
+        Architecture("roberta", "RobertaModel", "roberta.", **_AFTER_PAD),
+        Architecture("xlm-roberta", "XLMRobertaModel", "roberta.", **_AFTER_PAD),
+        Architecture("camembert", "CamembertModel", "roberta.", **_AFTER_PAD),
+        Architecture("mpnet", "MPNetModel", "mpnet.", 2, **_AFTER_PAD, token_types=False, relative_buckets=32),
+        Architecture("roberta-prelayernorm", "RobertaPreLayerNormModel", "roberta_prelayernorm.", 1, **_PRE_NORM),
     )
 }
 

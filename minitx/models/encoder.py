@@ -12,12 +12,13 @@ from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
 from minitx.models.hub import find_directory
-from minitx.models.pretrained import Unwritten, load_weights, read_directory, write_directory
+from minitx.models.pretrained import Unwritten, Usage, load_weights, read_directory, write_directory
 from minitx.models.search import SIMILARITIES, normalized
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
 from minitx.nn.module import Module
-from minitx.nn.pooling import Normalize, Pooling
+from minitx.nn.pooling import Normalize
 from minitx.nn.position import LearnedPosition, SinusoidalPosition
+from minitx.nn.rare import Dense, new_pooling
 from minitx.nn.relative import RelativePositionBias
 from minitx.nn.transformer import TransformerBlock, TransformerEncoder
 from minitx.text.tokenizer import Tokenizer
@@ -27,7 +28,7 @@ from minitx.writing import new_directory
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
 
 
-class SentenceEncoder(Module):
+class SentenceEncoder(Usage, Module):
     """Token and position embeddings, LayerNorm, transformer blocks, pooling: ids (B, T) -> vectors (B, D).
 
     Args:
@@ -40,22 +41,22 @@ class SentenceEncoder(Module):
     """
 
     def __init__(self, config: EncoderConfig, tokenizer: Tokenizer | None = None, *, rng: np.random.Generator) -> None:
-        c = config
-        self.config, self.tokenizer = config, tokenizer
-        self.max_seq_length = c.max_length  # tokens a text is cut to; may be set to less
-        self.similarity_fn_name = "cosine"
-        learned, shape = c.positions == "learned", (c.max_length, c.hidden_size)
-        std = 0.02 if learned else c.hidden_size**-0.5  # 0.02 as in BERT
-        self.embedding = Embedding(c.vocab_size, c.hidden_size, std, sparse=True, rng=rng)
+        super().__init__(config.max_length)
+        self.config, self.tokenizer, c = config, tokenizer, config
+        D, learned, shape = c.hidden_size, c.positions == "learned", (c.max_length, c.hidden_size)
+        self.embedding = Embedding(
+            c.vocab_size, D, 0.02 if learned else D**-0.5, sparse=True, rng=rng
+        )  # 0.02 as in BERT
         self.position: Module = LearnedPosition(*shape, rng=rng) if learned else SinusoidalPosition(*shape)
         self.relative_position = RelativePositionBias(c.relative_buckets, c.num_heads) if c.relative_buckets else None
-        self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps)
+        self.norm = LayerNorm(D, c.layer_norm_eps)
         self.dropout = Dropout(c.dropout, rng=rng)
-        last = LayerNorm(c.hidden_size, c.layer_norm_eps) if c.norm_first else None
-        sizes = (c.hidden_size, c.num_heads, c.intermediate_size, c.activation, c.dropout, c.norm_first)
+        last = LayerNorm(D, c.layer_norm_eps) if c.norm_first else None
+        sizes = (D, c.num_heads, c.intermediate_size, c.activation, c.dropout, c.norm_first)
         blocks = [TransformerBlock(*sizes, c.layer_norm_eps, rng=rng) for _ in range(c.num_layers)]
         self.transformer = TransformerEncoder(blocks, last)
-        self.pooling = Pooling(c.pooling)
+        self.pooling = new_pooling(c.pooling)
+        self.dense = [Dense(layer, rng=rng) for layer in c.dense]
         self.normalize = Normalize() if c.normalize else None
 
     @classmethod
@@ -78,7 +79,7 @@ class SentenceEncoder(Module):
         source = read_directory(find_directory(path))
         encoder = cls(source.config, source.tokenizer, rng=Unwritten((rng or np.random.default_rng(0)).bit_generator))
         load_weights(encoder, source)
-        encoder.max_seq_length, encoder.similarity_fn_name = source.max_seq_length, source.similarity
+        vars(encoder).update(vars(source.usage))
         encoder.eval()
         return encoder
 
@@ -106,8 +107,10 @@ class SentenceEncoder(Module):
         return self.transformer(x, attention_mask, bias)
 
     def pool(self, x: Tensor, attention_mask: np.ndarray) -> Tensor:
-        """Vectors of tokens (B, T, D) -> one of each sentence (B, D)."""
+        """Vectors of tokens (B, T, D) -> one of each sentence (B, D), or as wide as `config.width` says."""
         x = self.pooling(x, attention_mask)
+        for layer in self.dense:
+            x = layer(x)
         return x if self.normalize is None else self.normalize(x)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -143,7 +146,8 @@ class SentenceEncoder(Module):
             output_value: "token_embeddings" gives the vectors before pooling: (T, D) for a string, a list of them for
                 a list.
             normalize_embeddings: scale sentence vectors to length 1, after cutting.
-            truncate_dim: keep only the first so many columns (Kusupati et al. 2022, "Matryoshka").
+            truncate_dim: keep only the first so many columns (Kusupati et al. 2022, "Matryoshka"); for sentences, by
+                default, as many as the model's directory says, `encoder.truncate_dim`.
 
         Raises:
             InputError: there is no tokenizer, something is no string, or an argument cannot be used.
@@ -152,25 +156,26 @@ class SentenceEncoder(Module):
         """
         if output_value not in OUTPUT_VALUES:
             raise InputError(f"unknown output_value {output_value!r}: choose from {', '.join(OUTPUT_VALUES)}")
-        width = self.config.hidden_size if truncate_dim is None else truncate_dim
-        if batch_size < 1 or not 1 <= width <= self.config.hidden_size:
+        D = self.config.width
+        if batch_size < 1 or not 1 <= (D if truncate_dim is None else truncate_dim) <= D:
             raise InputError(
-                f"batch_size must be at least 1 and truncate_dim from 1 to {self.config.hidden_size}, "
-                f"not {batch_size} and {truncate_dim}"
+                f"batch_size must be at least 1 and truncate_dim from 1 to {D}, not {batch_size} and {truncate_dim}"
             )
         if isinstance(sentences, str):
             options = (batch_size, show_progress_bar, output_value, normalize_embeddings, truncate_dim)
             return self.encode([sentences], *options)[0]
         sequences = self.tokenize(sentences)
         if output_value == "sentence_embedding":
-            vectors = self.encode_ids(sequences, batch_size, show_progress_bar)[:, :width]
+            vectors = self.encode_ids(sequences, batch_size, show_progress_bar)[:, : truncate_dim or self.truncate_dim]
             return normalized(vectors) if normalize_embeddings else vectors
-        tokens: list[np.ndarray] = [np.empty((0, width), self.embedding.weight.dtype)] * len(sequences)
+        tokens: list[np.ndarray] = [
+            np.empty((0, self.config.hidden_size), self.embedding.weight.dtype)[:, :truncate_dim]
+        ] * len(sequences)
 
         def keep(rows: np.ndarray, ids: np.ndarray, attention_mask: np.ndarray) -> None:
             states = self.token_embeddings(ids, attention_mask).data
             for row, of_tokens, real in zip(rows, states, attention_mask, strict=True):
-                tokens[row] = of_tokens[real, :width]
+                tokens[row] = of_tokens[real, :truncate_dim]
 
         run_batches(sequences, batch_size, self.config.pad_id, keep, show_progress_bar)
         return tokens
@@ -179,7 +184,7 @@ class SentenceEncoder(Module):
         self, sequences: Sequence[Sequence[int]], batch_size: int = 32, show_progress_bar: bool | None = None
     ) -> np.ndarray:
         """`encode` for N lists of ids: (N, D); one without a token gives zeros."""
-        vectors = np.zeros((len(sequences), self.config.hidden_size), self.embedding.weight.dtype)
+        vectors = np.zeros((len(sequences), self.config.width), self.embedding.weight.dtype)
 
         def keep(rows: np.ndarray, ids: np.ndarray, attention_mask: np.ndarray) -> None:
             vectors[rows] = self(ids, attention_mask).data
@@ -213,4 +218,4 @@ class SentenceEncoder(Module):
         """The files of `save_pretrained`, into a directory that exists."""
         if not isinstance(self.tokenizer, Tokenizer):
             raise InputError("an encoder is saved with its tokenizer, a BPETokenizer or a WordPieceTokenizer")
-        write_directory(directory, self, self.config, self.tokenizer, self.max_seq_length, self.similarity_fn_name)
+        write_directory(directory, self, self.dense, self.config, self.tokenizer, self)

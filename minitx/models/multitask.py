@@ -59,7 +59,7 @@ class MultiTaskModel(Module):
         }
         self.dropout = Dropout(dropout, rng=rng)
         self.hidden = hidden
-        dim = encoder.config.hidden_size
+        dim = encoder.config.width
         self.scale = math.sqrt(dim) if encoder.config.normalize else 1.0
         self.kinds = dict.fromkeys(self.classes, "softmax") | dict(kinds or {})
         self.heads: dict[str, Head] = {

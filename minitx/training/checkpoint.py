@@ -28,7 +28,7 @@ from minitx.errors import InputError
 from minitx.models.answers import Answer, Answers
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
-from minitx.models.pretrained import LARGEST, read_tensors, write_weights
+from minitx.models.weights import LARGEST, read_tensors, write_weights
 from minitx.system import CONFIG, WEIGHTS, Fields, read_fields
 from minitx.training.baseline import BagOfWords
 from minitx.writing import UNFINISHED, write_json
