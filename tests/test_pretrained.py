@@ -157,7 +157,7 @@ def refused(path, message):
         ("config.json", {"model_type": None, "architectures": None}, "model_type None is not implemented"),
         ("config.json", {"hidden_size": "24"}, "config.json: hidden_size is '24'; it must be a whole number"),
         ("config.json", {"num_hidden_layers": None}, "config.json: num_hidden_layers is missing"),
-        ("config.json", {"hidden_act": "gelu_new"}, "config.json: unknown activation 'gelu_new'.*relu, gelu"),
+        ("config.json", {"hidden_act": "mish"}, "config.json: unknown activation 'mish'.*relu, gelu, gelu_new, silu"),
         ("config.json", {"num_attention_heads": 4}, "config.json: num_heads must divide"),
         ("config.json", {"position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key' is not"),
         ("config.json", {"is_decoder": True}, "config.json: is_decoder True is not implemented"),
@@ -181,9 +181,21 @@ def refused(path, message):
         ("config.json", {"num_hidden_layers": 1}, "model.safetensors: unexpected encoder.layer.1.attention.output"),
         ("config.json", {"num_hidden_layers": 3}, "model.safetensors: missing encoder.layer.2.attention.self.query"),
         ("config.json", {"num_hidden_layers": 10**9}, "model.safetensors has .* weights, config.json asks"),
-        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, r"pooling \['mean_tokens', 'max_tokens'\] is not"),
-        ("1_Pooling/config.json", {"pooling_mode": "lasttoken"}, "1_Pooling/config.json: pooling 'lasttoken' is not"),
-        ("1_Pooling/config.json", {"pooling_mode": ["mean"]}, "is not implemented; accepted: one of mean, cls, max"),
+        ("1_Pooling/config.json", {"pooling_mode_max_tokens": 1}, "pooling_mode_max_tokens is 1; it must be true or"),
+        ("1_Pooling/config.json", {"pooling_mode": "last"}, r"1_Pooling/config.json: pooling \['last'\] is not"),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode": ["mean", "min"]},
+            r"'min'\] is not implemented; accepted: mean, cls, m",
+        ),
+        ("1_Pooling/config.json", {"pooling_mode": []}, r"pooling \[\] is not implemented"),
+        ("1_Pooling/config.json", {"include_prompt": False}, "include_prompt False is not implemented; accepted: True"),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode_median": True},
+            "pooling_mode_median is True; this is not implemented",
+        ),
+        ("1_Pooling/config.json", {"embedding_dimension": 22}, "embedding_dimension is 22, config.json says 21"),
         ("sentence_bert_config.json", {"max_seq_length": 0}, "sentence_bert_config.json: max_seq_length is 0"),
         ("sentence_bert_config.json", {"module_output_name": "x"}, "module_output_name 'x' is not implemented"),
         (
@@ -199,18 +211,20 @@ def test_a_field_that_cannot_be_is_named(copy, file, change, message):
     refused(copy, message)
 
 
+PLACE = "sentence_transformers.models"
+
+
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
         ([], "modules.json lists nothing; a Transformer and a Pooling are needed"),
         ({}, "modules.json: modules is {}; it must be a list"),
         ([{"type": 3, "path": ""}], "modules.json: modules 0: type is 3; it must be text"),
-        ([{"type": "m.Transformer"}], "modules.json: modules 0: path is missing; it must be text"),
-        ([{"type": "m.Transformer", "path": ""}], "modules.json lists Transformer; a Transformer and a Pooling"),
-        (
-            [{"type": "m.Transformer", "path": ""}, {"type": "m.Dense", "path": "2_Dense"}],
-            "module 'm.Dense' is not impl",
-        ),
+        ([{"type": f"{PLACE}.Transformer"}], "modules.json: modules 0: path is missing; it must be text"),
+        ([{"type": f"{PLACE}.Transformer", "path": ""}], "modules.json lists Transformer; a Transformer and a Pooling"),
+        ([{"type": f"{PLACE}.Transformer", "path": "", "scale": 2}], "modules 0: scale is 2; this is not implemented"),
+        ([{"type": "custom_pool.Pooling", "path": ""}], "module 'custom_pool.Pooling' is not implemented; accepted: "),
+        ([{"type": f"{PLACE}.LSTM", "path": ""}], "module 'sentence_transformers.models.LSTM' is not implemented"),
     ],
 )
 def test_modules_that_are_not_ours_are_named(copy, entries, message):
