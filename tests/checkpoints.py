@@ -19,6 +19,7 @@ MODELS = {
     "roberta": (transformers.RobertaConfig, transformers.RobertaModel),
     "mpnet": (transformers.MPNetConfig, transformers.MPNetModel),
     "roberta-prelayernorm": (transformers.RobertaPreLayerNormConfig, transformers.RobertaPreLayerNormModel),
+    "modernbert": (transformers.ModernBertConfig, transformers.ModernBertModel),
 }
 MORE_MODELS = {  # the same stacks under other names
     "electra": (transformers.ElectraConfig, transformers.ElectraModel),
@@ -48,7 +49,7 @@ def make_tokenizer(kind: str) -> transformers.PreTrainedTokenizerFast:
     else:
         names = {"cls_token": "<s>", "pad_token": "<pad>", "sep_token": "</s>"}
         names |= {"unk_token": "[UNK]" if kind == "mpnet" else "<unk>"}
-    if "roberta" in kind or kind == "camembert":
+    if "roberta" in kind or kind in ("camembert", "modernbert"):
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
@@ -78,6 +79,7 @@ def make_checkpoint(kind: str, path: Path, **settings) -> torch.nn.Module:
     tokenizer = make_tokenizer(kind)
     sizes = {DISTILBERT.get(key, key) if kind == "distilbert" else key: value for key, value in SIZES.items()}
     sizes |= {"embedding_size": sizes["hidden_size"]} if kind == "electra" else {}
+    sizes |= {"hidden_size": 24, "num_hidden_layers": 4, "local_attention": 12} if kind == "modernbert" else {}
     config = config_class(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **{**sizes, **settings})
     torch.manual_seed(0)
     model = model_class(config).eval()

@@ -58,6 +58,7 @@ def our_gradients_named_as_theirs(encoder, path):
 def test_hidden_states_and_every_gradient_are_torchs(kind, dtype, tolerance, tmp_path, rng):
     settings = {"layer_norm_eps": EPS[kind]} if kind in EPS else {}
     theirs = make_checkpoint(kind, tmp_path, **settings)
+    tolerance *= 5 if kind == "modernbert" else 1  # it turns queries and keys in float32, even in float64
     # In float64 what is left is that token type and position were added in float32 on reading.
     ours = SentenceEncoder.from_pretrained(tmp_path)
     ours.to(dtype)
@@ -74,7 +75,8 @@ def test_hidden_states_and_every_gradient_are_torchs(kind, dtype, tolerance, tmp
     (expected * torch.tensor(cotangent)).sum().backward()
     gradients = our_gradients_named_as_theirs(ours, tmp_path)
     reference = {name: p.grad.numpy() for name, p in theirs.named_parameters() if p.grad is not None}
-    reference[POSITIONS] = reference[POSITIONS][first_position(ours, kind) :]
+    if POSITIONS in reference:
+        reference[POSITIONS] = reference[POSITIONS][first_position(ours, kind) :]
     reference.pop("embeddings.token_type_embeddings.weight", None)  # the sum of those of the positions
     assert gradients.keys() == reference.keys()
     for name, gradient in gradients.items():
@@ -98,7 +100,8 @@ def test_it_can_be_trained_under_heads(kind, tmp_path):
     ids = np.array([[2, 9, 9], [2, 8, 7]])
     model.losses(model(ids, ids > 0), {"sentiment": np.array([0, 2])})["sentiment"].backward()
     assert all(p.grad is not None for p in model.parameters())
-    assert "encoder.transformer.blocks.1.attention.query.weight" in dict(model.named_parameters())
+    names = dict(model.named_parameters())
+    assert any(f"encoder.transformer.blocks.1.attention.{name}.weight" in names for name in ("query", "qkv"))
 
 
 def test_buckets_are_mpnets():

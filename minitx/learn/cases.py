@@ -22,6 +22,7 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, Embedding, LayerNorm, Linear
+from minitx.nn.modernbert import GatedFeedForward, ModernBlock, RotaryAttention
 from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.nn.position import LearnedPosition, SinusoidalPosition
@@ -242,13 +243,7 @@ LAYERS = [
     Case("Dropout", "B T D", lambda layer, x: layer(x), make=lambda rng: Dropout(0.3, rng=rng)),
     Case("SinusoidalPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: SinusoidalPosition(5, 6)),
     Case("LearnedPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: LearnedPosition(5, 6, rng=rng)),
-    Case(
-        "RelativePositionBias",
-        "",
-        lambda layer, ids: layer(ids.shape[1]),
-        (_ids,),
-        make=lambda rng: RelativePositionBias(8, 2),
-    ),
+    Case("RelativePositionBias", "", lambda b, i: b(i.shape[1]), (_ids,), make=lambda _: RelativePositionBias(8, 2)),
     Case("Pooling mean", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("mean")),
     Case("Pooling cls", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("cls")),
     Case("Pooling max", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("max")),
@@ -269,6 +264,9 @@ LAYERS = [
     Case("FeedForward gelu", "B T D", lambda layer, x: layer(x), make=lambda rng: FeedForward(6, 8, rng=rng)),
     Case("TransformerBlock post-norm", "B T D", _call, (ragged_mask,), make=partial(_block, False)),
     Case("TransformerBlock pre-norm", "B T D", _call, (ragged_mask,), make=partial(_block, True)),
+    Case("RotaryAttention", "B T D", _call, (ragged_mask,), make=lambda rng: RotaryAttention(6, 1, 9.0, 2, rng=rng)),
+    Case("GatedFeedForward", "B T D", _call, make=lambda rng: GatedFeedForward(6, 8, "silu", rng=rng)),
+    Case("ModernBlock", "B T D", _call, (ragged_mask,), make=lambda g: ModernBlock((9.0, 0), False, 6, 1, 8, rng=g)),
     Case(
         "TransformerEncoder pre-norm",
         "B T 4",

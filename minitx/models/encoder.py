@@ -15,6 +15,7 @@ from minitx.models.hub import find_directory
 from minitx.models.pretrained import Unwritten, Usage, load_weights, read_directory, write_directory
 from minitx.models.search import SIMILARITIES, normalized
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
+from minitx.nn.modernbert import modern_blocks
 from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize
 from minitx.nn.position import LearnedPosition, SinusoidalPosition
@@ -44,16 +45,18 @@ class SentenceEncoder(Usage, Module):
         super().__init__(config.max_length)
         self.config, self.tokenizer, c = config, tokenizer, config
         D, learned, shape = c.hidden_size, c.positions == "learned", (c.max_length, c.hidden_size)
-        self.embedding = Embedding(
-            c.vocab_size, D, 0.02 if learned else D**-0.5, sparse=True, rng=rng
-        )  # 0.02 as in BERT
-        self.position: Module = LearnedPosition(*shape, rng=rng) if learned else SinusoidalPosition(*shape)
+        # 0.02 as in BERT
+        self.embedding = Embedding(c.vocab_size, D, 0.02 if learned else D**-0.5, sparse=True, rng=rng)
+        self.position: Module | None = LearnedPosition(*shape, rng=rng) if learned else SinusoidalPosition(*shape)
         self.relative_position = RelativePositionBias(c.relative_buckets, c.num_heads) if c.relative_buckets else None
-        self.norm = LayerNorm(D, c.layer_norm_eps)
+        self.norm = LayerNorm(D, c.layer_norm_eps, not c.rotary)
         self.dropout = Dropout(c.dropout, rng=rng)
-        last = LayerNorm(D, c.layer_norm_eps) if c.norm_first else None
-        sizes = (D, c.num_heads, c.intermediate_size, c.activation, c.dropout, c.norm_first)
-        blocks = [TransformerBlock(*sizes, c.layer_norm_eps, rng=rng) for _ in range(c.num_layers)]
+        last = LayerNorm(D, c.layer_norm_eps, not c.rotary) if c.norm_first else None
+        sizes = (D, c.num_heads, c.intermediate_size, c.activation, c.dropout)
+        if c.rotary:
+            self.position, blocks = None, modern_blocks(c.rotary, *sizes, c.layer_norm_eps, rng=rng)
+        else:
+            blocks = [TransformerBlock(*sizes, c.norm_first, c.layer_norm_eps, rng=rng) for _ in range(c.num_layers)]
         self.transformer = TransformerEncoder(blocks, last)
         self.pooling = new_pooling(c.pooling)
         self.dense = [Dense(layer, rng=rng) for layer in c.dense]
@@ -64,7 +67,8 @@ class SentenceEncoder(Usage, Module):
         """The encoder of a model directory, in eval mode, with its tokenizer.
 
         Reads sentence-transformers' layouts, old and new, and plain transformers directories: BERT (MiniLM is one),
-        DistilBERT, RoBERTa, MPNet, RoBERTa-PreLayerNorm; float32, float16 or bfloat16 weights, which become float32.
+        DistilBERT, RoBERTa, XLM-RoBERTa, MPNet, RoBERTa-PreLayerNorm, ELECTRA, ModernBERT; float32, float16 or bfloat16
+        weights, which become float32.
 
         Args:
             path: the directory; or a model's name, "all-MiniLM-L6-v2", which is looked for in the local Hugging Face
@@ -102,7 +106,7 @@ class SentenceEncoder(Usage, Module):
         T = x.shape[1]
         if self.config.max_length < T:
             raise InputError(f"{T} tokens are more than this encoder's {self.config.max_length} positions")
-        x = self.dropout(self.norm(self.position(x)))
+        x = self.dropout(self.norm(x if self.position is None else self.position(x)))
         bias = None if self.relative_position is None else self.relative_position(T)  # (H, T, T)
         return self.transformer(x, attention_mask, bias)
 

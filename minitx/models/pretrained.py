@@ -102,7 +102,8 @@ def read_directory(path: Path) -> Pretrained:
     usage.max_seq_length = _read_max_seq_length(root, tokenizer, config.max_length, listed is not None)
     weights, stored = read_stored(root, architecture.prefix)
     block = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
-    asked = (config.vocab_size + config.max_length) * config.hidden_size + config.num_layers * block
+    rows = config.vocab_size + (0 if config.rotary else config.max_length)
+    asked = rows * config.hidden_size + config.num_layers * block
     found = sum({id(tensor): tensor.size for tensor in stored.values()}.values())  # tied tensors share bytes
     if asked > 2 * found:
         raise InputError(f"{weights} has {found:,} weights, {CONFIG} asks for {asked:,}: they are not of one model")
@@ -168,8 +169,8 @@ def load_weights(module: Module, source: Pretrained) -> None:
     names = architecture.names(parameters)
     first = architecture.first_position(source.config.pad_id)
     shapes = {names[name]: parameter.shape for name, parameter in parameters.items()}
-    position = names["position.weight"]
-    shapes[position] = (shapes[position][0] + first, shapes[position][1])
+    if position := names.get("position.weight"):
+        shapes[position] = (shapes[position][0] + first, shapes[position][1])
     if source.token_types:
         shapes[TOKEN_TYPES] = (source.token_types, source.config.hidden_size)
     problems = [
@@ -185,8 +186,9 @@ def load_weights(module: Module, source: Pretrained) -> None:
         raise InputError(f"{path}: {'; '.join(problems)}")
     for name, parameter in parameters.items():
         parameter.data = as_float32(found[names[name]], names[name], path)
-    table = parameters["position.weight"]
-    table.data = table.data[first:].copy()
+    if position:
+        table = parameters["position.weight"]
+        table.data = table.data[first:].copy()
     if source.token_types:
         table.data += as_float32(found[TOKEN_TYPES], TOKEN_TYPES, path)[0]
 
@@ -240,8 +242,9 @@ def _foreign_weights(module: Module, architecture: Architecture, config: Encoder
         position = SinusoidalPosition(config.max_length, config.hidden_size)
         weights["position.weight"] = position.table
         weights["embedding.weight"] = weights["embedding.weight"] * position.scale
-    unused = np.zeros((architecture.first_position(config.pad_id), config.hidden_size), np.float32)
-    weights["position.weight"] = np.concatenate([unused, weights["position.weight"]])
+    if "position.weight" in weights:
+        unused = np.zeros((architecture.first_position(config.pad_id), config.hidden_size), np.float32)
+        weights["position.weight"] = np.concatenate([unused, weights["position.weight"]])
     names = architecture.names(weights)
     foreign = {names[name]: np.asarray(array, np.float32) for name, array in weights.items()}
     if architecture.token_types:

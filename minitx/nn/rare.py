@@ -81,10 +81,13 @@ class RareParts:
     """The fields of an EncoderConfig that are empty unless a model was read that has such parts."""
 
     dense: tuple[DenseConfig, ...] = ()  # layers behind the pooling
+    rotary: tuple[tuple[float, int], ...] = ()  # of each block of a ModernBERT: theta, and tokens to each side or 0
 
     def __post_init__(self) -> None:
         new_pooling(vars(self)["pooling"])
         taken, given = [layer.in_features for layer in self.dense], [layer.out_features for layer in self.dense]
+        if self.rotary and vars(self)["hidden_size"] // vars(self)["num_heads"] % 2:
+            raise InputError("rotary positions turn pairs of columns: hidden_size / num_heads must be even")
         if self.dense and taken != [self.pooled, *given[:-1]]:
             raise InputError(f"dense layers take {taken} numbers and give {given}, the pooling gives {self.pooled}")
 
