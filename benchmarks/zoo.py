@@ -678,7 +678,7 @@ def _add_settings(add: Callable[..., None]) -> None:
         "query_length": 8,
         "document_length": 8,
         "query_expansion": {"strategy": "fixed", "length": 8},
-        "tokenizer_name_or_path": "somebody/else",
+        "tokenizer_name_or_path": "/nowhere/else",
         "tokenizer_args": {"do_lower_case": False, "model_max_length": 8},
         "processor_kwargs": {"truncation_side": "left"},
         "config_args": {"hidden_act": "relu"},
