@@ -19,6 +19,12 @@ MODELS = {
     "roberta": (transformers.RobertaConfig, transformers.RobertaModel),
     "mpnet": (transformers.MPNetConfig, transformers.MPNetModel),
     "roberta-prelayernorm": (transformers.RobertaPreLayerNormConfig, transformers.RobertaPreLayerNormModel),
+    "modernbert": (transformers.ModernBertConfig, transformers.ModernBertModel),
+}
+MORE_MODELS = {  # the same stacks under other names
+    "electra": (transformers.ElectraConfig, transformers.ElectraModel),
+    "xlm-roberta": (transformers.XLMRobertaConfig, transformers.XLMRobertaModel),
+    "camembert": (transformers.CamembertConfig, transformers.CamembertModel),
 }
 # Odd sizes, no two alike, so that no axis can be mistaken for another.
 SIZES = {
@@ -38,12 +44,12 @@ DISTILBERT = {
 
 def make_tokenizer(kind: str) -> transformers.PreTrainedTokenizerFast:
     """WordPiece or byte-level BPE with the special tokens of the architecture, learned from TEXTS."""
-    if kind in ("bert", "distilbert"):
+    if kind in ("bert", "distilbert", "electra"):
         names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     else:
         names = {"cls_token": "<s>", "pad_token": "<pad>", "sep_token": "</s>"}
         names |= {"unk_token": "[UNK]" if kind == "mpnet" else "<unk>"}
-    if kind.startswith("roberta"):
+    if "roberta" in kind or kind in ("camembert", "modernbert"):
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
@@ -69,9 +75,11 @@ def make_tokenizer(kind: str) -> transformers.PreTrainedTokenizerFast:
 
 def make_checkpoint(kind: str, path: Path, **settings) -> torch.nn.Module:
     """Write a plain transformers directory with large random weights; returns the torch model, in eval mode."""
-    config_class, model_class = MODELS[kind]
+    config_class, model_class = (MODELS | MORE_MODELS)[kind]
     tokenizer = make_tokenizer(kind)
     sizes = {DISTILBERT.get(key, key) if kind == "distilbert" else key: value for key, value in SIZES.items()}
+    sizes |= {"embedding_size": sizes["hidden_size"]} if kind == "electra" else {}
+    sizes |= {"hidden_size": 24, "num_hidden_layers": 4, "local_attention": 12} if kind == "modernbert" else {}
     config = config_class(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **{**sizes, **settings})
     torch.manual_seed(0)
     model = model_class(config).eval()

@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from benchmarks.fuzz_readers import PIECES, write_model
 from minitx.errors import InputError
-from minitx.models import pretrained
+from minitx.models import weights
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.system import MOST_BYTES, Fields, brief, open_text, read_json
@@ -108,7 +108,7 @@ def put(path: Path, key: str, raw: str) -> None:
         ("config.json", "hidden_act", json.dumps("x" * 10**6), "unknown activation"),
         ("sentence_bert_config.json", "max_seq_length", DIGITS, "max_seq_length is 1111"),
         ("tokenizer_config.json", "model_max_length", "1e400", "model_max_length is inf"),
-        ("1_Pooling/config.json", "pooling_mode", '{"a": []}', "pooling {'a': []} is not implemented"),
+        ("1_Pooling/config.json", "pooling_mode", '{"a": []}', "pooling [{'a': []}] is not implemented"),
         ("config_sentence_transformers.json", "similarity_fn_name", "[[]]", "similarity_fn_name [[]] is not"),
     ],
 )
@@ -367,7 +367,7 @@ def test_a_tensors_name_cannot_control_the_terminal(model):
 
 def test_a_header_has_a_bounded_size_and_is_not_read_beyond(model, monkeypatch):
     path = model / "model.safetensors"
-    data, length = path.read_bytes(), pretrained.MOST_HEADER + 1
+    data, length = path.read_bytes(), weights.MOST_HEADER + 1
     with path.open("wb") as file:
         file.write(length.to_bytes(8, "little"))
         file.truncate(length + len(data))

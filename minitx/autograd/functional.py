@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minitx.autograd.activations import elementwise, gelu_new as gelu_new, gelu_new_, silu as silu, silu_
 from minitx.autograd.engine import Gradients
 from minitx.autograd.erf import erf
 from minitx.autograd.rows import RowGradient
@@ -26,7 +27,7 @@ SCORES_IN_CACHE = 64 * 1024  # in attention: whole samples, (H, T, T) scores eac
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None = None) -> Tensor:
-    """y = act(x wᵀ + b), with x (..., D), w (F, D), b (F,) -> (..., F); act is None, "relu" or "gelu".
+    """y = act(x wᵀ + b), with x (..., D), w (F, D), b (F,) -> (..., F); act is None or one of `ACTIVATIONS`.
 
     Fused for cost: all leading axes become one, so that dw is a single product (composed from `@`, the weight
     gradient of a (B, T, D) input would be (B, D, F) before it is summed), and the activation works in place on what the
@@ -54,9 +55,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
 
 def relu(x: Tensor) -> Tensor:
     """y = max(x, 0); dx = dy where x > 0, and 0 at the kink. Torch: `functional.relu`. Plain: `learn.plain.relu`."""
-    y = x.data.copy()
-    slope = _relu_(y, is_recorded((x,)))
-    return Tensor.from_op(y, (x,), lambda dy: (dy * slope,))
+    return elementwise(x, _relu_)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -65,9 +64,7 @@ def gelu(x: Tensor) -> Tensor:
     Hendrycks & Gimpel 2016, "Gaussian Error Linear Units". Fused for cost. Φ is within 1e-7 (float32) or
     1e-13 (float64) of the true one. Torch: `functional.gelu(x, approximate="none")`. Plain: `learn.plain.gelu`.
     """
-    y = x.data.copy()
-    slope = _gelu_(y, is_recorded((x,)))
-    return Tensor.from_op(y, (x,), lambda dy: (dy * slope,))
+    return elementwise(x, _gelu_)
 
 
 def _relu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
@@ -101,7 +98,7 @@ def _gelu_(x: np.ndarray, want_slope: bool) -> np.ndarray | None:
 
 
 # Each works in place and returns the slope at every element, or None.
-ACTIVATIONS = {"relu": _relu_, "gelu": _gelu_}
+ACTIVATIONS = {"relu": _relu_, "gelu": _gelu_, "gelu_new": gelu_new_, "silu": silu_}
 
 
 def softmax(x: Tensor, dim: int = -1) -> Tensor:

@@ -8,6 +8,7 @@ would hide a mistake.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.nn.attention import MultiHeadAttention
 from minitx.nn.layers import Dropout, Embedding, LayerNorm, Linear
+from minitx.nn.modernbert import GatedFeedForward, ModernBlock, RotaryAttention
 from minitx.nn.module import Module
 from minitx.nn.pooling import Normalize, Pooling
 from minitx.nn.position import LearnedPosition, SinusoidalPosition
+from minitx.nn.rare import POOLING_MODES, Dense, DenseConfig, new_pooling
 from minitx.nn.relative import RelativePositionBias
 from minitx.nn.transformer import FeedForward, TransformerBlock, TransformerEncoder
 from minitx.training.baseline import SparseRows, sparse_linear
@@ -130,6 +133,18 @@ def _encoder(rng: np.random.Generator, **options: Any) -> SentenceEncoder:
     return SentenceEncoder(config, rng=rng)
 
 
+def _block(norm_first: bool, rng: np.random.Generator) -> TransformerBlock:
+    return TransformerBlock(6, 2, 8, dropout=0.2, norm_first=norm_first, rng=rng)
+
+
+def _new_pooling(mode: str, rng: np.random.Generator) -> Module:
+    return new_pooling(mode)
+
+
+def _call(layer: Module, *inputs: Any) -> Tensor:
+    return layer(*inputs)
+
+
 def _multitask_loss(model: MultiTaskModel, ids: np.ndarray, mask: np.ndarray) -> Tensor:
     losses = model.losses(model(ids, mask), {"a": np.array([0, 1, 2]), "b": np.array([1, -100, 0])})
     return losses["a"] + losses["b"]
@@ -196,11 +211,9 @@ OPS = [
     Case("where", "B T, T", lambda x, w, condition: where(condition, x, w), (_condition,)),
     Case("linear", "B T D, F D, F", F.linear),
     Case("linear without bias", "D, F D", F.linear),
-    Case("linear relu", "B T D, F D, F", lambda x, w, b: F.linear(x, w, b, "relu")),
-    Case("linear gelu", "B T D, F D, F", lambda x, w, b: F.linear(x, w, b, "gelu")),
+    *(Case(f"linear {name}", "B T D, F D, F", partial(F.linear, activation=name)) for name in F.ACTIVATIONS),
     Case("sparse_linear", "C V, C", _sparse_linear, (_mostly_zeros,)),
-    Case("relu", "B T D", F.relu),
-    Case("gelu", "B T D", F.gelu),
+    *(Case(name, "B T D", getattr(F, name)) for name in F.ACTIVATIONS),
     Case("softmax", "B T D", F.softmax),
     Case("log_softmax", "B T D", F.log_softmax),
     Case("layer_norm", "B T D, D, D", F.layer_norm),
@@ -252,16 +265,15 @@ LAYERS = [
     Case("Dropout", "B T D", lambda layer, x: layer(x), make=lambda rng: Dropout(0.3, rng=rng)),
     Case("SinusoidalPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: SinusoidalPosition(5, 6)),
     Case("LearnedPosition", "B T D", lambda layer, x: layer(x), make=lambda rng: LearnedPosition(5, 6, rng=rng)),
-    Case(
-        "RelativePositionBias",
-        "",
-        lambda layer, ids: layer(ids.shape[1]),
-        (_ids,),
-        make=lambda rng: RelativePositionBias(8, 2),
-    ),
+    Case("RelativePositionBias", "", lambda b, i: b(i.shape[1]), (_ids,), make=lambda _: RelativePositionBias(8, 2)),
     Case("Pooling mean", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("mean")),
     Case("Pooling cls", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("cls")),
     Case("Pooling max", "B T D", lambda layer, *x: layer(*x), (ragged_mask,), make=lambda rng: Pooling("max")),
+    *(
+        Case(f"RarePooling {mode}", "B T D", _call, (ragged_mask,), make=partial(_new_pooling, mode))
+        for mode in (*POOLING_MODES[3:], "cls+weightedmean")
+    ),
+    Case("Dense", "B D", _call, make=lambda rng: Dense(DenseConfig(6, 5, normalize=True), rng=rng)),
     Case("Normalize", "B D", lambda layer, x: layer(x), make=lambda rng: Normalize()),
     Case(
         "MultiHeadAttention mask, bias, dropout",
@@ -272,20 +284,11 @@ LAYERS = [
     ),
     Case("FeedForward relu", "B T D", lambda layer, x: layer(x), make=lambda rng: FeedForward(6, 8, "relu", rng=rng)),
     Case("FeedForward gelu", "B T D", lambda layer, x: layer(x), make=lambda rng: FeedForward(6, 8, rng=rng)),
-    Case(
-        "TransformerBlock post-norm",
-        "B T D",
-        lambda layer, x, mask: layer(x, mask),
-        (ragged_mask,),
-        make=lambda rng: TransformerBlock(6, 2, 8, dropout=0.2, rng=rng),
-    ),
-    Case(
-        "TransformerBlock pre-norm",
-        "B T D",
-        lambda layer, x, mask: layer(x, mask),
-        (ragged_mask,),
-        make=lambda rng: TransformerBlock(6, 2, 8, dropout=0.2, norm_first=True, rng=rng),
-    ),
+    Case("TransformerBlock post-norm", "B T D", _call, (ragged_mask,), make=partial(_block, False)),
+    Case("TransformerBlock pre-norm", "B T D", _call, (ragged_mask,), make=partial(_block, True)),
+    Case("RotaryAttention", "B T D", _call, (ragged_mask,), make=lambda rng: RotaryAttention(6, 1, 9.0, 2, rng=rng)),
+    Case("GatedFeedForward", "B T D", _call, make=lambda rng: GatedFeedForward(6, 8, "silu", rng=rng)),
+    Case("ModernBlock", "B T D", _call, (ragged_mask,), make=lambda g: ModernBlock((9.0, 0), False, 6, 1, 8, rng=g)),
     Case(
         "TransformerEncoder pre-norm",
         "B T 4",

@@ -50,6 +50,16 @@ def gelu(x: Tensor) -> Tensor:
     return x * (1 + erf(x / math.sqrt(2))) / 2
 
 
+def silu(x: Tensor) -> Tensor:
+    """y = x σ(x) = x / (1 + exp(-x)). Any shape. Elfwing et al. 2017."""
+    return x / (1 + (-x).exp())
+
+
+def gelu_new(x: Tensor) -> Tensor:
+    """y = x (1 + tanh(√(2 / π) (x + 0.044715 x³))) / 2. Any shape. Hendrycks & Gimpel 2016, section 2."""
+    return x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)).tanh()) / 2
+
+
 def softmax(x: Tensor) -> Tensor:
     """y = exp(x) / sum(exp(x)) over the last axis: (..., C) -> (..., C). Bridle 1990.
 
@@ -69,9 +79,9 @@ def log_softmax(x: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None = None) -> Tensor:
-    """y = act(x wᵀ + b): x (..., D), w (F, D), b (F,) -> (..., F); act is None, "relu" or "gelu". As in torch."""
+    """y = act(x wᵀ + b): x (..., D), w (F, D), b (F,) -> (..., F); act is the name of one of the above. As in torch."""
     y = x @ w.T if b is None else x @ w.T + b
-    return y if activation is None else {"relu": relu, "gelu": gelu}[activation](y)
+    return y if activation is None else {"relu": relu, "gelu": gelu, "gelu_new": gelu_new, "silu": silu}[activation](y)
 
 
 def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
@@ -211,8 +221,7 @@ def cross_entropy(
     with e = label_smoothing (Szegedy et al. 2016, section 7) and class weights (C,). Rows whose target is ignore_index
     are left out of both sums; with no row left the loss is 0.
     """
-    kept = target != ignore_index
-    C = logits.shape[1]
+    kept, C = target != ignore_index, logits.shape[1]
     w = np.broadcast_to(weight, C).astype(logits.dtype)
     one_hot = np.eye(C, dtype=logits.dtype)[target[kept]]
     a = w * ((1 - label_smoothing) * one_hot + label_smoothing / C)
@@ -300,10 +309,7 @@ def adam_step(
     weight_decay x (AdamW: Loshchilov & Hutter 2019, algorithm 2).
     """
     b1, b2 = betas
-    if decoupled:
-        x = x - lr * weight_decay * x
-    else:
-        g = g + weight_decay * x
+    x, g = (x - lr * weight_decay * x, g) if decoupled else (x, g + weight_decay * x)
     m = b1 * m + (1 - b1) * g
     v = b2 * v + (1 - b2) * g**2
     m_hat, v_hat = m / (1 - b1**t), v / (1 - b2**t)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from minitx.autograd.functional import ACTIVATIONS, MAX_DROPOUT
 from minitx.errors import InputError
-from minitx.nn.pooling import POOLING_MODES
+from minitx.nn.rare import RareParts
 
 POSITIONS = ("sinusoidal", "learned")
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(RareParts):
     """Sizes and choices of a SentenceEncoder; `InputError` for a size that is too small or an unknown choice.
 
     The defaults suit a few thousand reviews and random weights.
@@ -23,13 +23,13 @@ class EncoderConfig:
     num_heads: int = 4  # H, a divisor of D
     intermediate_size: int = 512  # F, width inside the feed-forward networks
     max_length: int = 128  # tokens; longer texts are cut
-    activation: str = "gelu"  # or "relu"
+    activation: str = "gelu"  # or "relu", "gelu_new", "silu"
     dropout: float = 0.1
     layer_norm_eps: float = 1e-5
     norm_first: bool = False  # pre-norm blocks
     positions: str = "sinusoidal"  # or "learned"
     relative_buckets: int = 0  # rows of a relative position bias, which is added to the above; MPNet has 32
-    pooling: str = "mean"  # or "cls", "max"
+    pooling: str = "mean"  # or "cls", "max"; see `nn.rare` for others, and several
     normalize: bool = False  # scale sentence vectors to length 1
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class EncoderConfig:
             raise InputError(f"layer_norm_eps must be in [1e-30, 1), not {self.layer_norm_eps}")
         if self.hidden_size % self.num_heads:
             raise InputError(f"num_heads must divide hidden_size: {self.hidden_size} / {self.num_heads} is not whole")
-        choices = {"positions": POSITIONS, "pooling": POOLING_MODES, "activation": tuple(ACTIVATIONS)}
-        for name, known in choices.items():
+        super().__post_init__()
+        for name, known in {"positions": POSITIONS, "activation": tuple(ACTIVATIONS)}.items():
             if getattr(self, name) not in known:
                 raise InputError(f"unknown {name} {getattr(self, name)!r:.60}: choose from {', '.join(known)}")

@@ -13,11 +13,13 @@ from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
 from minitx.models.habits import Habits
 from minitx.models.hub import find_directory
-from minitx.models.pretrained import Unwritten, load_weights, read_directory, write_directory
+from minitx.models.pretrained import Unwritten, Usage, load_weights, read_directory, write_directory
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
+from minitx.nn.modernbert import modern_blocks
 from minitx.nn.module import Module
-from minitx.nn.pooling import Normalize, Pooling
+from minitx.nn.pooling import Normalize
 from minitx.nn.position import LearnedPosition, SinusoidalPosition
+from minitx.nn.rare import Dense, new_pooling
 from minitx.nn.relative import RelativePositionBias
 from minitx.nn.transformer import TransformerBlock, TransformerEncoder
 from minitx.text.tokenizer import Tokenizer
@@ -25,7 +27,7 @@ from minitx.text.truncation import warn_of_cut
 from minitx.writing import new_directory
 
 
-class SentenceEncoder(Habits):
+class SentenceEncoder(Usage, Habits):
     """Token and position embeddings, LayerNorm, transformer blocks, pooling: ids (B, T) -> vectors (B, D).
 
     Args:
@@ -38,25 +40,24 @@ class SentenceEncoder(Habits):
     """
 
     def __init__(self, config: EncoderConfig, tokenizer: Tokenizer | None = None, *, rng: np.random.Generator) -> None:
-        c = config
-        self.config, self.tokenizer = config, tokenizer
-        self.max_seq_length = c.max_length  # tokens a text is cut to; may be set to less
-        self.similarity_fn_name = "cosine"
-        self.prompts: dict[str, str] = {}  # name -> what `encode` puts in front of each text
-        self.default_prompt_name: str | None = None  # which of them
-        self.truncate_dim: int | None = None  # columns that it keeps
-        learned, shape = c.positions == "learned", (c.max_length, c.hidden_size)
-        std = 0.02 if learned else c.hidden_size**-0.5  # 0.02 as in BERT
-        self.embedding = Embedding(c.vocab_size, c.hidden_size, std, sparse=True, rng=rng)
-        self.position: Module = LearnedPosition(*shape, rng=rng) if learned else SinusoidalPosition(*shape)
+        super().__init__(config.max_length)
+        self.config, self.tokenizer, c = config, tokenizer, config
+        D, learned, shape = c.hidden_size, c.positions == "learned", (c.max_length, c.hidden_size)
+        # 0.02 as in BERT
+        self.embedding = Embedding(c.vocab_size, D, 0.02 if learned else D**-0.5, sparse=True, rng=rng)
+        self.position: Module | None = LearnedPosition(*shape, rng=rng) if learned else SinusoidalPosition(*shape)
         self.relative_position = RelativePositionBias(c.relative_buckets, c.num_heads) if c.relative_buckets else None
-        self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps)
+        self.norm = LayerNorm(D, c.layer_norm_eps, not c.rotary)
         self.dropout = Dropout(c.dropout, rng=rng)
-        last = LayerNorm(c.hidden_size, c.layer_norm_eps) if c.norm_first else None
-        sizes = (c.hidden_size, c.num_heads, c.intermediate_size, c.activation, c.dropout, c.norm_first)
-        blocks = [TransformerBlock(*sizes, c.layer_norm_eps, rng=rng) for _ in range(c.num_layers)]
+        last = LayerNorm(D, c.layer_norm_eps, not c.rotary) if c.norm_first else None
+        sizes = (D, c.num_heads, c.intermediate_size, c.activation, c.dropout)
+        if c.rotary:
+            self.position, blocks = None, modern_blocks(c.rotary, *sizes, c.layer_norm_eps, rng=rng)
+        else:
+            blocks = [TransformerBlock(*sizes, c.norm_first, c.layer_norm_eps, rng=rng) for _ in range(c.num_layers)]
         self.transformer = TransformerEncoder(blocks, last)
-        self.pooling = Pooling(c.pooling)
+        self.pooling = new_pooling(c.pooling)
+        self.dense = [Dense(layer, rng=rng) for layer in c.dense]
         self.normalize = Normalize() if c.normalize else None
 
     @classmethod
@@ -64,7 +65,8 @@ class SentenceEncoder(Habits):
         """The encoder of a model directory, in eval mode, with its tokenizer.
 
         Reads sentence-transformers' layouts, old and new, and plain transformers directories: BERT (MiniLM is one),
-        DistilBERT, RoBERTa, MPNet, RoBERTa-PreLayerNorm; float32, float16 or bfloat16 weights, which become float32.
+        DistilBERT, RoBERTa, XLM-RoBERTa, MPNet, RoBERTa-PreLayerNorm, ELECTRA, ModernBERT; float32, float16 or bfloat16
+        weights, which become float32.
 
         Args:
             path: the directory; or a model's name, "all-MiniLM-L6-v2", which is looked for in the local Hugging Face
@@ -79,7 +81,7 @@ class SentenceEncoder(Habits):
         source = read_directory(find_directory(path))
         encoder = cls(source.config, source.tokenizer, rng=Unwritten((rng or np.random.default_rng(0)).bit_generator))
         load_weights(encoder, source)
-        encoder.max_seq_length, encoder.similarity_fn_name = source.max_seq_length, source.similarity
+        vars(encoder).update(vars(source.usage))
         encoder.eval()
         return encoder
 
@@ -102,13 +104,15 @@ class SentenceEncoder(Habits):
         T = x.shape[1]
         if self.config.max_length < T:
             raise InputError(f"{T} tokens are more than this encoder's {self.config.max_length} positions")
-        x = self.dropout(self.norm(self.position(x)))
+        x = self.dropout(self.norm(x if self.position is None else self.position(x)))
         bias = None if self.relative_position is None else self.relative_position(T)  # (H, T, T)
         return self.transformer(x, attention_mask, bias)
 
     def pool(self, x: Tensor, attention_mask: np.ndarray) -> Tensor:
-        """Vectors of tokens (B, T, D) -> one of each sentence (B, D)."""
+        """Vectors of tokens (B, T, D) -> one of each sentence (B, D), or as wide as `config.width` says."""
         x = self.pooling(x, attention_mask)
+        for layer in self.dense:
+            x = layer(x)
         return x if self.normalize is None else self.normalize(x)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -127,7 +131,7 @@ class SentenceEncoder(Habits):
         self, sequences: Sequence[Sequence[int]], batch_size: int = 32, show_progress_bar: bool | None = None
     ) -> np.ndarray:
         """`encode` for N lists of ids: (N, D); one without a token gives zeros."""
-        vectors = np.zeros((len(sequences), self.config.hidden_size), self.embedding.weight.dtype)
+        vectors = np.zeros((len(sequences), self.config.width), self.embedding.weight.dtype)
 
         def keep(rows: np.ndarray, ids: np.ndarray, attention_mask: np.ndarray) -> None:
             vectors[rows] = self(ids, attention_mask).data
@@ -154,4 +158,4 @@ class SentenceEncoder(Habits):
         """The files of `save_pretrained`, into a directory that exists."""
         if not isinstance(self.tokenizer, Tokenizer):
             raise InputError("an encoder is saved with its tokenizer, a BPETokenizer or a WordPieceTokenizer")
-        write_directory(directory, self, self.config, self.tokenizer, self.max_seq_length, self.similarity_fn_name)
+        write_directory(directory, self, self.dense, self.config, self.tokenizer, self)

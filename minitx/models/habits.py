@@ -80,7 +80,7 @@ class Habits(Module):
         check_device(device)
         if output_value == "token_embeddings" and (truncate_dim or normalize_embeddings or precision != "float32"):
             raise InputError("truncate_dim, normalize_embeddings and precision are for sentence vectors alone")
-        most = self.config.hidden_size
+        most = self.config.width
         if batch_size < 1 or not 1 <= (most if truncate_dim is None else truncate_dim) <= most:
             wanted = f"batch_size must be at least 1 and truncate_dim from 1 to {most}"
             raise InputError(f"{wanted}, not {batch_size} and {truncate_dim}")
@@ -157,7 +157,7 @@ class Habits(Module):
 
     def get_embedding_dimension(self) -> int:
         """Columns of what `encode` gives."""
-        return min(self.config.hidden_size, self.truncate_dim or self.config.hidden_size)
+        return min(self.config.width, self.truncate_dim or self.config.width)
 
     get_sentence_embedding_dimension = get_embedding_dimension  # its name until version 5
 

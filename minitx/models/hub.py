@@ -45,11 +45,13 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     if reference.is_file():
         revision = read_text(reference).strip()
         snapshot = folder / "snapshots" / revision
-        if re.fullmatch(r"\w+", revision) and all((snapshot / file).is_file() for file in (CONFIG, WEIGHTS)):
+        if re.fullmatch(r"\w+", revision) and (snapshot / CONFIG).is_file() and any(snapshot.glob(f"{WEIGHTS}*")):
             return snapshot
     try:
         hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here
-        return Path(hub.snapshot_download(model, allow_patterns=["*.json", "*.txt", WEIGHTS]))  # * crosses folders
+        return Path(
+            hub.snapshot_download(model, allow_patterns=["*.json", "*.txt", "*.safetensors"])
+        )  # * crosses folders
     except ImportError:
         reason = "pip install huggingface_hub"
     except (OSError, ValueError) as error:  # all of its errors derive from these

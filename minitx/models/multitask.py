@@ -59,7 +59,7 @@ class MultiTaskModel(Module):
         }
         self.dropout = Dropout(dropout, rng=rng)
         self.hidden = hidden
-        dim = encoder.config.hidden_size
+        dim = encoder.config.width
         self.scale = math.sqrt(dim) if encoder.config.normalize else 1.0
         self.kinds = dict.fromkeys(self.classes, "softmax") | dict(kinds or {})
         self.heads: dict[str, Head] = {
@@ -99,7 +99,7 @@ class MultiTaskModel(Module):
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
         if isinstance(texts, str):
             raise InputError("predict takes a list of texts, not one str")
-        return self.probabilities(self.encoder.encode(texts, batch_size=batch_size), texts)
+        return self.probabilities(self.encoder.encode_ids(self.encoder.tokenize(texts), batch_size), texts)
 
     def probabilities(self, vectors: np.ndarray, texts: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Class probabilities from sentence vectors (N, D): (N, C) for each head.

@@ -61,9 +61,10 @@ class LayerNorm(Module):
     Ba, Kiros & Hinton 2016. Torch: `torch.nn.LayerNorm`. Plain: `learn.plain.layer_norm`.
     """
 
-    def __init__(self, normalized_shape: int, eps: float = 1e-5) -> None:
+    def __init__(self, normalized_shape: int, eps: float = 1e-5, bias: bool = True) -> None:
         self.weight = Parameter(np.ones(normalized_shape, np.float32))
-        self.bias = Parameter(np.zeros(normalized_shape, np.float32))
+        # Without bias, a 0 that is not learned.
+        self.bias = (Parameter if bias else Tensor)(np.zeros(normalized_shape, np.float32))
         self.eps = eps
 
     def forward(self, x: Tensor, r: Tensor | None = None, dropout: "Dropout | None" = None) -> Tensor:

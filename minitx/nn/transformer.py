@@ -78,7 +78,7 @@ class TransformerEncoder(Module):
     Torch: `torch.nn.TransformerEncoder`.
     """
 
-    def __init__(self, blocks: Sequence[TransformerBlock], norm: LayerNorm | None = None) -> None:
+    def __init__(self, blocks: Sequence[Module], norm: LayerNorm | None = None) -> None:
         self.blocks, self.norm = list(blocks), norm
 
     def forward(self, x: Tensor, attention_mask: np.ndarray | None = None, bias: Tensor | None = None) -> Tensor:

@@ -35,7 +35,7 @@ from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.evaluation.leakage import fingerprints
 from minitx.evaluation.metrics import Report, report_heads
-from minitx.models.pretrained import read_tensors
+from minitx.models.weights import read_tensors
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module
 from minitx.system import Bar

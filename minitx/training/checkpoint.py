@@ -28,7 +28,7 @@ from minitx.errors import InputError
 from minitx.models.answers import Answer, Answers
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
-from minitx.models.pretrained import LARGEST, read_tensors, write_weights
+from minitx.models.weights import LARGEST, read_tensors, write_weights
 from minitx.system import CONFIG, WEIGHTS, Fields, read_fields
 from minitx.training.baseline import BagOfWords
 from minitx.writing import UNFINISHED, write_json
@@ -103,7 +103,7 @@ def load_model(directory: str | Path) -> MultiTaskModel:
     try:
         counts = {head: c if isinstance(c, int) else len(c) for head, c in heads.items()}
         rows = sum(1 if kinds.get(head) == "ordinal" else C for head, C in counts.items())
-        asked = rows * (hidden or encoder.config.hidden_size) + len(heads) * hidden * encoder.config.hidden_size
+        asked = rows * (hidden or encoder.config.width) + len(heads) * hidden * encoder.config.width
         if asked > 2 * sum(array.size for array in arrays.values()):  # before memory is asked for them
             raise InputError(f"it asks for far more weights than {HEADS} has")
         rng = np.random.default_rng(0)  # the weights it draws are replaced below

@@ -7,7 +7,7 @@ import numpy as np
 
 from minitx.autograd.anomaly import AnomalyError, detect_anomaly
 from minitx.data.batches import Batch
-from minitx.models.pretrained import LARGEST
+from minitx.models.weights import LARGEST
 from minitx.nn.module import Module
 from minitx.training.parallel import DataParallel, Loss
 

@@ -18,7 +18,7 @@ from minitx.autograd import functional as F
 from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models.answers import Answer, Answers, Words, log
-from minitx.models.pretrained import LARGEST
+from minitx.models.weights import LARGEST
 
 STEPS = 100  # of Newton's method, which needs ten or so
 MOST_BIASES = 30  # classes; of more, few have the rows to tell their bias by
