@@ -144,6 +144,7 @@ def public_layers():
         found = classes.pop().__subclasses__()
         classes += found
         layers |= {c.__name__: c for c in found if c.__module__.startswith(("minitx.nn.", "minitx.models."))}
+    layers.pop("Habits")  # a part of SentenceEncoder
     return layers
 
 

@@ -165,7 +165,7 @@ def fused_ops():
         name: f
         for module in (functional, losses)
         for name, f in vars(module).items()
-        if inspect.isfunction(f) and f.__module__ in OPS_OF and name != "elementwise"
+        if inspect.isfunction(f) and f.__module__ in OPS_OF and name != "elementwise" and name[0] != "_"
     }
     return {name: f for name, f in public.items() if inspect.signature(f).return_annotation in (Tensor, "Tensor")}
 
