@@ -11,11 +11,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
 from minitx.app import pretrain as unlabelled
 from minitx.app.checkpoints import Stop
-from minitx.app.embed import beside, check_vectors, embed_file
+from minitx.app.embed import beside, check_vectors, embed_file, load_vectors
 from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_data
@@ -29,7 +27,7 @@ from minitx.evaluation.evaluate import evaluate
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
-from minitx.system import Fields, check_file
+from minitx.system import Fields
 from minitx.terminal import json_line, shown
 from minitx.text.load import load_tokenizer
 from minitx.text.truncation import TruncationWarning
@@ -207,7 +205,7 @@ def _embed(a: argparse.Namespace) -> None:
 def _search(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
     texts = read_texts(a.corpus, a.text)
-    corpus = _load_vectors(a.vectors, (len(texts), encoder.config.hidden_size)) if a.vectors else encoder.encode(texts)
+    corpus = load_vectors(a.vectors, encoder, texts) if a.vectors else encoder.encode(texts)
     score = SIMILARITIES[encoder.similarity_fn_name]
     for hit in semantic_search(encoder.encode(a.query), corpus, top_k=a.top_k, score_function=score)[0]:
         if a.format == "json":
@@ -215,27 +213,6 @@ def _search(a: argparse.Namespace) -> None:
         else:
             print(shown(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}"))
     _say_what_vectors_mean(a.model)
-
-
-# How np.save begins a file of floats (N, D). NumPy itself would also accept a good deal else.
-NPY = (
-    rb"(?s)\x93NUMPY\x01\x00..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n"
-)
-
-
-def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
-    check_file(path)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(200)
-        header = re.match(NPY, start)
-        if not header or 10 + int.from_bytes(start[8:10], "little") != header.end():
-            raise ValueError("another kind of file or of array")
-        if (stored := (int(header[3]), int(header[4]))) == shape:
-            return np.memmap(path, header[1].decode(), "r", header.end(), shape, "F" if header[2] == b"True" else "C")
-    except ValueError as error:
-        raise InputError(f"{path} is not a .npy file that `minitx embed` wrote, or not the whole of one") from error
-    raise InputError(f"{path} holds {stored}; the corpus and the model make {shape}")
 
 
 def _similar(a: argparse.Namespace) -> None:

@@ -5,16 +5,21 @@ vectors are made of, and each further line is the checksum of a finished block, 
 a kill at any instant costs the block that was at work: the same command checks what is there and goes on after the last
 good block, from the same text as a run that was never killed, and hence to the same bytes. (A memory map would need no
 writing, but a full disk would kill the process where writing to a file gives an error.)
+
+Behind the vectors, where `np.load` does not look, stands a second array: the checksums of model and texts, so that a
+search refuses vectors of a corpus that was sorted or edited since, and those of another model.
 """
 
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from unicodedata import unidata_version
 
 import numpy as np
@@ -22,13 +27,20 @@ import numpy as np
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
-from minitx.system import Bar
+from minitx.models.search import normalized
+from minitx.system import Bar, check_file
 from minitx.writing import alone, check_new_file, take_place, to_disk, whole_file
 
 OURS = b'{"minitx": '  # how a note begins
 TEXTS_AT_ONCE = 4096  # a block: enough for batches of one length each
 # Another processor, BLAS or table of characters may give other bits: that shows in the vectors of any text.
 SAMPLE = "Which MODEL is this, on which machine, by which rules? Ça m'étonne, 漢字 \U0001f621 \u200b\u0301 1234567890!"
+# How np.save begins a file of floats (N, D). NumPy itself would also accept a good deal else.
+NPY = (
+    rb"(?s)\x93NUMPY\x01\x00..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n"
+)
+RECORDED = ("model", "file")  # of what vectors are made of
+COMPARED, ALIKE = 16, 0.999  # texts that are embedded to check vectors without checksums; the least cosine
 
 
 def embed_file(
@@ -80,6 +92,7 @@ def embed_file(
                         _write(log, _line(vectors, too_long))  # never claims what the disk does not have
                         cut += too_long
                         bar.update(len(sequences))
+                _write(file, _trailer(made_of))
             to_disk(partial)
             take_place(partial, partial.with_suffix(""), overwrite)
             note.unlink()
@@ -120,12 +133,64 @@ def check_vectors(out: Path, overwrite: bool = False) -> None:
     check_new_file(out, ".npy", overwrite)
 
 
+def load_vectors(path: str, encoder: SentenceEncoder, texts: Sequence[str]) -> np.ndarray:
+    """The vectors (N, D) of N texts that `embed_file` wrote, mapped into memory.
+
+    Those without checksums, from elsewhere or an older minitx, are compared with what the encoder makes of some texts.
+    `InputError` for another kind of file, and for vectors of other texts or of another model.
+    """
+    check_file(path)
+    expected, rest = (len(texts), encoder.config.hidden_size), b""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(200)
+            header = re.match(NPY, start)
+            if not header or 10 + int.from_bytes(start[8:10], "little") != header.end():
+                raise ValueError("another kind of file or of array")
+            if (stored := (int(header[3]), int(header[4]))) != expected:
+                raise InputError(f"{path} holds {stored}; the corpus and the model make {expected}")
+            place: dict[str, Any] = {"offset": header.end(), "order": "F" if header[2] == b"True" else "C"}
+            vectors = np.memmap(path, header[1].decode(), "r", shape=stored, **place)
+            file.seek(header.end() + vectors.nbytes)
+            rest = file.read()
+        made_of = _made_of(encoder, [block for _, block in _in_blocks(iter(texts))])
+        if rest and rest != _trailer(made_of):
+            other = [made_of[what].encode() not in rest for what in RECORDED]
+            if not any(other):
+                raise ValueError("a damaged end")
+            wrong = "by another model, or with other settings" if other[0] else "of other texts, or in another order"
+            raise InputError(f"{path} was made {wrong}: `minitx embed` makes it anew")
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is not a .npy file that `minitx embed` wrote, or not the whole of one") from error
+    some = np.unique(np.linspace(0, len(texts) - 1, 0 if rest else COMPARED).astype(int))
+    rows = [row for row in some if texts[row].strip()]
+    with np.errstate(invalid="ignore"):  # what is not finite is not alike
+        ours = encoder.encode_ids(encoder.tokenize_and_cut([texts[row] for row in rows])[0])
+        alike = normalized(ours) * normalized(np.asarray(vectors[rows], "f4"))
+    if not (alike.sum(axis=1) > ALIKE).all():
+        raise InputError(f"{path} holds vectors of other texts, or of another model: `minitx embed` makes it anew")
+    return vectors
+
+
+def _trailer(made_of: dict[str, str]) -> bytes:
+    """The checksums that stand behind the vectors, as np.save writes them."""
+    with io.BytesIO() as file:
+        np.save(file, np.frombuffer(json.dumps({what: made_of[what] for what in RECORDED}).encode(), np.uint8))
+        return file.getvalue()
+
+
 def _blocks(source: str | Path, text_column: str | None) -> Iterator[tuple[list[str], tuple[int, str]]]:
+    """`_in_blocks` of a file."""
+    return _in_blocks(stream_texts(source, text_column))
+
+
+def _in_blocks(texts: Iterator[str]) -> Iterator[tuple[list[str], tuple[int, str]]]:
     """Some thousands of texts, and how many and which they are.
 
     Blocks begin at the same texts whether a run is resumed or not, and so the bits of their vectors are the same.
     """
-    texts = stream_texts(source, text_column)
     while part := list(islice(texts, TEXTS_AT_ONCE)):
         yield part, (len(part), _sha256(json.dumps(part).encode()))
 
