@@ -155,10 +155,10 @@ def contents(directory: Path) -> dict[str, str]:
     `InputError` if these files cannot be read; another that is not there is "gone".
     """
     try:
-        figures = pd.json_normalize(read_fields(directory / METRICS).data).iloc[0]
+        figures = _flat(read_fields(directory / METRICS).data)
         history = pd.read_csv(directory / HISTORY, dtype=str)
         files = read_fields(directory / MANIFEST).within("files").data
-    except (OSError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{directory} is not a result that can be compared: {error}") from None
     untimed = history.drop(columns=["seconds", "tokens_per_second"], errors="ignore")
     now = hashes(directory)
@@ -167,6 +167,13 @@ def contents(directory: Path) -> dict[str, str]:
         **{f"{HISTORY}: {name}": " ".join(map(str, values)) for name, values in untimed.items()},
         **{name: now.get(name, "gone") for name in files if name not in (METRICS, HISTORY)},
     }
+
+
+def _flat(table: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """The values of tables within tables, by names with points."""
+    inner = [_flat(value, f"{above}{key}.") for key, value in table.items() if isinstance(value, dict)]
+    own = {f"{above}{key}": value for key, value in table.items() if not isinstance(value, dict)}
+    return dict(item for part in (own, *inner) for item in part.items())
 
 
 def differences(before: dict[str, str], after: dict[str, str]) -> list[str]:
