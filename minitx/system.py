@@ -1,22 +1,26 @@
 """What several rooms need of the machine: files that are UTF-8 or refused, cores."""
 
+import codecs
 import json
 import os
 import reprlib
 import stat
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from io import TextIOWrapper
+from encodings.aliases import aliases
+from gzip import GzipFile
+from io import BufferedReader, TextIOWrapper
 from typing import Any, TextIO
 from uuid import uuid4
 
 import threadpoolctl
 from tqdm import tqdm
 
-from minitx.errors import InputError
+from minitx.errors import InputError, suggestion
 
 PathLike = str | os.PathLike[str]
 CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"  # what makes a directory a model's
@@ -98,20 +102,34 @@ def usable_cores() -> int:
 
 
 @contextmanager
-def open_text(path: PathLike) -> Iterator[TextIO]:
-    """Open UTF-8 text, with or without a byte order mark, and turn whatever goes wrong into an InputError."""
-    name = os.fspath(path)
+def open_text(path: PathLike, encoding: str | None = None) -> Iterator[TextIO]:
+    """Open UTF-8 text, with or without a byte order mark, and turn whatever goes wrong into an InputError.
+
+    With an `encoding`, it is somebody's data: it may be gzipped, and UTF-16 if its mark says so; "" stands for UTF-8.
+    """
+    name, hint = os.fspath(path), "" if encoding is None else ", or say its --encoding, as in cp1252"
+    try:
+        "".encode(encoding or "utf-8")
+    except (LookupError, ValueError):
+        near = suggestion(str(encoding), sorted(aliases.values()), "expected one that Python knows, as cp1252")
+        raise InputError(f"unknown encoding {encoding!r:.60}; {near}") from None
     try:
         try:
             os.stat(path)
         except ValueError as error:  # a NUL in the name, or what the file system's encoding cannot spell
             raise InputError(f"{name!r}: {error}; expected a readable file") from None
-        with open(path, "rb") as binary, TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
-            try:
-                yield file
-            except UnicodeDecodeError as error:  # it counts from the start of the last block, which ends at tell()
-                offset = binary.tell() - len(error.object) + error.start
-                raise InputError(f"{name}: not UTF-8 at byte {offset:,}; save it as UTF-8") from None
+        with open(path, "rb") as raw:
+            packed = encoding is not None and raw.peek(2)[:2] == b"\x1f\x8b"
+            binary: Any = BufferedReader(GzipFile(fileobj=raw)) if packed else raw
+            marked = encoding == "" and binary.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            with TextIOWrapper(binary, encoding or ("utf-16" if marked else "utf-8-sig"), newline="") as file:
+                try:
+                    yield file
+                except UnicodeDecodeError as error:  # it counts from the start of the last block, which ends at tell()
+                    where = f"not {encoding or 'UTF-8'} at byte {binary.tell() - len(error.object) + error.start:,}"
+                    raise InputError(f"{name}: {where}; save it as UTF-8{hint}") from None
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{name}: a damaged .gz: {error}") from None
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}; expected a readable file") from None
 

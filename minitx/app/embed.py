@@ -49,6 +49,7 @@ def embed_file(
     out: Path,
     *,
     text_column: str | None = None,
+    encoding: str = "",
     overwrite: bool = False,
     progress: bool = True,
 ) -> tuple[int, int, int]:
@@ -58,7 +59,8 @@ def embed_file(
         encoder: what makes the vectors.
         source: see `data.texts.stream_texts`; it is read once to count and check, and once more to embed.
         out: a .npy, which must not exist unless `overwrite`.
-        text_column: of a .csv.
+        text_column: of a table.
+        encoding: of `source`, if it is not UTF-8.
         overwrite: replace `out`, and a partial result that is of another model or file.
         progress: show a bar.
 
@@ -72,7 +74,7 @@ def embed_file(
     partial, note, lock = beside(out)
     try:
         with alone(lock, out):
-            blocks = [block for _, block in _blocks(source, text_column)]
+            blocks = [block for _, block in _blocks(source, text_column, encoding)]
             made_of = _made_of(encoder, blocks)
             partial.touch()
             note.touch()
@@ -82,7 +84,9 @@ def embed_file(
                 done, cut = _resume(file, log, [rows for rows, _ in blocks], encoder.config.hidden_size)
                 before, total = (sum(rows for rows, _ in some) for some in (blocks[:done], blocks))
                 with Bar(total=total, initial=before, unit=" texts", disable=not progress) as bar:
-                    for found, block in zip_longest(islice(_blocks(source, text_column), done, None), blocks[done:]):
+                    for found, block in zip_longest(
+                        islice(_blocks(source, text_column, encoding), done, None), blocks[done:]
+                    ):
                         if found is None or found[1] != block:
                             goes_on = f"with what it was the same command goes on, else delete {partial}"
                             raise InputError(f"{source} changed while it was read: {goes_on}")
@@ -181,9 +185,9 @@ def _trailer(made_of: dict[str, str]) -> bytes:
         return file.getvalue()
 
 
-def _blocks(source: str | Path, text_column: str | None) -> Iterator[tuple[list[str], tuple[int, str]]]:
+def _blocks(source: str | Path, *how: Any) -> Iterator[tuple[list[str], tuple[int, str]]]:
     """`_in_blocks` of a file."""
-    return _in_blocks(stream_texts(source, text_column))
+    return _in_blocks(stream_texts(source, *how))
 
 
 def _in_blocks(texts: Iterator[str]) -> Iterator[tuple[list[str], tuple[int, str]]]:

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info
 
 from minitx.app.settings import Experiment, experiment_of
 from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
+from minitx.data.tables import data_files
 from minitx.errors import InputError
 from minitx.models.hub import find_directory
 from minitx.system import check_file, read_fields, usable_cores
@@ -136,7 +137,7 @@ def hashes(directory: Path, pattern: str = "*") -> dict[str, str]:
 def _input_files(e: Experiment) -> Iterator[Path]:
     """The data, and what decides the vectors of a pretrained encoder; absolute."""
     if e.data not in (None, SYNTHETIC_NAME, SENTENCES_NAME):
-        yield Path(str(e.data)).absolute()
+        yield from (Path(file).absolute() for file in data_files(str(e.data)))
     if e.pretrained:
         files = find_directory(e.pretrained).absolute().rglob("*")
         yield from sorted(file for file in files if file.suffix in (".json", ".txt", ".safetensors") and file.is_file())

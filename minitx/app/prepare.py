@@ -93,7 +93,7 @@ def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport, li
     The last of the four are the texts that may be learned from without labels: those of the training rows and, with
     `pretraining`, also of the training rows that `train_rows` leaves out, as if nobody had labelled them.
     """
-    data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words))
+    data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words), encoding=e.encoding)
     log(str(audit))
     check_two_stage(e.two_stage, data.classes)
     check_aims(e.decide, data.classes)
@@ -228,6 +228,7 @@ def read_data(
     labels: Mapping[str, str],
     classes: dict[str, tuple[str, ...]] | None = None,
     rules: Sequence[TextRule] = (),
+    encoding: str = "",
 ) -> tuple[LabelledTexts, Audit]:
     """The rows an experiment is about; `classes` fixes the class names that are otherwise found in the data.
 
@@ -242,8 +243,8 @@ def read_data(
         columns = dict(labels) or {column: column for column in COLUMNS}
         return label_frame(frame, "text", columns, Audit(SENTENCES_NAME, read=len(frame)), classes=classes)
     if text is None:
-        return read_reviews(data, rules or REVIEW_RULES)
-    return read_labelled(data, text, dict(labels), classes=classes)
+        return read_reviews(data, rules or REVIEW_RULES, encoding)
+    return read_labelled(data, text, dict(labels), classes=classes, encoding=encoding)
 
 
 def class_weights(counts: np.ndarray, power: float) -> np.ndarray:

@@ -73,8 +73,11 @@ class Experiment:
     Tables and lists (labels, rules, words, rates, stages, ...) have no flag: a recipe or `--set` gives them.
     """
 
-    data: str | None = _setting(None, f"a CSV, or one of: {SYNTHETIC_NAME}, {SENTENCES_NAME} (which are built in)")
+    data: str | None = _setting(
+        None, f"a CSV or another table, or one of: {SYNTHETIC_NAME}, {SENTENCES_NAME} (which are built in)"
+    )
     text: str | None = _setting(None, "text column of a CSV that is not a review file")
+    encoding: str = _setting("", "of the data, as in cp1252; UTF-8 if it is not said")
     labels: Mapping[str, str] = _setting({}, "heads of such a CSV: name = column", values=str)
     rules: Mapping[str, Any] = _setting({}, "heads of a review file labelled by rule: see `data.rules.read_rules`")
     words: Mapping[str, str] = _setting({}, "lists of words that rules look for: name = 'crash*, log in'", values=str)

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from minitx.data.csv_files import Audit, read_table
+from minitx.data.csv_files import Audit
 from minitx.data.reviews import drop_blank, finish, review_ids
 from minitx.data.rules import MOST_CLASSES, NO_LABEL
 from minitx.data.split import LabelledTexts
+from minitx.data.tables import read_table
 from minitx.errors import InputError
 from minitx.system import PathLike
 
@@ -23,13 +24,14 @@ def read_labelled(
     label_columns: dict[str, str],
     *,
     classes: dict[str, tuple[str, ...]] | None = None,
+    encoding: str = "",
 ) -> tuple[LabelledTexts, Audit]:
-    """Read any labelled CSV; `label_columns` maps a head to its column. See `label_frame`."""
+    """Read any labelled table; `label_columns` maps a head to its column. See `label_frame`."""
     unknown = [head for head in label_columns if classes is not None and head not in classes]
     if unknown or not label_columns:
         heads = "at least one" if classes is None else ", ".join(classes)
         raise InputError(f"{os.fspath(path)}: labels {', '.join(label_columns) or 'missing'}; expected {heads}")
-    frame, audit = read_table(path, [text_column, *label_columns.values()], optional=["reviewId"])
+    frame, audit = read_table(path, [text_column, *label_columns.values()], ["reviewId"], encoding)
     return label_frame(frame, text_column, label_columns, audit, classes=classes)
 
 
