@@ -101,6 +101,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_encoding(name: str) -> None:
+    """`InputError` unless Python knows an encoding of this name, or it is ""."""
+    try:
+        "".encode(name or "utf-8")
+    except (LookupError, ValueError):
+        near = suggestion(name, sorted(aliases.values()), "expected one that Python knows, as cp1252")
+        raise InputError(f"unknown encoding {name!r:.60}; {near}") from None
+
+
 @contextmanager
 def open_text(path: PathLike, encoding: str | None = None) -> Iterator[TextIO]:
     """Open UTF-8 text, with or without a byte order mark, and turn whatever goes wrong into an InputError.
@@ -108,11 +117,7 @@ def open_text(path: PathLike, encoding: str | None = None) -> Iterator[TextIO]:
     With an `encoding`, it is somebody's data: it may be gzipped, and UTF-16 if its mark says so; "" stands for UTF-8.
     """
     name, hint = os.fspath(path), "" if encoding is None else ", or say its --encoding, as in cp1252"
-    try:
-        "".encode(encoding or "utf-8")
-    except (LookupError, ValueError):
-        near = suggestion(str(encoding), sorted(aliases.values()), "expected one that Python knows, as cp1252")
-        raise InputError(f"unknown encoding {encoding!r:.60}; {near}") from None
+    check_encoding(encoding or "")
     try:
         try:
             os.stat(path)
@@ -122,7 +127,8 @@ def open_text(path: PathLike, encoding: str | None = None) -> Iterator[TextIO]:
             packed = encoding is not None and raw.peek(2)[:2] == b"\x1f\x8b"
             binary: Any = BufferedReader(GzipFile(fileobj=raw)) if packed else raw
             marked = encoding == "" and binary.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-            with TextIOWrapper(binary, encoding or ("utf-16" if marked else "utf-8-sig"), newline="") as file:
+            chosen = encoding or ("utf-16" if marked else "utf-8-sig")
+            with TextIOWrapper(binary, encoding=chosen, newline="") as file:
                 try:
                     yield file
                 except UnicodeDecodeError as error:  # it counts from the start of the last block, which ends at tell()

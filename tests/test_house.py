@@ -272,6 +272,7 @@ TESTED_BY = {
     "app/mistakes_page.py": "mistakes",
     "app/themes.py": "themes",
     "app/plots.py": "cli freezing",
+    "app/predict.py": "predict",
     "app/prepare.py": "trainer cli study",
     "app/pretrain.py": "pretraining",
     "app/settings.py": "settings",

@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
-from minitx.app import pretrain as unlabelled
+from minitx.app import predict, pretrain as unlabelled
 from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file, load_vectors
 from minitx.app.manifest import from_labels_alone
@@ -124,7 +124,7 @@ def _evaluate(a: argparse.Namespace) -> None:
         e = experiment_of({"data": a.data, "text": labelling.get("text", str, None)}, tables)
     except InputError as error:
         raise InputError(f"{labelling.where} and {a.data}: {error}") from None
-    data, audit = read_data(e.data, e.text, e.labels, model.classes, read_rules(e.rules, e.words))
+    data, audit = read_data(e.data, e.text, e.labels, model.classes, read_rules(e.rules, e.words), a.encoding)
     if data.classes != model.classes:
         has, asked = (f"{classes!r:.300}" for classes in (data.classes, model.classes))
         raise InputError(f"{a.data} has the heads and classes {has}, the model has {asked}")
@@ -157,24 +157,6 @@ def _evaluate(a: argparse.Namespace) -> None:
         print(f"\nall groups, the most confident mistakes and what misled the model: {shown(str(page))}")
 
 
-def _predict(a: argparse.Namespace) -> None:
-    model = load_model(a.model)
-    try:
-        texts = a.text or [line.rstrip("\r\n") for line in sys.stdin]
-    except UnicodeDecodeError as error:
-        raise InputError(f"standard input is not {error.encoding}: {error.reason}") from error
-    found = model.predict_proba(texts)
-    said = {head: model.answers.decide(head, p) for head, p in found.items()}  # not always the most probable class
-    for row, text in enumerate(texts):
-        heads = {head: dict(zip(model.classes[head], p[row].tolist(), strict=True)) for head, p in found.items()}
-        label = {head: model.classes[head][said[head][row]] for head in heads}
-        if a.format == "json":
-            of = {h: {"label": label[h], "probability": p[label[h]], "probabilities": p} for h, p in heads.items()}
-            print(json_line({"text": text, **of}))
-        else:
-            print(shown("  ".join([*(f"{h}: {label[h]} {p[label[h]]:.2f}" for h, p in heads.items()), f"| {text}"])))
-
-
 def _say_what_vectors_mean(model: str) -> None:
     """Last of all, so that what goes wrong stays one line; not on standard output, which a program may read."""
     if from_labels_alone(find_directory(model)):
@@ -187,7 +169,13 @@ def _embed(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
     try:
         rows, before, cut = embed_file(
-            encoder, a.file, out, text_column=a.text, overwrite=a.overwrite, progress=sys.stderr.isatty()
+            encoder,
+            a.file,
+            out,
+            text_column=a.text,
+            encoding=a.encoding,
+            overwrite=a.overwrite,
+            progress=sys.stderr.isatty(),
         )
     except KeyboardInterrupt as error:
         partial = beside(out)[0]
@@ -204,7 +192,7 @@ def _embed(a: argparse.Namespace) -> None:
 
 def _search(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
-    texts = read_texts(a.corpus, a.text)
+    texts = read_texts(a.corpus, a.text, a.encoding)
     corpus = load_vectors(a.vectors, encoder, texts) if a.vectors else encoder.encode(texts)
     score = SIMILARITIES[encoder.similarity_fn_name]
     for hit in semantic_search(encoder.encode(a.query), corpus, top_k=a.top_k, score_function=score)[0]:
@@ -252,9 +240,11 @@ def _parser() -> Parser:
     add("recipes", _recipes, "list the recipes for `minitx train --recipe`")
     text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 
+    encoding = dict[str, Any](default="", help="of the file, as in cp1252; UTF-8 if it is not said")
     judge = add("evaluate", _evaluate, "measure a trained model on a labelled CSV").add_argument
     judge("model", metavar="DIR", help="a result directory")
-    judge("--data", metavar="CSV", required=True, help="columns as in the training data")
+    judge("--data", metavar="FILE", required=True, help="columns as in the training data")
+    judge("--encoding", **encoding)
     judge("--format", **text_or_json)
     judge("--errors", metavar="PAGE.html", help="write the worst mistakes and what misled the model")
     judge("--overwrite", action="store_true", help="replace PAGE.html")
@@ -262,17 +252,15 @@ def _parser() -> Parser:
     replay = add("replay", replay_result, "do a finished run again and compare every figure and file").add_argument
     replay("model", metavar="DIR", help="a result directory")
 
-    predict = add("predict", _predict, "label texts").add_argument
-    predict("model", metavar="DIR", help="a result directory")
-    predict("text", metavar="TEXT", nargs="*", help="texts; lines of standard input if there are none")
-    predict("--format", **text_or_json)
+    predict.add_arguments(add("predict", predict.predict, "label texts"), text_or_json)
 
     model = dict[str, Any](metavar="MODEL", help="a model directory, a result directory, or a name on the hub")
-    texts, column = "a .txt with one text a line, or a .csv", "text column of a .csv; content or text by default"
+    texts, column = "a .txt with one text a line, a .csv or another table", "text column; content or text by default"
     embed = add("embed", _embed, "write one vector per text, of any number of texts; resumable").add_argument
     embed("model", **model)
     embed("file", metavar="FILE", help=texts)
     embed("--text", metavar="COLUMN", help=column)
+    embed("--encoding", **encoding)
     embed("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE")
     embed("--overwrite", action="store_true", help="replace X.npy")
 
@@ -281,6 +269,7 @@ def _parser() -> Parser:
     search("corpus", metavar="CORPUS", help=texts)
     search("query", metavar="QUERY")
     search("--text", metavar="COLUMN", help=column)
+    search("--encoding", **encoding)
     search("--vectors", metavar="X.npy", help="vectors of the corpus, written by embed: none is computed")
     search("--top-k", type=_at_least_1, default=10, metavar="K", help="how many (default: %(default)s)")
     search("--format", **text_or_json)
