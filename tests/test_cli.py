@@ -14,6 +14,7 @@ from minitx.app.cli import main
 from minitx.app.themes import count_terms, find_themes
 from minitx.data.reviews import read_reviews
 from minitx.models.encoder import SentenceEncoder
+from minitx.models.multitask import MultiTaskModel
 from minitx.training.checkpoint import load_model
 
 HEADER = "reviewId,content,score,thumbsUpCount"
@@ -114,6 +115,51 @@ def test_any_labelled_csv(capsys, tmp_path, rng):
     assert "\ntopic\nno row has a label for this head: nothing was measured\n" in out
     code, out, _ = run(capsys, "evaluate", "model", "--data", unlabelled, "--format", "json")
     assert json.loads(out)["topic"]["macro_f1"] is None
+
+
+def test_a_run_is_loaded_by_the_class_of_its_model(trained):
+    model = MultiTaskModel.from_pretrained(str(trained))
+    assert model.predict(["love it"]) == load_model(trained).predict(["love it"])
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        ("message", "message cannot be both the text and a label: choose another column"),
+        ("day", "day has 40 different values in 120 rows, as dates have"),
+        ("answer", "answer has 40 different values in 120 rows, as texts have"),
+        ("ticket", "ticket has 120 different values in 120 rows, as ids have"),
+    ],
+)
+def test_what_are_no_classes_is_refused_before_it_is_learned(capsys, tmp_path, column, told):
+    rows = [
+        f"text {i},2024-{i % 4 + 1:02}-{i % 40 + 1:02},we will look into the case number {i % 40} for you,T{i}"
+        for i in range(120)
+    ]
+    data = write_csv(tmp_path / "tickets.csv", rows, "message,day,answer,ticket")
+    asked = ["train", "--data", data, "--text", "message", "--label", f"topic={column}", *TINY, "--out", "model"]
+    assert told in refused(capsys, *asked)
+
+
+def test_many_classes_of_few_rows_are_trained_and_doubted(capsys, tmp_path):
+    rows = [f"text {i} of them,user{i % 30}" for i in range(120)]
+    data = write_csv(tmp_path / "t.csv", rows, "message,user")
+    asked = ["train", "--data", data, "--text", "message", "--label", "who=user", *TINY, "--out", "model"]
+    code, out, _ = run(capsys, *asked)
+    assert code == 0
+    assert "note: who has 30 classes for 120 rows; are these classes, or ids? user0, user1, " in out
+
+
+def test_a_recipe_with_another_encoder_than_its_write_up_says_so(capsys, tmp_path, trained):
+    recipe = 'encoder = "mpnet"\npretrained = "{}"\n'
+    (tmp_path / "mine.toml").write_text(recipe.format(str(trained).replace("\\", "/")), encoding="utf-8")
+    code, out, _ = run(capsys, "train", "--recipe", "mine.toml", "--plan", "plan.png")
+    assert code == 0
+    assert out.startswith(f"encoder: {trained} (the write-up: mpnet)\n")
+    (tmp_path / "mpnet").symlink_to(trained)
+    code, out, _ = run(capsys, "train", "--recipe", "mine.toml", "--plan", "again.png", "--pretrained", "mpnet")
+    assert code == 0
+    assert "the write-up" not in out
 
 
 @pytest.mark.parametrize(

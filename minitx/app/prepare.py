@@ -10,12 +10,13 @@ import numpy as np
 from minitx.app.settings import Experiment
 from minitx.app.two_stage import check_two_stage
 from minitx.data.batches import Batch, TokenisedRows, length_batches
-from minitx.data.csv_files import Audit, find_columns
-from minitx.data.labelled import are_numbers, label_frame, read_labelled
+from minitx.data.csv_files import find_columns
+from minitx.data.labelled import FEW_CLASSES, are_numbers, label_frame, read_labelled
 from minitx.data.reviews import REVIEW_RULES, label_reviews, read_reviews
 from minitx.data.rules import NO_LABEL, TextRule, read_rules
 from minitx.data.samples import COLUMNS, SENTENCES_NAME, SYNTHETIC_NAME, synthetic_reviews, synthetic_sentences
 from minitx.data.split import LabelledTexts, Split, split
+from minitx.data.tables import Audit
 from minitx.errors import InputError
 from minitx.evaluation.leakage import LeakageReport, leakage_report
 from minitx.models.cooccurrence import cooccurrence_vectors
@@ -36,6 +37,7 @@ from minitx.training.stacking import check_aims
 from minitx.training.thawing import Plan
 
 Log = Callable[[str], None]
+FEW_ROWS = 10  # of a class on average: with fewer, and many classes, they are rather ids
 OBJECTIVES: dict[str, Callable[[SentenceEncoder, Sequence[Sequence[int]]], Objective]] = {
     "mlm": MaskedLanguageModel,
     "simcse": lambda encoder, sequences: SimCSE(encoder),
@@ -95,6 +97,10 @@ def read_parts(e: Experiment, log: Log) -> tuple[Split, Audit, LeakageReport, li
     """
     data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words), encoding=e.encoding)
     log(str(audit))
+    for head, names in data.classes.items():
+        if len(names) > FEW_CLASSES and len(data) < FEW_ROWS * len(names):
+            some = f"{', '.join(names):.60}..."
+            log(f"note: {head} has {len(names):,} classes for {len(data):,} rows; are these classes, or ids? {some}")
     check_two_stage(e.two_stage, data.classes)
     check_aims(e.decide, data.classes)
     check_select(e.select, dict.fromkeys(data.classes, np.zeros(1)))

@@ -252,7 +252,7 @@ DEFAULTS: dict[str, Any] = {f.name: {} if f.default is dataclasses.MISSING else 
 
 # --- recipes ---------------------------------------------------------------------------------------------------------
 
-ABOUT = ("about", "source")  # what a recipe says of itself, beside its settings
+ABOUT = ("about", "source", "encoder")  # what a recipe says of itself, beside its settings
 
 
 def recipe_names() -> list[str]:

@@ -1,4 +1,4 @@
-"""What does a CSV say, and what became of each of its rows? Every cell is a string, as it is written.
+"""What does a CSV say, and what is wrong with each of its rows? Every cell is a string, as it is written.
 
 Reading is the standard library's `csv`, row by row. The C parser of pandas takes half of its time (0.8 s against
 1.6 s for a million reviews), but fills a short row with empty strings in silence and does not count the rows it skips.
@@ -6,42 +6,14 @@ Reading is the standard library's `csv`, row by row. The C parser of pandas take
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TextIO
 
-import numpy as np
-
 from minitx.errors import InputError, suggestion
-from minitx.terminal import shown
 
 LONGEST_FIELD, LONGEST_LINE = 1_000_000, 10_000_000  # characters: a row with more is dropped, a file with more refused
 # Python's own limit is the process's, shared by its threads. So it is raised here, once, and never lowered again.
 csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
-
-
-@dataclass
-class Audit:
-    """What became of every row: read == kept + sum(dropped.values())."""
-
-    source: str
-    read: int
-    kept: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows; a row counts under its first reason only
-    unlabelled: dict[str, int] = field(default_factory=dict)  # head -> kept rows that have no label for it
-
-    def drop(self, keep: np.ndarray, bad: np.ndarray, reason: str) -> None:
-        """Take the `bad` rows out of `keep`, both (N,) bool, in place; count those that were still in it."""
-        count = int(np.count_nonzero(keep & bad))
-        keep &= ~bad
-        if count:
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
-
-    def __str__(self) -> str:
-        lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
-        lines += [f"  {count:,} dropped: {reason}" for reason, count in self.dropped.items()]
-        lines += [f"  {count:,} kept without a label for {head}" for head, count in self.unlabelled.items()]
-        return "\n".join(map(shown, lines))
 
 
 def csv_rows(

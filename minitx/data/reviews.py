@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from minitx.data.csv_files import Audit
 from minitx.data.rules import NO_LABEL, TextRule
 from minitx.data.split import LabelledTexts
-from minitx.data.tables import OTHER_DATA, read_table
+from minitx.data.tables import OTHER_DATA, Audit, read_table
 from minitx.errors import InputError
 from minitx.system import PathLike
 

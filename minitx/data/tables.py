@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,18 +20,47 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-from minitx.data.csv_files import Audit, csv_rows, find_columns, lines_of
+from minitx.data.csv_files import csv_rows, find_columns, lines_of
 from minitx.errors import InputError
 from minitx.system import PathLike, open_text
+from minitx.terminal import shown
 
 Rows = Iterator[tuple[list[str], str]]  # each with what is wrong with it, or ""
-# How a file begins -> what it is, and the package that reads it.
-BINARY = {b"PAR1": ("parquet", "pyarrow"), b"\xff\xff\xff\xff": ("arrow", "pyarrow"), b"PK\3\4": ("Excel", "openpyxl")}
+# How a file begins -> what it is, and the module that reads it.
+BINARY = {
+    b"PAR1": ("parquet", "pyarrow.parquet"),
+    b"\xff\xff\xff\xff": ("arrow", "pyarrow.ipc"),
+    b"PK\3\4": ("Excel", "openpyxl"),
+}
 BINARY |= {b"\xd0\xcf\x11\xe0": ("old Excel", "xlrd")}
 NOTES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # of the library `datasets`
 OTHER_DATA = "of what is no review file, name the columns: --text COLUMN --label NAME=COLUMN"
 SEPARATORS = (",", ";", "\t")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".xls", ".arrow")
+
+
+@dataclass
+class Audit:
+    """What became of every row: read == kept + sum(dropped.values())."""
+
+    source: str
+    read: int
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows; a row counts under its first reason only
+    unlabelled: dict[str, int] = field(default_factory=dict)  # head -> kept rows that have no label for it
+
+    def drop(self, keep: np.ndarray, bad: np.ndarray, reason: str) -> None:
+        """Take the `bad` rows out of `keep`, both (N,) bool, in place; count those that were still in it."""
+        count = int(np.count_nonzero(keep & bad))
+        keep &= ~bad
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def __str__(self) -> str:
+        lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
+        lines += [f"  {count:,} dropped: {reason}" for reason, count in self.dropped.items()]
+        lines += [f"  {count:,} kept without a label for {head}" for head, count in self.unlabelled.items()]
+        return "\n".join(map(shown, lines))
 
 
 def read_table(
@@ -118,11 +148,11 @@ def _open_file(path: PathLike, encoding: str, stack: ExitStack) -> tuple[list[st
     return csv_rows(name, chain(head, lines), "\t" if suffix_of(path) == ".tsv" else _separator(head))
 
 
-def _read_frame(name: str, kind: str, package: str) -> pd.DataFrame:
+def _read_frame(name: str, kind: str, module: str) -> pd.DataFrame:
     """What needs a package of its own; of an Excel file, the one sheet that holds something."""
     try:
-        reader = importlib.import_module(package if package != "pyarrow" else f"pyarrow.{kind.replace('arrow', 'ipc')}")
-        if package != "pyarrow":
+        reader = importlib.import_module(module)
+        if not module.startswith("pyarrow"):
             sheets = pd.read_excel(name, sheet_name=None, dtype=object, keep_default_na=False)
             full = {sheet: frame for sheet, frame in sheets.items() if len(frame.columns)}
             if len(full) > 1:
@@ -141,7 +171,9 @@ def _read_frame(name: str, kind: str, package: str) -> pd.DataFrame:
     except InputError:
         raise
     except ImportError:
-        raise InputError(f"{name} is of the kind {kind}: `pip install {package}` lets minitx read it") from None
+        raise InputError(
+            f"{name} is of the kind {kind}: `pip install {module.split('.')[0]}` lets minitx read it"
+        ) from None
     except Exception as error:  # whatever a damaged file brings about
         raise InputError(f"{name} is a damaged {kind} file, or none: {type(error).__name__}: {error!s:.200}") from None
 
