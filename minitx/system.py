@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import math
 import os
 import reprlib
 import stat
@@ -10,7 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from encodings.aliases import aliases
 from gzip import GzipFile
 from io import BufferedReader, TextIOWrapper
@@ -22,6 +23,7 @@ from tqdm import tqdm
 
 from minitx.errors import InputError, suggestion
 
+__version__ = "0.2.0"  # which pyproject.toml reads here
 PathLike = str | os.PathLike[str]
 CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"  # what makes a directory a model's
 MOST_BYTES = 64 << 20  # of a file that is read whole; the largest tokenizer.json that minitx reads has some 30 MB
@@ -94,6 +96,18 @@ class Bar(tqdm):  # type: ignore[type-arg]
     """A progress bar without tqdm's monitor, a thread that would stay for good, even of a bar that is not shown."""
 
     monitor_interval = 0
+
+
+def free_memory() -> float:
+    """Bytes that a process may still take without being killed for it; infinite where nothing says so."""
+    free = [math.inf]
+    with suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as file:
+        free += [1024 * int(line.split()[1]) for line in file if line.startswith(("MemAvailable", "SwapFree"))]
+        free = [sum(free[1:])]
+    with suppress(OSError, ValueError):  # "max": no limit
+        limit, used = (int(read_text(f"/sys/fs/cgroup/memory.{name}")) for name in ("max", "current"))
+        free.append(limit - used)
+    return min(free)
 
 
 def usable_cores() -> int:

@@ -512,8 +512,11 @@ def test_a_model_with_a_piece_missing(capsys, trained, tmp_path):
     assert "tokenizer.json is missing" in refused(capsys, "predict", "model", "hi")
 
 
-def test_no_command_at_all(capsys):
-    assert "COMMAND" in refused(capsys)
+def test_no_command_at_all_is_a_question_for_help(capsys):
+    code, out, _ = run(capsys)
+    assert code == 0
+    assert "COMMAND" in out
+    assert "`minitx train` needs no data" in out
 
 
 @pytest.mark.filterwarnings("default")  # as a user has it: NumPy warns before the loss is looked at

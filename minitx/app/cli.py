@@ -16,18 +16,17 @@ from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file, load_vectors
 from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
-from minitx.app.prepare import read_data
+from minitx.app.prepare import read_to_judge
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
 from minitx.app.train_command import add_arguments, replay_result, train
 from minitx.data.batches import TokenisedRows
-from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
-from minitx.errors import InputError
+from minitx.errors import InputError, suggestion
 from minitx.evaluation.evaluate import evaluate
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
-from minitx.system import Fields
+from minitx.system import Fields, __version__
 from minitx.terminal import json_line, shown
 from minitx.text.load import load_tokenizer
 from minitx.text.truncation import TruncationWarning
@@ -35,6 +34,7 @@ from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, load_config, load_model
 from minitx.writing import check_new_file
 
+DEVICES, ON_THE_CPU = ("--device", "--gpu", "--cuda", "--fp16"), "there is no GPU: minitx computes on the CPU"
 LARGEST_GROUPS = 5  # of mistakes, that evaluate prints for each head
 LABELS_ALONE = "note: vectors learned from labels alone tell classes apart, not meanings: search with a pretrained one"
 DESK = {  # commands that `learn.commands` declares
@@ -47,12 +47,17 @@ DESK = {  # commands that `learn.commands` declares
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
+    """An ArgumentParser whose errors are one line that says what was probably meant; it completes no flag by itself."""
 
     intermixing = False
 
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how, allow_abbrev=False)
+
     def error(self, message: str) -> NoReturn:
         """`error: ...` and exit code 2."""
+        if choice := re.fullmatch(r"(?s)(.*invalid choice: '(.*)') \(choose from (.*)\)", message):
+            message = f"{choice[1]}; {suggestion(choice[2], choice[3].replace(chr(39), '').split(', '))}"
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -60,7 +65,12 @@ class Parser(argparse.ArgumentParser):
         if self._subparsers is not None or self.intermixing:
             return super().parse_known_args(args, namespace)
         self.intermixing = True  # parse_known_intermixed_args() calls back
-        return self.parse_known_intermixed_args(args, namespace)
+        found, unknown = self.parse_known_intermixed_args(args, namespace)
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            near = ON_THE_CPU if flag in DEVICES else suggestion(flag, [*self._option_string_actions], " ")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + f"; {near}" * bool(near.strip()))
+        return found, unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,8 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # what its encoding lacks is spelled out, as in \u65e5
             stream.reconfigure(errors="backslashreplace")
+    if not argv:
+        _parser().print_help()
+        return 0
     # The learner's desk stands on this room, so it is looked up when somebody asks for it.
-    desk = argv and argv[0] in DESK
+    desk = argv[0] in DESK
     arguments = importlib.import_module("minitx.learn.commands").parse(argv) if desk else _parser().parse_args(argv)
     stop = arguments.stop = Stop()
     try:
@@ -121,10 +134,10 @@ def _evaluate(a: argparse.Namespace) -> None:
     labelling = Fields(config, f"{a.model}: minitx.json").within("data", {})
     tables = {key: labelling.within(key, {}).data for key in ("labels", "rules", "words")}
     try:
-        e = experiment_of({"data": a.data, "text": labelling.get("text", str, None)}, tables)
+        e = experiment_of({"data": a.data, "text": labelling.get("text", str, None), "encoding": a.encoding}, tables)
     except InputError as error:
         raise InputError(f"{labelling.where} and {a.data}: {error}") from None
-    data, audit = read_data(e.data, e.text, e.labels, model.classes, read_rules(e.rules, e.words), a.encoding)
+    data, audit, missing = read_to_judge(e, model.classes)
     if data.classes != model.classes:
         has, asked = (f"{classes!r:.300}" for classes in (data.classes, model.classes))
         raise InputError(f"{a.data} has the heads and classes {has}, the model has {asked}")
@@ -132,6 +145,8 @@ def _evaluate(a: argparse.Namespace) -> None:
         raise InputError(f"{stored} is of another model: its classes are not those of minitx.json")
     say = partial(print, file=sys.stderr if a.format == "json" else sys.stdout)
     say(audit)
+    for head, column in missing.items():
+        say(shown(f"note: {a.data} has no column {column}, so {head} is not measured"))
     vectors, labels = model.encoder.encode(data.texts), TokenisedRows((), data.labels)
     probabilities = model.probabilities(vectors, data.texts)
     reports = evaluate(model, labels, vectors, data.texts)
@@ -216,6 +231,13 @@ def _tokenize(a: argparse.Namespace) -> None:
     print("\n".join(map(shown, tokenizer.explain(a.text))))
 
 
+def _completion(a: argparse.Namespace) -> None:
+    try:
+        print(importlib.import_module("shtab").complete(_parser(), a.shell))
+    except ImportError:
+        raise InputError("`pip install shtab` lets minitx write a shell's completions") from None
+
+
 def _at_least_1(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]*", text):
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
@@ -223,7 +245,9 @@ def _at_least_1(text: str) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="minitx", description="Multi-task sentence transformers in NumPy.")
+    next_step = "`minitx train` needs no data, `minitx learn` is the course, `minitx COMMAND --help` says more."
+    parser = Parser(prog="minitx", description="Multi-task sentence transformers in NumPy.", epilog=next_step)
+    parser.add_argument("--version", action="version", version=f"minitx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     def add(name: str, command: Callable[[argparse.Namespace], int | None], help: str) -> Parser:
@@ -282,6 +306,8 @@ def _parser() -> Parser:
     tokenize = add("tokenize", _tokenize, "show how a text becomes tokens, merge by merge").add_argument
     tokenize("tokenizer", metavar="MODEL", help=f"{model['help']}, or a tokenizer.json")
     tokenize("text", metavar="TEXT")
+    shells = add("completion", _completion, "print a script that completes commands and flags in a shell").add_argument
+    shells("shell", choices=("bash", "zsh", "tcsh"), help='as in eval "$(minitx completion bash)"')
     for name, about in DESK.items():
         commands.add_parser(name, help=about)
     return parser
