@@ -264,7 +264,7 @@ TESTED_BY = {
     "__init__.py": "imports docs",
     "__main__.py": "long_runs",
     "command/__init__.py": "long_runs",
-    "app/cli.py": "cli",
+    "app/cli.py": "cli first_hour",
     "app/embed.py": "embed kills",
     "app/experiment.py": "checkpoint cli study",
     "app/mistakes.py": "mistakes",

@@ -289,8 +289,8 @@ def check_memory(e: Experiment, encoder: SentenceEncoder | None, classes: Mappin
     heads = sum(len(n) * (e.head_hidden or c.hidden_size) + e.head_hidden * c.hidden_size for n in classes.values())
     weights = (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block + heads
     if (needed := BYTES * weights) > (free := free_memory()):
-        found = f"these sizes make some {weights:,} weights, which take {needed / 1e9:,.1f} GB while they train"
-        raise InputError(f"{found}; {free / 1e9:,.1f} GB are free: choose smaller sizes")
+        found = f"these sizes make some {weights:,} weights, which take {needed / 1e6:,.0f} MB while they train"
+        raise InputError(f"{found}; {free / 1e6:,.0f} MB are free: choose smaller sizes")
 
 
 def duration(job: Job) -> str:
