@@ -67,6 +67,8 @@ def test_train_says_what_it_does(capsys, tmp_path, reviews_csv):
         assert phrase in out
     assert out.count("always the largest class") == out.count("bag of words") == 2
     assert "1/2" in out
+    assert re.search(r"\n +training \|.*\n +epoch +loss \|", out)
+    assert re.search(r"\nit will take about \d+ seconds, and [01] MB for the weights alone\n", out)
     assert "epoch 2/2" in err  # the progress bar
     assert f"written to {tmp_path / 'model'}" in out
 
