@@ -490,6 +490,9 @@ def test_search(model, encoder, here, capsys):
     (here / "z.npy").write_bytes((here / "v.npy").read_bytes()[:-1])
     assert main([*arguments[:4], "--vectors", "w.npy"]) == 2
     assert "w.npy holds (3, 21); the corpus and the model make (25, 21)" in capsys.readouterr().err
+    assert main([*arguments[:4], "--vectors", "z.npy"]) == 2
+    assert "z.npy was made and damaged at its end: `minitx embed` makes it anew" in capsys.readouterr().err
+    (here / "z.npy").write_bytes((here / "v.npy").read_bytes()[:1000])
     for file in ("x.npy", "y.npy.npz", "z.npy"):
         assert main([*arguments[:4], "--vectors", file]) == 2
         wrong = f"error: {file} is not a .npy file that `minitx embed` wrote, or not the whole of one\n"
@@ -520,9 +523,9 @@ def test_vectors_of_other_texts_are_refused_whatever_their_number(model, encoder
         np.save("v.npy", np.load("v.npy"))
     assert searched(model, capsys, "texts.csv", "Great!", "--vectors", "v.npy") == ""
     (here / "sorted.txt").write_text("\n".join(sorted(LINES)) + "\n", encoding="utf-8")
-    assert "texts, or " in searched(model, capsys, "sorted.txt", "Great!", "--vectors", "v.npy")
+    assert "of other texts, or" in searched(model, capsys, "sorted.txt", "Great!", "--vectors", "v.npy")
     (here / "edited.txt").write_text("\n".join([*LINES[:-1], "of another kind, entirely"]) + "\n", encoding="utf-8")
-    assert "texts, or " in searched(model, capsys, "edited.txt", "Great!", "--vectors", "v.npy")
+    assert "of other texts, or" in searched(model, capsys, "edited.txt", "Great!", "--vectors", "v.npy")
     np.save("zeros.npy", np.zeros((len(LINES), 21), np.float32))
     assert "another model" in searched(model, capsys, "texts.txt", "Great!", "--vectors", "zeros.npy")
 

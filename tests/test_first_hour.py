@@ -138,7 +138,10 @@ MISTAKES = [
     ("search m texts.txt", "the following arguments are required: QUERY"),
     ("search m texts.txt one --top-k 0", "expected a whole number of at least 1, not '0'"),
     ("search m texts.txt one --vectors other.npy", "other.npy holds (2, 3); the corpus and the model make (2, 16)"),
-    ("search m texts.txt one --vectors zeros.npy", "zeros.npy holds vectors of other texts, or of another model"),
+    (
+        "search m texts.txt one --vectors zeros.npy",
+        "zeros.npy was made of other texts, or by another model",
+    ),
     ("search m texts.txt one --vectors texts.txt", "texts.txt is not a .npy file that `minitx embed` wrote"),
     ("similar m one", "the following arguments are required: OTHER"),
     ("tokenize reviews.csv one", "reviews.csv"),

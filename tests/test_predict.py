@@ -129,3 +129,13 @@ def test_a_file_in_and_a_file_out(capsys, trained, tmp_path, suffix, monkeypatch
 def test_what_does_not_go_together_is_refused(capsys, trained, arguments, message):
     assert main(["predict", str(trained), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_no_text_becomes_a_formula_in_a_spreadsheet(capsys, trained):
+    texts = ["=1+1", "@sum", "-2", "+3", "fine = so"]
+    assert main(["predict", str(trained), "--out", "x.csv", "--", *texts]) == 0
+    with open("x.csv", newline="", encoding="utf-8") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == ["'=1+1", "'@sum", "'-2", "'+3", "fine = so"]
+    assert main(["predict", str(trained), "--out", "x.jsonl", "--", *texts]) == 0
+    with open("x.jsonl", encoding="utf-8") as file:
+        assert [json.loads(line)["text"] for line in file] == texts

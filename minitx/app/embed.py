@@ -39,6 +39,7 @@ SAMPLE = "Which MODEL is this, on which machine, by which rules? Ça m'étonne, 
 NPY = (
     rb"(?s)\x93NUMPY\x01\x00..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n"
 )
+MOST_BEHIND = 1000  # bytes behind the vectors
 RECORDED = ("model", "file")  # of what vectors are made of
 COMPARED, ALIKE = 16, 0.999  # texts that are embedded to check vectors without checksums; the least cosine
 
@@ -143,39 +144,42 @@ def load_vectors(path: str, encoder: SentenceEncoder, texts: Sequence[str]) -> n
     Those without checksums, from elsewhere or an older minitx, are compared with what the encoder makes of some texts.
     `InputError` for another kind of file, and for vectors of other texts or of another model.
     """
+    vectors, trailer = map_vectors(path, (len(texts), encoder.config.hidden_size))
+    made_of = _made_of(encoder, [block for _, block in _in_blocks(iter(texts))])
+    wrong = ""
+    if trailer and trailer != _trailer(made_of):
+        other_model, other_texts = (made_of[what].encode() not in trailer for what in RECORDED)
+        wrong = "of other texts, or of the same in another order" if other_texts else "and damaged at its end"
+        wrong = "by another model, or with other settings" if other_model else wrong
+    some = np.unique(np.linspace(0, len(texts) - 1, 0 if trailer else COMPARED).astype(int))
+    rows = [row for row in some if texts[row].strip()]
+    ours = encoder.encode_ids(encoder.tokenize_and_cut([texts[row] for row in rows])[0])
+    with np.errstate(invalid="ignore"):  # what is not finite is not alike
+        alike = normalized(ours) * normalized(np.asarray(vectors[rows], "f4"))
+    if wrong or not (alike.sum(axis=1) > ALIKE).all():
+        raise InputError(
+            f"{path} was made {wrong or 'of other texts, or by another model'}: `minitx embed` makes it anew"
+        )
+    return vectors
+
+
+def map_vectors(path: str, expected: tuple[int, int]) -> tuple[np.ndarray, bytes]:
+    """The (N, D) floats of a .npy, mapped into memory, and what stands behind them; `InputError` for another file."""
     check_file(path)
-    expected, rest = (len(texts), encoder.config.hidden_size), b""
     try:
         with open(path, "rb") as file:
             start = file.read(200)
             header = re.match(NPY, start)
             if not header or 10 + int.from_bytes(start[8:10], "little") != header.end():
                 raise ValueError("another kind of file or of array")
-            if (stored := (int(header[3]), int(header[4]))) != expected:
-                raise InputError(f"{path} holds {stored}; the corpus and the model make {expected}")
-            place: dict[str, Any] = {"offset": header.end(), "order": "F" if header[2] == b"True" else "C"}
-            vectors = np.memmap(path, header[1].decode(), "r", shape=stored, **place)
-            file.seek(header.end() + vectors.nbytes)
-            rest = file.read()
-        made_of = _made_of(encoder, [block for _, block in _in_blocks(iter(texts))])
-        if rest and rest != _trailer(made_of):
-            other = [made_of[what].encode() not in rest for what in RECORDED]
-            if not any(other):
-                raise ValueError("a damaged end")
-            wrong = "by another model, or with other settings" if other[0] else "of other texts, or in another order"
-            raise InputError(f"{path} was made {wrong}: `minitx embed` makes it anew")
-    except InputError:
-        raise
+            if (stored := (int(header[3]), int(header[4]))) == expected:
+                place: dict[str, Any] = {"offset": header.end(), "order": "F" if header[2] == b"True" else "C"}
+                vectors = np.memmap(path, header[1].decode(), "r", shape=stored, **place)
+                file.seek(header.end() + vectors.nbytes)
+                return vectors, file.read(MOST_BEHIND)
     except ValueError as error:
         raise InputError(f"{path} is not a .npy file that `minitx embed` wrote, or not the whole of one") from error
-    some = np.unique(np.linspace(0, len(texts) - 1, 0 if rest else COMPARED).astype(int))
-    rows = [row for row in some if texts[row].strip()]
-    with np.errstate(invalid="ignore"):  # what is not finite is not alike
-        ours = encoder.encode_ids(encoder.tokenize_and_cut([texts[row] for row in rows])[0])
-        alike = normalized(ours) * normalized(np.asarray(vectors[rows], "f4"))
-    if not (alike.sum(axis=1) > ALIKE).all():
-        raise InputError(f"{path} holds vectors of other texts, or of another model: `minitx embed` makes it anew")
-    return vectors
+    raise InputError(f"{path} holds {stored}; the corpus and the model make {expected}")
 
 
 def _trailer(made_of: dict[str, str]) -> bytes:

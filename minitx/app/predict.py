@@ -25,6 +25,7 @@ from minitx.writing import check_new_file, whole_file
 AT_ONCE = 1024  # texts of a file; of standard input, what has come
 SUFFIXES = (".csv", ".jsonl")  # of --out
 BROKEN = re.compile("[\ud800-\udfff]")  # what bytes that are not in the encoding become
+FORMULA = re.compile(r"[=+\-@\t\r]")  # how a spreadsheet would know one: a .csv gets an apostrophe before it
 NO_ANSWER = {"label": None, "probability": None, "probabilities": None}
 
 
@@ -52,7 +53,8 @@ def predict(a: argparse.Namespace) -> None:
                 if BROKEN.search(text):
                     broken, where = broken + 1, where or f"line {count:,} is not {name}: {text!a}"
                 if form == ".csv":
-                    table.writerow([text, *(one[what] for one in of.values() for what in ("label", "probability"))])
+                    cells = (one[what] for one in of.values() for what in ("label", "probability"))
+                    table.writerow([f"'{x}" if FORMULA.match(str(x)) else x for x in (text, *cells)])
                 elif form == "text":
                     said = [
                         f"{head}: {one['label']} {one['probability']:.2f}" for head, one in of.items() if one["label"]
@@ -119,5 +121,9 @@ def add_arguments(parser: argparse.ArgumentParser, form: dict[str, Any]) -> None
     add("--text", dest="column", metavar="COLUMN", help="text column of a table; content or text by default")
     add("--encoding", default="", help="of the data or standard input, as in cp1252; UTF-8 if it is not said")
     add("--format", **form)
-    add("--out", metavar="FILE", help="write the answers to a .csv or .jsonl, a row for each text")
+    add(
+        "--out",
+        metavar="FILE",
+        help="a row for each text: an exact .jsonl, or a .csv in which none is a formula",
+    )
     add("--overwrite", action="store_true", help="replace the file of --out")

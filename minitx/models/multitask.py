@@ -57,8 +57,7 @@ class MultiTaskModel(Module):
         self.encoder = encoder
         self.classes = {h: tuple(map(str, range(c) if isinstance(c, int) else c)) for h, c in heads.items()}
         self.dropout = Dropout(dropout, rng=rng)
-        self.hidden = hidden
-        dim = encoder.config.hidden_size
+        self.hidden, dim = hidden, encoder.config.hidden_size
         self.scale = math.sqrt(dim) if encoder.config.normalize else 1.0
         self.kinds = dict.fromkeys(self.classes, "softmax") | dict(kinds or {})
         self.heads: dict[str, Head] = {
