@@ -284,10 +284,8 @@ def read_to_judge(e: Experiment, classes: dict[str, tuple[str, ...]]) -> tuple[L
 
 def check_memory(e: Experiment, encoder: SentenceEncoder | None, classes: Mapping[str, Sequence[str]]) -> None:
     """`InputError` if the weights alone need more memory to train than there is."""
-    c = encoder.config if encoder else e.encoder_config(e.vocab_size, 0)
-    block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
-    heads = sum(len(n) * (e.head_hidden or c.hidden_size) + e.head_hidden * c.hidden_size for n in classes.values())
-    weights = (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block + heads
+    config = encoder.config if encoder else e.encoder_config(e.vocab_size, 0)
+    weights = e.num_weights(config, [len(names) for names in classes.values()])
     if (needed := BYTES * weights) > (free := free_memory()):
         found = f"these sizes make some {weights:,} weights, which take {needed / 1e6:,.0f} MB while they train"
         raise InputError(f"{found}; {free / 1e6:,.0f} MB are free: choose smaller sizes")

@@ -10,7 +10,7 @@ import os
 import sys
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,9 +191,7 @@ class Experiment:
 
     def _check_sizes(self) -> None:
         """A shape that cannot work is refused before any work is done, and so is one that nobody would read."""
-        c = self.encoder_config(self.vocab_size, pad_id=0)
-        block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
-        weights = (c.vocab_size + c.max_length + self.head_hidden) * c.hidden_size + c.num_layers * block
+        weights = self.num_weights(self.encoder_config(self.vocab_size, pad_id=0))
         if weights > MOST_WEIGHTS:
             raise InputError(f"these sizes make {weights:,} weights; at most {MOST_WEIGHTS:,} are accepted")
         if not self.pretraining and self.pretraining_epochs != DEFAULTS["pretraining_epochs"]:
@@ -202,6 +200,12 @@ class Experiment:
         given = [name for name in DEFAULTS if name in scratch and getattr(self, name) != DEFAULTS[name]]
         if self.pretrained and given:
             raise InputError(f"{', '.join(given)}: leave out, {self.pretrained} has its own, or set pretrained = ''")
+
+    def num_weights(self, c: EncoderConfig, classes: Sequence[int] = (0,)) -> int:
+        """About how many weights an encoder and its heads have, of so many classes."""
+        block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+        heads = sum(self.head_hidden * c.hidden_size + n * (self.head_hidden or c.hidden_size) for n in classes)
+        return (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block + heads
 
     def parsed_stages(self) -> tuple[Stage, ...]:
         """The stages; one of everything if there are none. `InputError` naming the stage that cannot be used."""
