@@ -579,3 +579,13 @@ def test_a_student_of_an_encoder_that_learned_from_labels_alone_says_so_too(caps
         assert ("vectors learned from labels alone" in err) == (teacher == "teacher")
     said = refused(capsys, "predict", "student", "love it")
     assert "student is an encoder without heads: `minitx train --pretrained student` puts some on it" in said
+
+
+def test_a_missing_column_of_a_head_that_the_model_has_not_is_refused(capsys, tmp_path, trained, reviews_csv):
+    model = shutil.copytree(trained, tmp_path / "model")
+    settings = json.loads((model / "minitx.json").read_text(encoding="utf-8"))
+    data = {"text": "content", "labels": {"sentiment": "score", "mood": "none"}}
+    (model / "minitx.json").write_text(json.dumps(settings | {"data": data}), encoding="utf-8")
+    assert "labels sentiment, mood; expected sentiment, engagement" in refused(
+        capsys, "evaluate", model, "--data", reviews_csv
+    )

@@ -272,7 +272,7 @@ def read_to_judge(e: Experiment, classes: dict[str, tuple[str, ...]]) -> tuple[L
     if os.path.isfile(str(e.data)) or os.path.isdir(str(e.data)):  # neither built in, nor a pipe
         with open_table(str(e.data), e.encoding) as (header, _):
             pass
-    missing = {head: column for head, column in columns.items() if column not in header}
+    missing = {head: column for head, column in columns.items() if column not in header and head in classes}
     missing = missing if len(missing) < len(columns) else {}
     labels = {head: column for head, column in e.labels.items() if head not in missing}
     known = [rule for rule in rules if rule.name not in missing]
