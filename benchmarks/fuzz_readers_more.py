@@ -17,6 +17,8 @@ import numpy as np
 from benchmarks.fuzz_mutate import NUMBERS, STRUCTURED, mutate_bytes
 from benchmarks.fuzz_readers import Reader, write_model
 from minitx.app import cli
+from minitx.app.embed import map_vectors
+from minitx.app.predict import predict
 from minitx.app.prepare import make_plan
 from minitx.app.settings import Experiment, apply_assignment, experiment_of, read_recipe
 from minitx.data.labelled import read_labelled
@@ -199,9 +201,10 @@ def write_result(directory: Path, hidden: int = 0) -> None:
 
 def use_result(path: Path) -> None:
     """`minitx evaluate` and `minitx predict` of the directory that the file is in."""
-    common = {"model": str(path.parent), "errors": None, "overwrite": False}
+    common = {"model": str(path.parent), "errors": None, "overwrite": False, "encoding": ""}
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
-        cli._predict(Namespace(**common, text=TEXTS[:2], format="json"))
+        given = {"text": TEXTS[:2], "data": None, "column": None, "out": None}
+        predict(Namespace(**common, **given, format="json"))
         cli._evaluate(Namespace(**common, data=str(path.parent / "rows.csv"), format="text"))
     printable(out.getvalue())
     printable(err.getvalue())
@@ -252,7 +255,7 @@ def _make_vectors(directory: Path) -> dict[str, list[bytes]]:
 
 
 def use_vectors(path: Path) -> None:
-    vectors = cli._load_vectors(str(path), (3, 8))
+    vectors, _ = map_vectors(str(path), (3, 8))
     hits = semantic_search(np.ones((1, 8), np.float32), vectors, top_k=2)[0]
     assert len(hits) == 2
     assert np.isfinite([hit["score"] for hit in hits]).all()

@@ -36,6 +36,7 @@ from minitx.models.config import EncoderConfig as EncoderConfig
 from minitx.models.encoder import SentenceEncoder as SentenceEncoder
 from minitx.models.multitask import MultiTaskModel as MultiTaskModel
 from minitx.nn.module import Module as Module, Parameter as Parameter
+from minitx.system import __version__ as __version__
 from minitx.text.bpe import BPETokenizer as BPETokenizer
 from minitx.training.freezing import parameter_groups as parameter_groups
 from minitx.training.optim import SGD as SGD, Adam as Adam, AdamW as AdamW, clip_grad_norm_ as clip_grad_norm_

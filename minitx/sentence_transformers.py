@@ -47,7 +47,7 @@ class SentenceTransformer(SentenceEncoder):
             elif value and value != HARMLESS.get(name):
                 accepted = ", ".join(("prompts", *SETTINGS))
                 raise InputError(f"SentenceTransformer: {name}={value!r:.60} cannot be had; accepted are {accepted}")
-        self._prompt(None, None)  # what is wrong with a name is told now
+        self.prompt_of()  # what is wrong with a name is told now
         self._chosen(SIMILARITIES)
 
     @classmethod

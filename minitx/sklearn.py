@@ -26,7 +26,15 @@ from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 
-NOT_HERE = {"data", "text", "labels", "rules", "words", "two_stage"}  # of files, and of the report on a test
+NOT_HERE = {
+    "data",
+    "text",
+    "labels",
+    "rules",
+    "words",
+    "two_stage",
+    "encoding",
+}  # of files, and of the report on a test
 FIELDS = [(name, Any, None if value == {} else value) for name, value in DEFAULTS.items() if name not in NOT_HERE]
 Settings: Any = make_dataclass("Settings", FIELDS, kw_only=True, eq=False, repr=False)
 

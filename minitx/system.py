@@ -1,23 +1,29 @@
 """What several rooms need of the machine: files that are UTF-8 or refused, cores."""
 
+import codecs
 import json
+import math
 import os
 import reprlib
 import stat
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from io import TextIOWrapper
+from contextlib import contextmanager, suppress
+from encodings.aliases import aliases
+from gzip import GzipFile
+from io import BufferedReader, TextIOWrapper
 from typing import Any, TextIO
 from uuid import uuid4
 
 import threadpoolctl
 from tqdm import tqdm
 
-from minitx.errors import InputError
+from minitx.errors import InputError, suggestion
 
+__version__ = "0.2.0"  # which pyproject.toml reads here
 PathLike = str | os.PathLike[str]
 CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"  # what makes a directory a model's
 MOST_BYTES = 64 << 20  # of a file that is read whole; the largest tokenizer.json that minitx reads has some 30 MB
@@ -92,26 +98,58 @@ class Bar(tqdm):  # type: ignore[type-arg]
     monitor_interval = 0
 
 
+def free_memory() -> float:
+    """Bytes that a process may still take without being killed for it; infinite where nothing says so."""
+    free = [math.inf]
+    with suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as file:
+        free += [1024 * int(line.split()[1]) for line in file if line.startswith(("MemAvailable", "SwapFree"))]
+        free = [sum(free[1:])]
+    with suppress(OSError, ValueError):  # "max": no limit
+        limit, used = (int(read_text(f"/sys/fs/cgroup/memory.{name}")) for name in ("max", "current"))
+        free.append(limit - used)
+    return min(free)
+
+
 def usable_cores() -> int:
     """Cores this process may run on, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_encoding(name: str) -> None:
+    """`InputError` unless Python knows an encoding of this name, or it is ""."""
+    try:
+        "".encode(name or "utf-8")
+    except (LookupError, ValueError):
+        near = suggestion(name, sorted(aliases.values()), "expected one that Python knows, as cp1252")
+        raise InputError(f"unknown encoding {name!r:.60}; {near}") from None
+
+
 @contextmanager
-def open_text(path: PathLike) -> Iterator[TextIO]:
-    """Open UTF-8 text, with or without a byte order mark, and turn whatever goes wrong into an InputError."""
-    name = os.fspath(path)
+def open_text(path: PathLike, encoding: str | None = None) -> Iterator[TextIO]:
+    """Open UTF-8 text, with or without a byte order mark, and turn whatever goes wrong into an InputError.
+
+    With an `encoding`, it is somebody's data: it may be gzipped, and UTF-16 if its mark says so; "" stands for UTF-8.
+    """
+    name, hint = os.fspath(path), "" if encoding is None else ", or say its --encoding, as in cp1252"
+    check_encoding(encoding or "")
     try:
         try:
             os.stat(path)
         except ValueError as error:  # a NUL in the name, or what the file system's encoding cannot spell
             raise InputError(f"{name!r}: {error}; expected a readable file") from None
-        with open(path, "rb") as binary, TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
-            try:
-                yield file
-            except UnicodeDecodeError as error:  # it counts from the start of the last block, which ends at tell()
-                offset = binary.tell() - len(error.object) + error.start
-                raise InputError(f"{name}: not UTF-8 at byte {offset:,}; save it as UTF-8") from None
+        with open(path, "rb") as raw:
+            packed = encoding is not None and raw.peek(2)[:2] == b"\x1f\x8b"
+            binary: Any = BufferedReader(GzipFile(fileobj=raw)) if packed else raw
+            marked = encoding == "" and binary.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            chosen = encoding or ("utf-16" if marked else "utf-8-sig")
+            with TextIOWrapper(binary, encoding=chosen, newline="") as file:
+                try:
+                    yield file
+                except UnicodeDecodeError as error:  # it counts from the start of the last block, which ends at tell()
+                    where = f"not {encoding or 'UTF-8'} at byte {binary.tell() - len(error.object) + error.start:,}"
+                    raise InputError(f"{name}: {where}; save it as UTF-8{hint}") from None
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{name}: a damaged .gz: {error}") from None
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}; expected a readable file") from None
 

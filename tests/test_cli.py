@@ -14,6 +14,7 @@ from minitx.app.cli import main
 from minitx.app.themes import count_terms, find_themes
 from minitx.data.reviews import read_reviews
 from minitx.models.encoder import SentenceEncoder
+from minitx.models.multitask import MultiTaskModel
 from minitx.training.checkpoint import load_model
 
 HEADER = "reviewId,content,score,thumbsUpCount"
@@ -66,6 +67,8 @@ def test_train_says_what_it_does(capsys, tmp_path, reviews_csv):
         assert phrase in out
     assert out.count("always the largest class") == out.count("bag of words") == 2
     assert "1/2" in out
+    assert re.search(r"\n +training \|.*\n +epoch +loss \|", out)
+    assert re.search(r"\nit will take about \d+ seconds, and [01] MB for the weights alone\n", out)
     assert "epoch 2/2" in err  # the progress bar
     assert f"written to {tmp_path / 'model'}" in out
 
@@ -114,6 +117,51 @@ def test_any_labelled_csv(capsys, tmp_path, rng):
     assert "\ntopic\nno row has a label for this head: nothing was measured\n" in out
     code, out, _ = run(capsys, "evaluate", "model", "--data", unlabelled, "--format", "json")
     assert json.loads(out)["topic"]["macro_f1"] is None
+
+
+def test_a_run_is_loaded_by_the_class_of_its_model(trained):
+    model = MultiTaskModel.from_pretrained(str(trained))
+    assert model.predict(["love it"]) == load_model(trained).predict(["love it"])
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        ("message", "message cannot be both the text and a label: choose another column"),
+        ("day", "day has 40 different values in 120 rows, as dates have"),
+        ("answer", "answer has 40 different values in 120 rows, as texts have"),
+        ("ticket", "ticket has 120 different values in 120 rows, as ids have"),
+    ],
+)
+def test_what_are_no_classes_is_refused_before_it_is_learned(capsys, tmp_path, column, told):
+    rows = [
+        f"text {i},2024-{i % 4 + 1:02}-{i % 40 + 1:02},we will look into the case number {i % 40} for you,T{i}"
+        for i in range(120)
+    ]
+    data = write_csv(tmp_path / "tickets.csv", rows, "message,day,answer,ticket")
+    asked = ["train", "--data", data, "--text", "message", "--label", f"topic={column}", *TINY, "--out", "model"]
+    assert told in refused(capsys, *asked)
+
+
+def test_many_classes_of_few_rows_are_trained_and_doubted(capsys, tmp_path):
+    rows = [f"text {i} of them,user{i % 30}" for i in range(120)]
+    data = write_csv(tmp_path / "t.csv", rows, "message,user")
+    asked = ["train", "--data", data, "--text", "message", "--label", "who=user", *TINY, "--out", "model"]
+    code, out, _ = run(capsys, *asked)
+    assert code == 0
+    assert "note: who has 30 classes for 120 rows; are these classes, or ids? user0, user1, " in out
+
+
+def test_a_recipe_with_another_encoder_than_its_write_up_says_so(capsys, tmp_path, trained):
+    recipe = 'encoder = "mpnet"\npretrained = "{}"\n'
+    (tmp_path / "mine.toml").write_text(recipe.format(str(trained).replace("\\", "/")), encoding="utf-8")
+    code, out, _ = run(capsys, "train", "--recipe", "mine.toml", "--plan", "plan.png")
+    assert code == 0
+    assert out.startswith(f"encoder: {trained} (the write-up: mpnet)\n")
+    (tmp_path / "mpnet").symlink_to(trained)
+    code, out, _ = run(capsys, "train", "--recipe", "mine.toml", "--plan", "again.png", "--pretrained", "mpnet")
+    assert code == 0
+    assert "the write-up" not in out
 
 
 @pytest.mark.parametrize(
@@ -203,17 +251,12 @@ def test_evaluate_refuses_labels_that_mean_something_else(capsys, trained, tmp_p
     assert "the model has" in refused(capsys, "evaluate", "model", "--data", reviews_csv)
 
 
-def test_standard_input_that_is_not_utf8(capsys, trained, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), encoding="utf-8"))
-    assert "standard input is not utf-8" in refused(capsys, "predict", trained)
-
-
 def test_predict_reads_arguments_or_lines(capsys, trained, monkeypatch):
     code, out, _ = run(capsys, "predict", trained, "love it", "it crashes 😡")
     assert code == 0
     assert len(out.splitlines()) == 2
     assert out.splitlines()[1].endswith("| it crashes 😡")
-    monkeypatch.setattr("sys.stdin", io.StringIO("love it\nit crashes 😡\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("love it\nit crashes 😡\n".encode())))
     code, out, _ = run(capsys, "predict", trained, "--format", "json")
     objects = [json.loads(line) for line in out.splitlines()]
     assert [o["text"] for o in objects] == ["love it", "it crashes 😡"]
@@ -471,8 +514,11 @@ def test_a_model_with_a_piece_missing(capsys, trained, tmp_path):
     assert "tokenizer.json is missing" in refused(capsys, "predict", "model", "hi")
 
 
-def test_no_command_at_all(capsys):
-    assert "COMMAND" in refused(capsys)
+def test_no_command_at_all_is_a_question_for_help(capsys):
+    code, out, _ = run(capsys)
+    assert code == 0
+    assert "COMMAND" in out
+    assert "`minitx train` needs no data" in out
 
 
 @pytest.mark.filterwarnings("default")  # as a user has it: NumPy warns before the loss is looked at
@@ -533,3 +579,13 @@ def test_a_student_of_an_encoder_that_learned_from_labels_alone_says_so_too(caps
         assert ("vectors learned from labels alone" in err) == (teacher == "teacher")
     said = refused(capsys, "predict", "student", "love it")
     assert "student is an encoder without heads: `minitx train --pretrained student` puts some on it" in said
+
+
+def test_a_missing_column_of_a_head_that_the_model_has_not_is_refused(capsys, tmp_path, trained, reviews_csv):
+    model = shutil.copytree(trained, tmp_path / "model")
+    settings = json.loads((model / "minitx.json").read_text(encoding="utf-8"))
+    data = {"text": "content", "labels": {"sentiment": "score", "mood": "none"}}
+    (model / "minitx.json").write_text(json.dumps(settings | {"data": data}), encoding="utf-8")
+    assert "labels sentiment, mood; expected sentiment, engagement" in refused(
+        capsys, "evaluate", model, "--data", reviews_csv
+    )

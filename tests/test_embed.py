@@ -490,6 +490,9 @@ def test_search(model, encoder, here, capsys):
     (here / "z.npy").write_bytes((here / "v.npy").read_bytes()[:-1])
     assert main([*arguments[:4], "--vectors", "w.npy"]) == 2
     assert "w.npy holds (3, 21); the corpus and the model make (25, 21)" in capsys.readouterr().err
+    assert main([*arguments[:4], "--vectors", "z.npy"]) == 2
+    assert "z.npy was made and damaged at its end: `minitx embed` makes it anew" in capsys.readouterr().err
+    (here / "z.npy").write_bytes((here / "v.npy").read_bytes()[:1000])
     for file in ("x.npy", "y.npy.npz", "z.npy"):
         assert main([*arguments[:4], "--vectors", file]) == 2
         wrong = f"error: {file} is not a .npy file that `minitx embed` wrote, or not the whole of one\n"
@@ -505,3 +508,31 @@ def test_similar(model, encoder, capsys):
         main(["similar", str(model), "alone"])
     assert stop.value.code == 2
     assert capsys.readouterr().err.startswith("error: the following arguments are required: OTHER (see ")
+
+
+def searched(model, capsys, *arguments):
+    """The line that refuses, or ""."""
+    code = main(["search", str(model), *arguments, "--format", "json"])
+    return capsys.readouterr().err if code else ""
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_vectors_of_other_texts_are_refused_whatever_their_number(model, encoder, here, capsys, recorded):
+    assert main(["embed", str(model), "texts.txt", "--out", "v.npy"]) == 0
+    if not recorded:  # by an older minitx, or by hand
+        np.save("v.npy", np.load("v.npy"))
+    assert searched(model, capsys, "texts.csv", "Great!", "--vectors", "v.npy") == ""
+    (here / "sorted.txt").write_text("\n".join(sorted(LINES)) + "\n", encoding="utf-8")
+    assert "of other texts, or" in searched(model, capsys, "sorted.txt", "Great!", "--vectors", "v.npy")
+    (here / "edited.txt").write_text("\n".join([*LINES[:-1], "of another kind, entirely"]) + "\n", encoding="utf-8")
+    assert "of other texts, or" in searched(model, capsys, "edited.txt", "Great!", "--vectors", "v.npy")
+    np.save("zeros.npy", np.zeros((len(LINES), 21), np.float32))
+    assert "another model" in searched(model, capsys, "texts.txt", "Great!", "--vectors", "zeros.npy")
+
+
+def test_vectors_of_another_model_or_setting_are_refused(model, encoder, here, capsys):
+    assert main(["embed", str(model), "texts.txt", "--out", "v.npy"]) == 0
+    encoder.max_seq_length -= 1
+    encoder.save_pretrained("other")
+    said = searched("other", capsys, "texts.txt", "Great!", "--vectors", "v.npy")
+    assert said == ("error: v.npy was made by another model, or with other settings: `minitx embed` makes it anew\n")

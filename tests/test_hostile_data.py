@@ -18,10 +18,11 @@ from test_cli import elsewhere, refused, run, write_csv  # noqa: F401 - a fixtur
 
 from minitx.app.plots import confusion_picture, save
 from minitx.app.settings import SETTINGS, Experiment, apply_assignment, experiment_of
-from minitx.data.csv_files import LONGEST_FIELD, LONGEST_LINE, Audit
+from minitx.data.csv_files import LONGEST_FIELD, LONGEST_LINE
 from minitx.data.labelled import read_labelled
 from minitx.data.reviews import SENTIMENT, read_reviews
 from minitx.data.rules import read_rules
+from minitx.data.tables import Audit
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report

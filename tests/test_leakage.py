@@ -88,3 +88,14 @@ def test_real_reviews_leak_under_a_random_split_and_not_under_ours(real_reviews)
     random = leakage_report(data.subset(order[:4200]), data.subset(order[4200:5400]))
     assert random.rows("same_text") / 1200 == pytest.approx(0.2, abs=0.04)
     assert random.rows("same_id") / 1200 == pytest.approx(0.08, abs=0.03)
+
+
+def test_lists_and_files_are_compared_as_well(tmp_path):
+    report = leakage_report(TRAIN.texts, TEST.texts)
+    assert report.pairs == leakage_report(TRAIN, TEST).pairs | {"same_id": []}
+    (tmp_path / "train.txt").write_text("\n".join(TRAIN.texts), encoding="utf-8")
+    lines = [f"{i or ''},{json.dumps(text)}" for i, text in zip(TEST.ids, TEST.texts, strict=True)]
+    (tmp_path / "test.csv").write_text("\n".join(["reviewId,content", *lines]), encoding="utf-8")
+    assert leakage_report(tmp_path / "train.txt", str(tmp_path / "test.csv")).pairs == report.pairs
+    (tmp_path / "train.csv").write_text("reviewId,text\nr9,anything\n", encoding="utf-8")
+    assert leakage_report(tmp_path / "train.csv", tmp_path / "test.csv").pairs["same_id"] == [(3, 0)]

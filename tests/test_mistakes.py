@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score
 
+from minitx.app import mistakes_page
 from minitx.app.mistakes import Mistake, Piece, length_table, worst_mistakes
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.data.split import LabelledTexts
@@ -289,3 +291,9 @@ def test_the_page_shows_what_there_is_to_see(page, model, data):
             shown = re.sub(r"[\x00\x07\u202e]", "\N{REPLACEMENT CHARACTER}", data.texts[mistake.row])
             assert shown in text
     assert not re.search(r"[\x00-\x08\u202e]", unescape(page))
+
+
+def test_counts_in_tables_have_thousands_separators_and_shares_three_digits():
+    page = mistakes_page._table(pd.DataFrame({"rows": [1069], "F1": [0.5]}, ["negative"]))
+    assert "<td>1,069</td>" in page
+    assert "<td>0.500</td>" in page

@@ -132,7 +132,7 @@ def test_what_scikit_learn_is_told_of_the_estimators_themselves():
 def test_its_parameters_are_the_settings_of_a_run_and_clone_keeps_them():
     parameters = MultiTaskClassifier().get_params()
     of_files = DEFAULTS.keys() - parameters.keys()
-    assert of_files == {"data", "text", "labels", "rules", "words", "two_stage"}
+    assert of_files == {"data", "text", "labels", "rules", "words", "two_stage", "encoding"}
     assert all(value == (DEFAULTS[name] or value) for name, value in parameters.items())
     changed = MultiTaskClassifier(kinds={"label": "ordinal"}, lr=1e-3).set_params(epochs=2)
     assert clone(changed).get_params() == changed.get_params() != parameters

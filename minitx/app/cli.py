@@ -11,25 +11,22 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
-from minitx.app import pretrain as unlabelled
+from minitx.app import predict, pretrain as unlabelled
 from minitx.app.checkpoints import Stop
-from minitx.app.embed import beside, check_vectors, embed_file
+from minitx.app.embed import beside, check_vectors, embed_file, load_vectors
 from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
-from minitx.app.prepare import read_data
+from minitx.app.prepare import read_to_judge
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
 from minitx.app.train_command import add_arguments, replay_result, train
 from minitx.data.batches import TokenisedRows
-from minitx.data.rules import read_rules
 from minitx.data.texts import read_texts
-from minitx.errors import InputError
+from minitx.errors import InputError, suggestion
 from minitx.evaluation.evaluate import evaluate
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.models.search import SIMILARITIES, semantic_search
-from minitx.system import Fields, check_file
+from minitx.system import Fields, __version__
 from minitx.terminal import json_line, shown
 from minitx.text.load import load_tokenizer
 from minitx.text.truncation import TruncationWarning
@@ -37,6 +34,7 @@ from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, load_config, load_model
 from minitx.writing import check_new_file
 
+DEVICES, ON_THE_CPU = ("--device", "--gpu", "--cuda", "--fp16"), "there is no GPU: minitx computes on the CPU"
 LARGEST_GROUPS = 5  # of mistakes, that evaluate prints for each head
 LABELS_ALONE = "note: vectors learned from labels alone tell classes apart, not meanings: search with a pretrained one"
 DESK = {  # commands that `learn.commands` declares
@@ -49,12 +47,17 @@ DESK = {  # commands that `learn.commands` declares
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
+    """An ArgumentParser whose errors are one line that says what was probably meant; it completes no flag by itself."""
 
     intermixing = False
 
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how, allow_abbrev=False)
+
     def error(self, message: str) -> NoReturn:
         """`error: ...` and exit code 2."""
+        if choice := re.fullmatch(r"(?s)(.*invalid choice: '(.*)') \(choose from (.*)\)", message):
+            message = f"{choice[1]}; {suggestion(choice[2], choice[3].replace(chr(39), '').split(', '))}"
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -62,7 +65,12 @@ class Parser(argparse.ArgumentParser):
         if self._subparsers is not None or self.intermixing:
             return super().parse_known_args(args, namespace)
         self.intermixing = True  # parse_known_intermixed_args() calls back
-        return self.parse_known_intermixed_args(args, namespace)
+        found, unknown = self.parse_known_intermixed_args(args, namespace)
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            near = ON_THE_CPU if flag in DEVICES else suggestion(flag, [*self._option_string_actions], " ")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + f"; {near}" * bool(near.strip()))
+        return found, unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,8 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # what its encoding lacks is spelled out, as in \u65e5
             stream.reconfigure(errors="backslashreplace")
+    if not argv:
+        _parser().print_help()
+        return 0
     # The learner's desk stands on this room, so it is looked up when somebody asks for it.
-    desk = argv and argv[0] in DESK
+    desk = argv[0] in DESK
     arguments = importlib.import_module("minitx.learn.commands").parse(argv) if desk else _parser().parse_args(argv)
     stop = arguments.stop = Stop()
     try:
@@ -123,10 +134,10 @@ def _evaluate(a: argparse.Namespace) -> None:
     labelling = Fields(config, f"{a.model}: minitx.json").within("data", {})
     tables = {key: labelling.within(key, {}).data for key in ("labels", "rules", "words")}
     try:
-        e = experiment_of({"data": a.data, "text": labelling.get("text", str, None)}, tables)
+        e = experiment_of({"data": a.data, "text": labelling.get("text", str, None), "encoding": a.encoding}, tables)
     except InputError as error:
         raise InputError(f"{labelling.where} and {a.data}: {error}") from None
-    data, audit = read_data(e.data, e.text, e.labels, model.classes, read_rules(e.rules, e.words))
+    data, audit, missing = read_to_judge(e, model.classes)
     if data.classes != model.classes:
         has, asked = (f"{classes!r:.300}" for classes in (data.classes, model.classes))
         raise InputError(f"{a.data} has the heads and classes {has}, the model has {asked}")
@@ -134,7 +145,9 @@ def _evaluate(a: argparse.Namespace) -> None:
         raise InputError(f"{stored} is of another model: its classes are not those of minitx.json")
     say = partial(print, file=sys.stderr if a.format == "json" else sys.stdout)
     say(audit)
-    vectors, labels = model.encoder.encode(data.texts), TokenisedRows((), data.labels)
+    for head, column in missing.items():
+        say(shown(f"note: {a.data} has no column {column}, so {head} is not measured"))
+    vectors, labels = model.encoder.encode_ids(model.encoder.tokenize(data.texts)), TokenisedRows((), data.labels)
     probabilities = model.probabilities(vectors, data.texts)
     reports = evaluate(model, labels, vectors, data.texts)
     known = 0
@@ -159,24 +172,6 @@ def _evaluate(a: argparse.Namespace) -> None:
         print(f"\nall groups, the most confident mistakes and what misled the model: {shown(str(page))}")
 
 
-def _predict(a: argparse.Namespace) -> None:
-    model = load_model(a.model)
-    try:
-        texts = a.text or [line.rstrip("\r\n") for line in sys.stdin]
-    except UnicodeDecodeError as error:
-        raise InputError(f"standard input is not {error.encoding}: {error.reason}") from error
-    found = model.predict_proba(texts)
-    said = {head: model.answers.decide(head, p) for head, p in found.items()}  # not always the most probable class
-    for row, text in enumerate(texts):
-        heads = {head: dict(zip(model.classes[head], p[row].tolist(), strict=True)) for head, p in found.items()}
-        label = {head: model.classes[head][said[head][row]] for head in heads}
-        if a.format == "json":
-            of = {h: {"label": label[h], "probability": p[label[h]], "probabilities": p} for h, p in heads.items()}
-            print(json_line({"text": text, **of}))
-        else:
-            print(shown("  ".join([*(f"{h}: {label[h]} {p[label[h]]:.2f}" for h, p in heads.items()), f"| {text}"])))
-
-
 def _say_what_vectors_mean(model: str) -> None:
     """Last of all, so that what goes wrong stays one line; not on standard output, which a program may read."""
     if from_labels_alone(find_directory(model)):
@@ -189,7 +184,13 @@ def _embed(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
     try:
         rows, before, cut = embed_file(
-            encoder, a.file, out, text_column=a.text, overwrite=a.overwrite, progress=sys.stderr.isatty()
+            encoder,
+            a.file,
+            out,
+            text_column=a.text,
+            encoding=a.encoding,
+            overwrite=a.overwrite,
+            progress=sys.stderr.isatty(),
         )
     except KeyboardInterrupt as error:
         partial = beside(out)[0]
@@ -200,14 +201,14 @@ def _embed(a: argparse.Namespace) -> None:
         print(f"resumed after {before:,} vectors that were there already")
     if cut:
         print(f"warning: {cut:,} texts longer than {encoder.max_seq_length} tokens were cut", file=sys.stderr)
-    print(f"{rows:,} vectors of {encoder.config.hidden_size} numbers written to {out}")
+    print(f"{rows:,} vectors of {encoder.get_embedding_dimension()} numbers written to {out}")
     _say_what_vectors_mean(a.model)
 
 
 def _search(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
-    texts = read_texts(a.corpus, a.text)
-    corpus = _load_vectors(a.vectors, (len(texts), encoder.config.hidden_size)) if a.vectors else encoder.encode(texts)
+    texts = read_texts(a.corpus, a.text, a.encoding)
+    corpus = load_vectors(a.vectors, encoder, texts) if a.vectors else encoder.encode(texts)
     score = SIMILARITIES[encoder.similarity_fn_name]
     for hit in semantic_search(encoder.encode(a.query), corpus, top_k=a.top_k, score_function=score)[0]:
         if a.format == "json":
@@ -215,27 +216,6 @@ def _search(a: argparse.Namespace) -> None:
         else:
             print(shown(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}"))
     _say_what_vectors_mean(a.model)
-
-
-# How np.save begins a file of floats (N, D). NumPy itself would also accept a good deal else.
-NPY = (
-    rb"(?s)\x93NUMPY\x01\x00..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n"
-)
-
-
-def _load_vectors(path: str, shape: tuple[int, int]) -> np.ndarray:
-    check_file(path)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(200)
-        header = re.match(NPY, start)
-        if not header or 10 + int.from_bytes(start[8:10], "little") != header.end():
-            raise ValueError("another kind of file or of array")
-        if (stored := (int(header[3]), int(header[4]))) == shape:
-            return np.memmap(path, header[1].decode(), "r", header.end(), shape, "F" if header[2] == b"True" else "C")
-    except ValueError as error:
-        raise InputError(f"{path} is not a .npy file that `minitx embed` wrote, or not the whole of one") from error
-    raise InputError(f"{path} holds {stored}; the corpus and the model make {shape}")
 
 
 def _similar(a: argparse.Namespace) -> None:
@@ -251,6 +231,13 @@ def _tokenize(a: argparse.Namespace) -> None:
     print("\n".join(map(shown, tokenizer.explain(a.text))))
 
 
+def _completion(a: argparse.Namespace) -> None:
+    try:
+        print(importlib.import_module("shtab").complete(_parser(), a.shell))
+    except ImportError:
+        raise InputError("`pip install shtab` lets minitx write a shell's completions") from None
+
+
 def _at_least_1(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]*", text):
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
@@ -258,7 +245,9 @@ def _at_least_1(text: str) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="minitx", description="Multi-task sentence transformers in NumPy.")
+    next_step = "`minitx train` needs no data, `minitx learn` is the course, `minitx COMMAND --help` says more."
+    parser = Parser(prog="minitx", description="Multi-task sentence transformers in NumPy.", epilog=next_step)
+    parser.add_argument("--version", action="version", version=f"minitx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     def add(name: str, command: Callable[[argparse.Namespace], int | None], help: str) -> Parser:
@@ -275,9 +264,11 @@ def _parser() -> Parser:
     add("recipes", _recipes, "list the recipes for `minitx train --recipe`")
     text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 
+    encoding = dict[str, Any](default="", help="of the file, as in cp1252; UTF-8 if it is not said")
     judge = add("evaluate", _evaluate, "measure a trained model on a labelled CSV").add_argument
     judge("model", metavar="DIR", help="a result directory")
-    judge("--data", metavar="CSV", required=True, help="columns as in the training data")
+    judge("--data", metavar="FILE", required=True, help="columns as in the training data")
+    judge("--encoding", **encoding)
     judge("--format", **text_or_json)
     judge("--errors", metavar="PAGE.html", help="write the worst mistakes and what misled the model")
     judge("--overwrite", action="store_true", help="replace PAGE.html")
@@ -285,17 +276,15 @@ def _parser() -> Parser:
     replay = add("replay", replay_result, "do a finished run again and compare every figure and file").add_argument
     replay("model", metavar="DIR", help="a result directory")
 
-    predict = add("predict", _predict, "label texts").add_argument
-    predict("model", metavar="DIR", help="a result directory")
-    predict("text", metavar="TEXT", nargs="*", help="texts; lines of standard input if there are none")
-    predict("--format", **text_or_json)
+    predict.add_arguments(add("predict", predict.predict, "label texts"), text_or_json)
 
     model = dict[str, Any](metavar="MODEL", help="a model directory, a result directory, or a name on the hub")
-    texts, column = "a .txt with one text a line, or a .csv", "text column of a .csv; content or text by default"
+    texts, column = "a .txt with one text a line, a .csv or another table", "text column; content or text by default"
     embed = add("embed", _embed, "write one vector per text, of any number of texts; resumable").add_argument
     embed("model", **model)
     embed("file", metavar="FILE", help=texts)
     embed("--text", metavar="COLUMN", help=column)
+    embed("--encoding", **encoding)
     embed("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE")
     embed("--overwrite", action="store_true", help="replace X.npy")
 
@@ -304,6 +293,7 @@ def _parser() -> Parser:
     search("corpus", metavar="CORPUS", help=texts)
     search("query", metavar="QUERY")
     search("--text", metavar="COLUMN", help=column)
+    search("--encoding", **encoding)
     search("--vectors", metavar="X.npy", help="vectors of the corpus, written by embed: none is computed")
     search("--top-k", type=_at_least_1, default=10, metavar="K", help="how many (default: %(default)s)")
     search("--format", **text_or_json)
@@ -316,6 +306,8 @@ def _parser() -> Parser:
     tokenize = add("tokenize", _tokenize, "show how a text becomes tokens, merge by merge").add_argument
     tokenize("tokenizer", metavar="MODEL", help=f"{model['help']}, or a tokenizer.json")
     tokenize("text", metavar="TEXT")
+    shells = add("completion", _completion, "print a script that completes commands and flags in a shell").add_argument
+    shells("shell", choices=("bash", "zsh", "tcsh"), help='as in eval "$(minitx completion bash)"')
     for name, about in DESK.items():
         commands.add_parser(name, help=about)
     return parser

@@ -5,16 +5,21 @@ vectors are made of, and each further line is the checksum of a finished block, 
 a kill at any instant costs the block that was at work: the same command checks what is there and goes on after the last
 good block, from the same text as a run that was never killed, and hence to the same bytes. (A memory map would need no
 writing, but a full disk would kill the process where writing to a file gives an error.)
+
+Behind the vectors, where `np.load` does not look, stands a second array: the checksums of model and texts, so that a
+search refuses vectors of a corpus that was sorted or edited since, and those of another model.
 """
 
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from unicodedata import unidata_version
 
 import numpy as np
@@ -22,13 +27,21 @@ import numpy as np
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
-from minitx.system import Bar
+from minitx.models.search import normalized
+from minitx.system import Bar, check_file
 from minitx.writing import alone, check_new_file, take_place, to_disk, whole_file
 
 OURS = b'{"minitx": '  # how a note begins
 TEXTS_AT_ONCE = 4096  # a block: enough for batches of one length each
 # Another processor, BLAS or table of characters may give other bits: that shows in the vectors of any text.
 SAMPLE = "Which MODEL is this, on which machine, by which rules? Ça m'étonne, 漢字 \U0001f621 \u200b\u0301 1234567890!"
+# How np.save begins a file of floats (N, D). NumPy itself would also accept a good deal else.
+NPY = (
+    rb"(?s)\x93NUMPY\x01\x00..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n"
+)
+MOST_BEHIND = 1000  # bytes behind the vectors
+RECORDED = ("model", "file")  # of what vectors are made of
+COMPARED, ALIKE = 16, 0.999  # texts that are embedded to check vectors without checksums; the least cosine
 
 
 def embed_file(
@@ -37,6 +50,7 @@ def embed_file(
     out: Path,
     *,
     text_column: str | None = None,
+    encoding: str = "",
     overwrite: bool = False,
     progress: bool = True,
 ) -> tuple[int, int, int]:
@@ -46,7 +60,8 @@ def embed_file(
         encoder: what makes the vectors.
         source: see `data.texts.stream_texts`; it is read once to count and check, and once more to embed.
         out: a .npy, which must not exist unless `overwrite`.
-        text_column: of a .csv.
+        text_column: of a table.
+        encoding: of `source`, if it is not UTF-8.
         overwrite: replace `out`, and a partial result that is of another model or file.
         progress: show a bar.
 
@@ -60,26 +75,29 @@ def embed_file(
     partial, note, lock = beside(out)
     try:
         with alone(lock, out):
-            blocks = [block for _, block in _blocks(source, text_column)]
+            blocks = [block for _, block in _blocks(source, text_column, encoding)]
             made_of = _made_of(encoder, blocks)
             partial.touch()
             note.touch()
             to_disk(partial.parent)
             with partial.open("r+b") as file, note.open("r+b") as log:
                 _begin(file, log, made_of, overwrite)
-                done, cut = _resume(file, log, [rows for rows, _ in blocks], encoder.config.hidden_size)
+                done, cut = _resume(file, log, [rows for rows, _ in blocks], encoder.get_embedding_dimension())
                 before, total = (sum(rows for rows, _ in some) for some in (blocks[:done], blocks))
                 with Bar(total=total, initial=before, unit=" texts", disable=not progress) as bar:
-                    for found, block in zip_longest(islice(_blocks(source, text_column), done, None), blocks[done:]):
+                    for found, block in zip_longest(
+                        islice(_blocks(source, text_column, encoding), done, None), blocks[done:]
+                    ):
                         if found is None or found[1] != block:
                             goes_on = f"with what it was the same command goes on, else delete {partial}"
                             raise InputError(f"{source} changed while it was read: {goes_on}")
-                        sequences, too_long = encoder.tokenize_and_cut(found[0])
-                        vectors = encoder.encode_ids(sequences, show_progress_bar=False).astype("<f4").tobytes()
+                        rows, too_long = _vectors(encoder, found[0])
+                        vectors = rows.astype("<f4").tobytes()
                         _write(file, vectors)
                         _write(log, _line(vectors, too_long))  # never claims what the disk does not have
                         cut += too_long
-                        bar.update(len(sequences))
+                        bar.update(len(rows))
+                _write(file, _trailer(made_of))
             to_disk(partial)
             take_place(partial, partial.with_suffix(""), overwrite)
             note.unlink()
@@ -120,12 +138,73 @@ def check_vectors(out: Path, overwrite: bool = False) -> None:
     check_new_file(out, ".npy", overwrite)
 
 
-def _blocks(source: str | Path, text_column: str | None) -> Iterator[tuple[list[str], tuple[int, str]]]:
+def load_vectors(path: str, encoder: SentenceEncoder, texts: Sequence[str]) -> np.ndarray:
+    """The vectors (N, D) of N texts that `embed_file` wrote, mapped into memory.
+
+    Those without checksums, from elsewhere or an older minitx, are compared with what the encoder makes of some texts.
+    `InputError` for another kind of file, and for vectors of other texts or of another model.
+    """
+    vectors, trailer = map_vectors(path, (len(texts), encoder.get_embedding_dimension()))
+    made_of = _made_of(encoder, [block for _, block in _in_blocks(iter(texts))])
+    wrong = ""
+    if trailer and trailer != _trailer(made_of):
+        other_model, other_texts = (made_of[what].encode() not in trailer for what in RECORDED)
+        wrong = "of other texts, or of the same in another order" if other_texts else "and damaged at its end"
+        wrong = "by another model, or with other settings" if other_model else wrong
+    some = np.unique(np.linspace(0, len(texts) - 1, 0 if trailer else COMPARED).astype(int))
+    rows = [row for row in some if texts[row].strip()]
+    ours, _ = _vectors(encoder, [texts[row] for row in rows])
+    with np.errstate(invalid="ignore"):  # what is not finite is not alike
+        alike = normalized(ours) * normalized(np.asarray(vectors[rows], "f4"))
+    if wrong or not (alike.sum(axis=1) > ALIKE).all():
+        raise InputError(
+            f"{path} was made {wrong or 'of other texts, or by another model'}: `minitx embed` makes it anew"
+        )
+    return vectors
+
+
+def map_vectors(path: str, expected: tuple[int, int]) -> tuple[np.ndarray, bytes]:
+    """The (N, D) floats of a .npy, mapped into memory, and what stands behind them; `InputError` for another file."""
+    check_file(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(200)
+            header = re.match(NPY, start)
+            if not header or 10 + int.from_bytes(start[8:10], "little") != header.end():
+                raise ValueError("another kind of file or of array")
+            if (stored := (int(header[3]), int(header[4]))) == expected:
+                place: dict[str, Any] = {"offset": header.end(), "order": "F" if header[2] == b"True" else "C"}
+                vectors = np.memmap(path, header[1].decode(), "r", shape=stored, **place)
+                file.seek(header.end() + vectors.nbytes)
+                return vectors, file.read(MOST_BEHIND)
+    except ValueError as error:
+        raise InputError(f"{path} is not a .npy file that `minitx embed` wrote, or not the whole of one") from error
+    raise InputError(f"{path} holds {stored}; the corpus and the model make {expected}")
+
+
+def _vectors(encoder: SentenceEncoder, texts: Sequence[str]) -> tuple[np.ndarray, int]:
+    """As `encoder.encode`, (N, D), and how many texts were too long, instead of a warning."""
+    sequences, cut = encoder.tokenize_and_cut([encoder.prompt_of() + text for text in texts])
+    return encoder.encode_ids(sequences, show_progress_bar=False)[:, : encoder.truncate_dim], cut
+
+
+def _trailer(made_of: dict[str, str]) -> bytes:
+    """The checksums that stand behind the vectors, as np.save writes them."""
+    with io.BytesIO() as file:
+        np.save(file, np.frombuffer(json.dumps({what: made_of[what] for what in RECORDED}).encode(), np.uint8))
+        return file.getvalue()
+
+
+def _blocks(source: str | Path, *how: Any) -> Iterator[tuple[list[str], tuple[int, str]]]:
+    """`_in_blocks` of a file."""
+    return _in_blocks(stream_texts(source, *how))
+
+
+def _in_blocks(texts: Iterator[str]) -> Iterator[tuple[list[str], tuple[int, str]]]:
     """Some thousands of texts, and how many and which they are.
 
     Blocks begin at the same texts whether a run is resumed or not, and so the bits of their vectors are the same.
     """
-    texts = stream_texts(source, text_column)
     while part := list(islice(texts, TEXTS_AT_ONCE)):
         yield part, (len(part), _sha256(json.dumps(part).encode()))
 
@@ -138,7 +217,14 @@ def _made_of(encoder: SentenceEncoder, blocks: Sequence[tuple[int, str]]) -> dic
     ids, _ = encoder.tokenize_and_cut([SAMPLE] * 8)  # refuses an encoder without a tokenizer
     made_of = {
         "minitx": "second format",
-        "model": (encoder.config, encoder.max_seq_length, encoder.tokenizer and encoder.tokenizer.spec, weights),
+        "model": (
+            encoder.config,
+            encoder.max_seq_length,
+            encoder.truncate_dim,
+            encoder.prompt_of(),
+            encoder.tokenizer and encoder.tokenizer.spec,
+            weights,
+        ),
         "file": blocks,
         "NumPy, Python or processor": (np.__version__, unidata_version, ids, encoder.encode_ids(ids).tobytes()),
     }

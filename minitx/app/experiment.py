@@ -298,7 +298,7 @@ class EpochTable(Callback):
         if epoch.number > 1:
             self.log(row)
             return
-        names = f"{'':8}  {'':8}" + "".join(f" | {f'{head}, validation':^26}" for head in epoch.validation)
-        columns = f"{'epoch':>8}  {'training':>8}" + f" | {'loss':>6}  {'accuracy':>8}  {'macro-F1':>8}" * len(reports)
+        names = f"{'':8}  {'training':>8}" + "".join(f" | {f'{head}, validation':^26}" for head in epoch.validation)
+        columns = f"{'epoch':>8}  {'loss':>8}" + f" | {'loss':>6}  {'accuracy':>8}  {'macro-F1':>8}" * len(reports)
         majority = "".join(f" | {'':6}  {r.majority:8.3f}  {r.majority_macro_f1:8.3f}" for r in reports)
         self.log(f"{names}\n{columns} | tokens/s\n{'majority':>8}  {'':8}{majority} |\n{row}")

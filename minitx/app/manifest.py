@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info
 
 from minitx.app.settings import Experiment, experiment_of
 from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
+from minitx.data.tables import data_files
 from minitx.errors import InputError
 from minitx.models.hub import find_directory
 from minitx.system import check_file, read_fields, usable_cores
@@ -136,7 +137,7 @@ def hashes(directory: Path, pattern: str = "*") -> dict[str, str]:
 def _input_files(e: Experiment) -> Iterator[Path]:
     """The data, and what decides the vectors of a pretrained encoder; absolute."""
     if e.data not in (None, SYNTHETIC_NAME, SENTENCES_NAME):
-        yield Path(str(e.data)).absolute()
+        yield from (Path(file).absolute() for file in data_files(str(e.data)))
     if e.pretrained:
         files = find_directory(e.pretrained).absolute().rglob("*")
         yield from sorted(file for file in files if file.suffix in (".json", ".txt", ".safetensors") and file.is_file())
@@ -155,10 +156,10 @@ def contents(directory: Path) -> dict[str, str]:
     `InputError` if these files cannot be read; another that is not there is "gone".
     """
     try:
-        figures = pd.json_normalize(read_fields(directory / METRICS).data).iloc[0]
+        figures = _flat(read_fields(directory / METRICS).data)
         history = pd.read_csv(directory / HISTORY, dtype=str)
         files = read_fields(directory / MANIFEST).within("files").data
-    except (OSError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{directory} is not a result that can be compared: {error}") from None
     untimed = history.drop(columns=["seconds", "tokens_per_second"], errors="ignore")
     now = hashes(directory)
@@ -167,6 +168,13 @@ def contents(directory: Path) -> dict[str, str]:
         **{f"{HISTORY}: {name}": " ".join(map(str, values)) for name, values in untimed.items()},
         **{name: now.get(name, "gone") for name in files if name not in (METRICS, HISTORY)},
     }
+
+
+def _flat(table: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """The values of tables within tables, by names with points."""
+    inner = [_flat(value, f"{above}{key}.") for key, value in table.items() if isinstance(value, dict)]
+    own = {f"{above}{key}": value for key, value in table.items() if not isinstance(value, dict)}
+    return dict(item for part in (own, *inner) for item in part.items())
 
 
 def differences(before: dict[str, str], after: dict[str, str]) -> list[str]:

@@ -143,8 +143,9 @@ def _listed(named: Sequence[tuple[str, float]], sign: int) -> Html:
 
 def _table(frame: pd.DataFrame) -> Html:
     """A table whose row names are headings; numbers with three digits, n/a for what is undefined."""
+    counts = dict.fromkeys(frame.select_dtypes("integer"), "{:,}".format)
     with pd.option_context("display.max_colwidth", None):  # which would cut long names
-        return Html(frame.to_html(border=0, na_rep="n/a", float_format="{:.3f}".format))
+        return Html(frame.to_html(border=0, na_rep="n/a", float_format="{:.3f}".format, formatters=counts))
 
 
 def _fill(template: str, **values: str) -> Html:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,12 +12,13 @@ import numpy as np
 from minitx.app.settings import Experiment
 from minitx.app.two_stage import check_two_stage
 from minitx.data.batches import Batch, TokenisedRows, length_batches
-from minitx.data.csv_files import Audit, find_columns
-from minitx.data.labelled import are_numbers, label_frame, read_labelled
-from minitx.data.reviews import REVIEW_RULES, label_reviews, read_reviews
-from minitx.data.rules import NO_LABEL, TextRule, read_rules
+from minitx.data.csv_files import find_columns
+from minitx.data.labelled import FEW_CLASSES, are_numbers, label_frame, read_labelled
+from minitx.data.reviews import REVIEW_RULES, Rules, label_reviews, read_reviews
+from minitx.data.rules import NO_LABEL, read_rules
 from minitx.data.samples import COLUMNS, SENTENCES_NAME, SYNTHETIC_NAME, synthetic_reviews, synthetic_sentences
 from minitx.data.split import LabelledTexts, Split, split
+from minitx.data.tables import Audit, open_table
 from minitx.errors import InputError
 from minitx.evaluation.leakage import LeakageReport, leakage_report
 from minitx.models.cooccurrence import cooccurrence_vectors
@@ -24,6 +27,7 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize, Pooling
+from minitx.system import free_memory
 from minitx.text.bpe import DEFAULT_SPECIALS, BPETokenizer
 from minitx.training.epochs import check_select
 from minitx.training.freezing import freeze, parameter_groups
@@ -36,6 +40,9 @@ from minitx.training.stacking import check_aims
 from minitx.training.thawing import Plan
 
 Log = Callable[[str], None]
+BYTES = 24  # of memory for each weight while it trains: itself, gradient, Adam's two means, average and best
+SAMPLE, PER_STEP = 256, 3.0  # texts to time, and how much longer a step takes than encoding
+FEW_ROWS = 10  # of a class on average: with fewer, and many classes, they are rather ids
 OBJECTIVES: dict[str, Callable[[SentenceEncoder, Sequence[Sequence[int]]], Objective]] = {
     "mlm": MaskedLanguageModel,
     "simcse": lambda encoder, sequences: SimCSE(encoder),
@@ -64,6 +71,7 @@ def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | Non
     """
     encoder = pretrained_encoder(experiment) if experiment.pretrained else None  # a wrong name is told before the wait
     parts, audit, leakage, texts = read_parts(experiment, log, given)
+    check_memory(experiment, encoder, parts.train.classes)
     rng = np.random.default_rng(experiment.seed)
     encoder = encoder or new_encoder(experiment, texts, rng)
     rows, cut = {}, {}  # how many texts are too long is a figure to report, not a warning
@@ -87,7 +95,9 @@ def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | Non
     plan = make_plan(experiment, model, task_weights, len(parts.train))
     if experiment.pretraining:  # after all that may be refused
         learn_before_labels(experiment, encoder, unlabelled.sequences, log)
-    return Job(experiment, parts, audit, leakage, model, rows, cut, plan, task_weights)
+    job = Job(experiment, parts, audit, leakage, model, rows, cut, plan, task_weights)
+    log(f"it will take about {duration(job)}, and {BYTES * model.num_parameters() / 1e6:,.0f} MB for the weights alone")
+    return job
 
 
 def read_parts(
@@ -101,10 +111,14 @@ def read_parts(
     `pretraining`, also of the training rows that `train_rows` leaves out, as if nobody had labelled them.
     """
     if given is None:
-        data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words))
+        data, audit = read_data(e.data, e.text, e.labels, rules=read_rules(e.rules, e.words), encoding=e.encoding)
     else:
         data, audit = given, Audit("X", len(given), len(given))
     log(str(audit))
+    for head, names in data.classes.items():
+        if len(names) > FEW_CLASSES and len(data) < FEW_ROWS * len(names):
+            some = f"{', '.join(names):.60}..."
+            log(f"note: {head} has {len(names):,} classes for {len(data):,} rows; are these classes, or ids? {some}")
     check_two_stage(e.two_stage, data.classes)
     check_aims(e.decide, data.classes)
     check_select(e.select, dict.fromkeys(data.classes, np.zeros(1)))
@@ -241,7 +255,8 @@ def read_data(
     text: str | None,
     labels: Mapping[str, str],
     classes: dict[str, tuple[str, ...]] | None = None,
-    rules: Sequence[TextRule] = (),
+    rules: Rules = (),
+    encoding: str = "",
 ) -> tuple[LabelledTexts, Audit]:
     """The rows an experiment is about; `classes` fixes the class names that are otherwise found in the data.
 
@@ -256,8 +271,49 @@ def read_data(
         columns = dict(labels) or {column: column for column in COLUMNS}
         return label_frame(frame, "text", columns, Audit(SENTENCES_NAME, read=len(frame)), classes=classes)
     if text is None:
-        return read_reviews(data, rules or REVIEW_RULES)
-    return read_labelled(data, text, dict(labels), classes=classes)
+        return read_reviews(data, rules or REVIEW_RULES, encoding)
+    return read_labelled(data, text, dict(labels), classes=classes, encoding=encoding)
+
+
+def read_to_judge(e: Experiment, classes: dict[str, tuple[str, ...]]) -> tuple[LabelledTexts, Audit, dict[str, str]]:
+    """The rows to judge a model of `classes` by, and heads that have no label there, with the column that is missing.
+
+    `InputError` as in `read_data`, and if the columns of all heads are missing.
+    """
+    rules: Rules = read_rules(e.rules, e.words) or REVIEW_RULES
+    columns = dict(e.labels) or {rule.name: rule.column for rule in rules}
+    header = [*columns.values()]
+    if os.path.isfile(str(e.data)) or os.path.isdir(str(e.data)):  # neither built in, nor a pipe
+        with open_table(str(e.data), e.encoding) as (header, _):
+            pass
+    missing = {head: column for head, column in columns.items() if column not in header and head in classes}
+    missing = missing if len(missing) < len(columns) else {}
+    labels = {head: column for head, column in e.labels.items() if head not in missing}
+    known = [rule for rule in rules if rule.name not in missing]
+    data, audit = read_data(e.data, e.text, labels, classes, known, e.encoding)
+    for head in missing:
+        data.labels[head], data.classes[head] = np.full(len(data), NO_LABEL), classes[head]
+    return data, audit, missing
+
+
+def check_memory(e: Experiment, encoder: SentenceEncoder | None, classes: Mapping[str, Sequence[str]]) -> None:
+    """`InputError` if the weights alone need more memory to train than there is."""
+    config = encoder.config if encoder else e.encoder_config(e.vocab_size, 0)
+    weights = e.num_weights(config, [len(names) for names in classes.values()])
+    if (needed := BYTES * weights) > (free := free_memory()):
+        found = f"these sizes make some {weights:,} weights, which take {needed / 1e6:,.0f} MB while they train"
+        raise InputError(f"{found}; {free / 1e6:,.0f} MB are free: choose smaller sizes")
+
+
+def duration(job: Job) -> str:
+    """About how long a training will take: three times what the encoder needs to read the texts once, by a sample."""
+    sequences = job.rows["train"].sequences
+    sample = sequences[:: max(1, len(sequences) // SAMPLE)]
+    start = time.perf_counter()
+    job.model.encoder.encode_ids(sample, show_progress_bar=False)
+    each = (time.perf_counter() - start) / len(sample)
+    minutes = PER_STEP * each * len(sequences) * job.experiment.epochs / 60
+    return f"{minutes:,.0f} minutes" if minutes >= 1.5 else f"{max(1, round(60 * minutes)):,} seconds"
 
 
 def class_weights(counts: np.ndarray, power: float) -> np.ndarray:

@@ -47,7 +47,7 @@ def pretrain(a: argparse.Namespace) -> None:
     check_target(Path(a.out), a.overwrite)  # before the wait
     rng = np.random.default_rng(e.seed)
     encoder = SentenceEncoder.from_pretrained(a.base, rng=rng) if a.base else None
-    train, held_out = texts_of(a.file, a.text, e.seed)
+    train, held_out = texts_of(a.file, a.text, e.seed, a.encoding)
     encoder = encoder or new_encoder(e, train, rng)
     encoder.max_seq_length = min(encoder.max_seq_length, asked.get("max_length", encoder.max_seq_length))
     rows = tokenised(encoder, train, held_out)
@@ -68,7 +68,7 @@ def distill(a: argparse.Namespace) -> None:
     check_target(Path(a.out), a.overwrite)
     teacher, rng = SentenceEncoder.from_pretrained(a.model), np.random.default_rng(e.seed)
     student = student_of(teacher, a.layers, rng=rng)
-    train, held_out = texts_of(a.file, a.text, e.seed)
+    train, held_out = texts_of(a.file, a.text, e.seed, a.encoding)
     rows = tokenised(teacher, train, held_out)
     how = {"lr": e.lr, "epochs": e.epochs, "batch_size": e.batch_size, "rng": rng}
     with new_directory(Path(a.out), a.overwrite) as directory:
@@ -82,9 +82,9 @@ def distill(a: argparse.Namespace) -> None:
     print(f"\nwritten to {shown(a.out)}; `minitx embed {shown(a.out)} FILE --out X.npy` uses it")
 
 
-def texts_of(file: str, column: str | None, seed: int) -> tuple[list[str], list[str]]:
+def texts_of(file: str, column: str | None, seed: int, encoding: str = "") -> tuple[list[str], list[str]]:
     """Texts to learn from and others to judge by, each text once: one that stands in both would measure memory."""
-    texts = [text for text in stream_texts(file, column) if text.strip()]
+    texts = [text for text in stream_texts(file, column, encoding) if text.strip()]
     kept = list({normalise(text): text for text in reversed(texts)}.values())[::-1]
     if len(kept) < FEWEST:
         raise InputError(f"{file}: {len(kept)} different texts; at least {FEWEST} are needed")
@@ -166,8 +166,9 @@ def add_arguments(parser: argparse.ArgumentParser, distills: bool = False) -> No
         add("--objective", choices=tuple(OBJECTIVES), default="mlm", help="what is learned (default: %(default)s)")
         about = "go on with this model, a directory or a name; without it, a new one learns its tokens from FILE"
         add("--from", dest="base", default="", metavar="MODEL", help=about)
-    add("file", metavar="FILE", help="a .txt with one text a line, or a .csv")
-    add("--text", metavar="COLUMN", help="text column of a .csv; content or text by default")
+    add("file", metavar="FILE", help="a .txt with one text a line, or a .csv or another table")
+    add("--text", metavar="COLUMN", help="text column of a table; content or text by default")
+    add("--encoding", default="", help="of FILE, as in cp1252; UTF-8 if it is not said")
     add("--out", metavar="DIR", required=True, help="where to write the model")
     add("--overwrite", action="store_true", help="replace the model in DIR")
     for setting in SETTINGS:

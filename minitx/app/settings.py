@@ -10,7 +10,7 @@ import os
 import sys
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,8 +73,11 @@ class Experiment:
     Tables and lists (labels, rules, words, rates, stages, ...) have no flag: a recipe or `--set` gives them.
     """
 
-    data: str | None = _setting(None, f"a CSV, or one of: {SYNTHETIC_NAME}, {SENTENCES_NAME} (which are built in)")
+    data: str | None = _setting(
+        None, f"a CSV or another table, or one of: {SYNTHETIC_NAME}, {SENTENCES_NAME} (which are built in)"
+    )
     text: str | None = _setting(None, "text column of a CSV that is not a review file")
+    encoding: str = _setting("", "of the data, as in cp1252; UTF-8 if it is not said")
     labels: Mapping[str, str] = _setting({}, "heads of such a CSV: name = column", values=str)
     rules: Mapping[str, Any] = _setting({}, "heads of a review file labelled by rule: see `data.rules.read_rules`")
     words: Mapping[str, str] = _setting({}, "lists of words that rules look for: name = 'crash*, log in'", values=str)
@@ -188,9 +191,7 @@ class Experiment:
 
     def _check_sizes(self) -> None:
         """A shape that cannot work is refused before any work is done, and so is one that nobody would read."""
-        c = self.encoder_config(self.vocab_size, pad_id=0)
-        block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
-        weights = (c.vocab_size + c.max_length + self.head_hidden) * c.hidden_size + c.num_layers * block
+        weights = self.num_weights(self.encoder_config(self.vocab_size, pad_id=0))
         if weights > MOST_WEIGHTS:
             raise InputError(f"these sizes make {weights:,} weights; at most {MOST_WEIGHTS:,} are accepted")
         if not self.pretraining and self.pretraining_epochs != DEFAULTS["pretraining_epochs"]:
@@ -199,6 +200,12 @@ class Experiment:
         given = [name for name in DEFAULTS if name in scratch and getattr(self, name) != DEFAULTS[name]]
         if self.pretrained and given:
             raise InputError(f"{', '.join(given)}: leave out, {self.pretrained} has its own, or set pretrained = ''")
+
+    def num_weights(self, c: EncoderConfig, classes: Sequence[int] = (0,)) -> int:
+        """About how many weights an encoder and its heads have, of so many classes."""
+        block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+        heads = sum(self.head_hidden * c.hidden_size + n * (self.head_hidden or c.hidden_size) for n in classes)
+        return (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block + heads
 
     def parsed_stages(self) -> tuple[Stage, ...]:
         """The stages; one of everything if there are none. `InputError` naming the stage that cannot be used."""
@@ -249,7 +256,7 @@ DEFAULTS: dict[str, Any] = {f.name: {} if f.default is dataclasses.MISSING else 
 
 # --- recipes ---------------------------------------------------------------------------------------------------------
 
-ABOUT = ("about", "source")  # what a recipe says of itself, beside its settings
+ABOUT = ("about", "source", "encoder")  # what a recipe says of itself, beside its settings
 
 
 def recipe_names() -> list[str]:

@@ -36,6 +36,8 @@ def train(a: argparse.Namespace) -> None:
         _resume(a, flags)
         return
     experiment = experiment_of(recipe, flags, {"labels": labels} if labels else {})
+    if experiment.pretrained and recipe.get("encoder", experiment.pretrained) != experiment.pretrained:
+        print(f"encoder: {shown(experiment.pretrained)} (the write-up: {shown(str(recipe['encoder']))})")
     if a.plan:
         check_new_file(Path(a.plan), ".png", a.overwrite)
         with whole_file(Path(a.plan)) as picture:

@@ -7,14 +7,19 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from minitx.data.csv_files import Audit, read_table
 from minitx.data.reviews import drop_blank, finish, review_ids
 from minitx.data.rules import MOST_CLASSES, NO_LABEL
 from minitx.data.split import LabelledTexts
+from minitx.data.tables import Audit, read_table
 from minitx.errors import InputError
 from minitx.system import PathLike
 
 FEW_CLASSES, LONGEST_CLASS = 20, 200  # classes that may have a row each; characters of a name
+# What is rather not a class, if there are more than a few:
+NO_CLASSES = {
+    "dates": r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}\b",
+    "texts": r"(\S+\s+){7}",
+}
 
 
 def read_labelled(
@@ -23,13 +28,16 @@ def read_labelled(
     label_columns: dict[str, str],
     *,
     classes: dict[str, tuple[str, ...]] | None = None,
+    encoding: str = "",
 ) -> tuple[LabelledTexts, Audit]:
-    """Read any labelled CSV; `label_columns` maps a head to its column. See `label_frame`."""
+    """Read any labelled table; `label_columns` maps a head to its column. See `label_frame`."""
+    if text_column in label_columns.values():
+        raise InputError(f"{os.fspath(path)}: {text_column} cannot be both the text and a label: choose another column")
     unknown = [head for head in label_columns if classes is not None and head not in classes]
     if unknown or not label_columns:
         heads = "at least one" if classes is None else ", ".join(classes)
         raise InputError(f"{os.fspath(path)}: labels {', '.join(label_columns) or 'missing'}; expected {heads}")
-    frame, audit = read_table(path, [text_column, *label_columns.values()], optional=["reviewId"])
+    frame, audit = read_table(path, [text_column, *label_columns.values()], ["reviewId"], encoding)
     return label_frame(frame, text_column, label_columns, audit, classes=classes)
 
 
@@ -71,8 +79,9 @@ def _class_names(values: pd.Series, source: str, column: str) -> tuple[str, ...]
     """The distinct labels, sorted; `InputError` if they are rather ids or texts, too many or too long to be learnt."""
     numbers = are_numbers(values)
     names = tuple(sorted(set(values), key=lambda name: (float(name) if numbers else 0.0, name)))
-    if len(names) > MOST_CLASSES or len(names) > max(FEW_CLASSES, len(values) // 2):
-        found = f"{len(names):,} different values in {len(values):,} rows, as ids have"
+    kind = next((kind for kind, form in NO_CLASSES.items() if all(re.match(form, name) for name in names)), "ids")
+    if len(names) > (FEW_CLASSES if kind != "ids" else min(MOST_CLASSES, max(FEW_CLASSES, len(values) // 2))):
+        found = f"{len(names):,} different values in {len(values):,} rows, as {kind} have"
         raise InputError(f"{source}: {column} has {found}; accepted are {MOST_CLASSES} classes, of two rows on average")
     if long := next((name for name in names if len(name) > LONGEST_CLASS), None):
         raise InputError(f"{source}: {column} holds {long!r:.60}...; a class has at most {LONGEST_CLASS} characters")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from minitx.data.csv_files import Audit, read_table
 from minitx.data.rules import NO_LABEL, TextRule
 from minitx.data.split import LabelledTexts
+from minitx.data.tables import OTHER_DATA, Audit, read_table
 from minitx.errors import InputError
 from minitx.system import PathLike
 
@@ -39,23 +39,23 @@ class LabelRule:
 SENTIMENT = LabelRule("sentiment", "score", ("negative", "neutral", "positive"), upper=(2, 3), allowed=range(1, 6))
 ENGAGEMENT = LabelRule("engagement", "thumbsUpCount", ("low", "moderate", "high"), upper=(6, 12))
 REVIEW_RULES = (SENTIMENT, ENGAGEMENT)
+Rules = Sequence[LabelRule | TextRule]
+Labelled = tuple[LabelledTexts, Audit]
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_reviews(path: PathLike, rules: Sequence[LabelRule | TextRule] = REVIEW_RULES) -> tuple[LabelledTexts, Audit]:
+def read_reviews(path: PathLike, rules: Rules = REVIEW_RULES, encoding: str = "") -> Labelled:
     """Read a Google-Play review CSV: `content`, the columns of `rules`, `reviewId` if there; other columns are ignored.
 
     Raises InputError for a file that cannot be used; single rows that cannot be used are dropped and counted.
     """
-    frame, audit = read_table(path, ["content", *(rule.column for rule in rules)], optional=["reviewId"])
+    frame, audit = read_table(path, ["content", *(rule.column for rule in rules)], ["reviewId"], encoding, OTHER_DATA)
     return label_reviews(frame, rules, audit)
 
 
-def label_reviews(
-    frame: pd.DataFrame, rules: Sequence[LabelRule | TextRule] = REVIEW_RULES, audit: Audit | None = None
-) -> tuple[LabelledTexts, Audit]:
+def label_reviews(frame: pd.DataFrame, rules: Rules = REVIEW_RULES, audit: Audit | None = None) -> Labelled:
     """Clean and label a frame of reviews; cells may be strings or numbers. `audit` carries on the count of a reader.
 
     A row for which a `TextRule` finds no class has the label -100, and is dropped if no head has one for it.
@@ -105,7 +105,7 @@ def review_ids(frame: pd.DataFrame) -> list[str | None]:
     return [cell.strip() or None if isinstance(cell, str) else None for cell in cells]
 
 
-def finish(data: LabelledTexts, keep: np.ndarray, audit: Audit) -> tuple[LabelledTexts, Audit]:
+def finish(data: LabelledTexts, keep: np.ndarray, audit: Audit) -> Labelled:
     """The rows marked in `keep` (N,) that have a label, and an audit that says so."""
     missing = {head: labels == NO_LABEL for head, labels in data.labels.items()}
     audit.drop(keep, np.all(list(missing.values()), axis=0), f"no label for {' or '.join(missing)}")

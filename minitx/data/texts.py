@@ -2,41 +2,42 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
-from minitx.data.csv_files import csv_rows, find_columns, lines_of
+from minitx.data.csv_files import find_columns, lines_of
+from minitx.data.tables import SUFFIXES, data_files, open_table, suffix_of
 from minitx.errors import InputError
 from minitx.system import PathLike, open_text
 
 
-def stream_texts(path: PathLike, text_column: str | None = None) -> Iterator[str]:
-    """Every line of a .txt, or one column (by default `content`, else `text`) of a .csv, holding one row at a time.
+def stream_texts(path: PathLike, text_column: str | None = None, encoding: str = "") -> Iterator[str]:
+    """Every line of a .txt, or one column (by default `content`, else `text`) of a table, holding one row at a time.
 
     Nothing is dropped, so that text i stays row i; blank texts stay as they are. `InputError` for a file that cannot be
-    used; a ragged row, or one that is not UTF-8, raises it when reading gets there.
+    used; a ragged row, or one that is not UTF-8, raises it when reading gets there. Tables are those of `data.tables`.
     """
-    name, suffix = os.fspath(path), Path(path).suffix.lower()
-    if suffix not in (".txt", ".csv") or (suffix == ".txt" and text_column is not None):
-        raise InputError(f"{name}: expected a .csv, or a .txt with one text a line and no column name")
-    count = 0
-    with open_text(path) as file:
-        if suffix == ".txt":
+    name, plain, count = os.fspath(path), suffix_of(path) == ".txt", 0
+    known = plain or suffix_of(path) in SUFFIXES or data_files(path) != [path]
+    if not known or (plain and text_column is not None):
+        raise InputError(
+            f"{name}: expected one of {' '.join(SUFFIXES)}, or a .txt with one text a line and no column name"
+        )
+    if plain:
+        with open_text(path, encoding) as file:
             for line in lines_of(name, file):
                 count += 1
                 yield line.rstrip("\r\n")
-        else:
-            header, rows = csv_rows(name, file)
+    else:
+        with open_table(path, encoding) as (header, rows):
             column = text_column or ("text" if "text" in header and "content" not in header else "content")
-            (place,) = find_columns(name, header, [column])
-            for row, fault in rows:
-                count += 1
+            (place,) = find_columns(name, header, [column], "choose the column of texts with --text")
+            for count, (row, fault) in enumerate(rows, start=1):
                 if fault:
                     raise InputError(f"{name}: row {count:,} has {fault}; expected {len(header)}, as in the header")
                 yield row[place]
     if not count:
-        raise InputError(f"{name}: empty file; expected one text a line" if suffix == ".txt" else f"{name}: no rows")
+        raise InputError(f"{name}: empty file; expected one text a line" if plain else f"{name}: no rows")
 
 
-def read_texts(path: PathLike, text_column: str | None = None) -> list[str]:
+def read_texts(path: PathLike, text_column: str | None = None, encoding: str = "") -> list[str]:
     """All texts of a file at once; see `stream_texts`."""
-    return list(stream_texts(path, text_column))
+    return list(stream_texts(path, text_column, encoding))

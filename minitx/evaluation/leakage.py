@@ -8,12 +8,16 @@ it is a matter of memory too, so near duplicates are counted.
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 
 from minitx.data.split import LabelledTexts, normalise
+from minitx.data.texts import read_texts
+from minitx.errors import InputError
 
 SIMILARITY = 0.8  # of near duplicates, at least
 EXAMPLES = 3  # of each kind, in the text of a report
@@ -23,6 +27,7 @@ KINDS = {
     "same_id": "the same reviewId",
     "near": f"near duplicates: at least {SIMILARITY:.0%} of the two texts' distinct words are in both",
 }
+Part = LabelledTexts | Sequence[str] | PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,10 @@ class LeakageReport:
         return "\n".join(lines)
 
 
-def leakage_report(train: LabelledTexts, test: LabelledTexts) -> LeakageReport:
+def leakage_report(train: Part, test: Part) -> LeakageReport:
     """Find the rows of `test` that are in `train` too: the same text, the same reviewId, or a near duplicate.
+
+    Each is a list of texts, a file of them (`data.texts.stream_texts`) or `LabelledTexts`.
 
     * same text: equal after `normalise`;
     * same reviewId: equal ids, where both have one;
@@ -63,6 +70,7 @@ def leakage_report(train: LabelledTexts, test: LabelledTexts) -> LeakageReport:
     All near duplicates are found, without comparing every pair: two sets of at least that similarity share one of the
     rarest few words of each (prefix filtering; Chaudhuri, Ganti & Kaushik 2006).
     """
+    train, test = _rows(train), _rows(test)
     train_texts, test_texts = ([normalise(text) for text in part.texts] for part in (train, test))
     first_text = _first_rows(train_texts)
     first_id = _first_rows(train.ids)
@@ -84,6 +92,16 @@ def leakage_report(train: LabelledTexts, test: LabelledTexts) -> LeakageReport:
             if (found := next(similar, None)) is not None:
                 near.append((row, train_rows[found]))
     return LeakageReport(train, test, {"same_text": same_text, "same_id": same_id, "near": near})
+
+
+def _rows(part: Part) -> LabelledTexts:
+    if isinstance(part, LabelledTexts):
+        return part
+    texts = read_texts(part) if isinstance(part, str | PathLike) else list(part)
+    ids: list[str | None] = [None] * len(texts)
+    with suppress(InputError):  # not every file has them
+        ids = [i.strip() or None for i in read_texts(part, "reviewId")] if isinstance(part, str | PathLike) else ids
+    return LabelledTexts(texts, {}, {}, ids)
 
 
 def fingerprints(texts: Iterable[str]) -> np.ndarray:

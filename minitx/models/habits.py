@@ -84,7 +84,7 @@ class Habits(Module):
         if batch_size < 1 or not 1 <= (most if truncate_dim is None else truncate_dim) <= most:
             wanted = f"batch_size must be at least 1 and truncate_dim from 1 to {most}"
             raise InputError(f"{wanted}, not {batch_size} and {truncate_dim}")
-        before = self._prompt(prompt_name, prompt)
+        before = self.prompt_of(prompt_name, prompt)
         texts = [sentences] if isinstance(sentences, str) else list(sentences)
         texts = [before + text if isinstance(text, str) else text for text in texts]  # the tokenizer refuses others
         sequences, cut = self.tokenize_and_cut(texts)
@@ -99,8 +99,8 @@ class Habits(Module):
             vectors = vectors if convert_to_numpy or convert_to_tensor else list(vectors)
         return vectors[0] if isinstance(sentences, str) else vectors
 
-    def _prompt(self, name: str | None, prompt: str | None) -> str:
-        """What is put in front of each text."""
+    def prompt_of(self, name: str | None = None, prompt: str | None = None) -> str:
+        """What `encode` puts in front of each text, given a name of one, or the prompt itself, or neither."""
         for value in (name, prompt):
             if not isinstance(value, str | None):
                 raise InputError(f"prompt_name and prompt are texts, not {value!r}; say batch_size={value!r} by name")

@@ -12,8 +12,9 @@ from minitx.system import Fields, brief
 # Of config.json, in any architecture: how it was trained, is stored or run; heads that predict words and classes; how
 # text is generated; and what of it transformers has dropped since.
 _CONFIG = """
-architectures auto_map model_type tokenizer_class name language transformers_version transformers.js_config sentence_transformers
-sbert_ce_default_activation_function is_composition torch_dtype dtype use_bfloat16 torchscript tf_legacy_loss xla_device
+architectures auto_map model_type tokenizer_class name language transformers_version transformers.js_config
+sentence_transformers sbert_ce_default_activation_function is_composition torch_dtype dtype use_bfloat16 torchscript
+tf_legacy_loss xla_device
 low_cpu_mem_usage attn_implementation gradient_checkpointing chunk_size_feed_forward initializer_range
 initializer_cutoff_factor tie_encoder_decoder tie_word_embeddings tie_weights_ sinusoidal_pos_embds type_vocab_size
 relative_attention_num_buckets cross_attention_hidden_size use_cache use_return_dict return_dict return_dict_in_generate

@@ -1,9 +1,11 @@
 """MultiTaskModel: one encoder, any number of named heads."""
 
+import importlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from os import PathLike
 
 import numpy as np
 
@@ -53,20 +55,20 @@ class MultiTaskModel(Module):
     ) -> None:
         check_head_names(heads)
         self.encoder = encoder
-        self.classes = {
-            head: tuple(map(str, range(classes) if isinstance(classes, int) else classes))
-            for head, classes in heads.items()
-        }
+        self.classes = {h: tuple(map(str, range(c) if isinstance(c, int) else c)) for h, c in heads.items()}
         self.dropout = Dropout(dropout, rng=rng)
-        self.hidden = hidden
-        dim = encoder.config.width
+        self.hidden, dim = hidden, encoder.config.width
         self.scale = math.sqrt(dim) if encoder.config.normalize else 1.0
         self.kinds = dict.fromkeys(self.classes, "softmax") | dict(kinds or {})
         self.heads: dict[str, Head] = {
-            head: new_head(self.kinds[head], dim, hidden, len(classes), dropout, rng=rng)
-            for head, classes in self.classes.items()
+            head: new_head(self.kinds[head], dim, hidden, len(c), dropout, rng=rng) for head, c in self.classes.items()
         }
         self.answers = Answers()  # what is done to logits before they are an answer; `training.stacking` fits it
+
+    @staticmethod
+    def from_pretrained(directory: str | PathLike[str]) -> "MultiTaskModel":
+        """The model that `minitx train` left in a directory: `training.checkpoint.load_model`, from a later room."""
+        return importlib.import_module("minitx.training.checkpoint").load_model(directory)
 
     def forward(self, ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, Tensor]:
         """ids (B, T), attention_mask (B, T) with True = a real token -> logits (B, C) for each head."""

@@ -1,0 +1,129 @@
+"""`minitx predict`: texts in, answers out, a block at a time: a pipe is answered as it flows, and memory stays flat."""
+
+import argparse
+import codecs
+import csv
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from io import IncrementalNewlineDecoder
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from minitx.data.csv_files import LONGEST_LINE
+from minitx.data.texts import stream_texts
+from minitx.errors import InputError
+from minitx.models.multitask import MultiTaskModel
+from minitx.system import check_encoding
+from minitx.terminal import json_line, shown
+from minitx.text.truncation import warn_of_cut
+from minitx.training.checkpoint import load_model
+from minitx.writing import check_new_file, whole_file
+
+AT_ONCE = 1024  # texts of a file; of standard input, what has come
+SUFFIXES = (".csv", ".jsonl")  # of --out
+BROKEN = re.compile("[\ud800-\udfff]")  # what bytes that are not in the encoding become
+FORMULA = re.compile(r"[=+\-@\t\r]")  # how a spreadsheet would know one: a .csv gets an apostrophe before it
+NO_ANSWER = {"label": None, "probability": None, "probabilities": None}
+
+
+def predict(a: argparse.Namespace) -> None:
+    """`minitx predict`: a line for each text; `InputError` at the end if some were none, after all answers."""
+    out, file = Path(a.out) if a.out else None, sys.stdout
+    if (a.text and (a.data or a.encoding)) or (a.column and not a.data) or (a.overwrite and not out):
+        raise InputError("give TEXT, or --data FILE with --text COLUMN, or standard input; --overwrite goes with --out")
+    if out:
+        check_new_file(out, out.suffix if out.suffix in SUFFIXES else " or ".join(SUFFIXES), a.overwrite)
+    model, count, blank, cut, broken = load_model(a.model), 0, 0, 0, 0
+    form, name, where = out.suffix if out else a.format, a.encoding or "UTF-8", ""
+    given = stream_texts(a.data, a.column, a.encoding) if a.data else iter(a.text)
+    with ExitStack() as stack:
+        if out:
+            path = stack.enter_context(whole_file(out))
+            file = stack.enter_context(path.open("w", encoding="utf-8", newline="", errors="backslashreplace"))
+        table = csv.writer(file, lineterminator="\n")
+        if form == ".csv":
+            table.writerow(["text", *(name for head in model.classes for name in (head, f"{head} probability"))])
+        for texts in iter(lambda: list(islice(given, AT_ONCE)), []) if a.data or a.text else lines(a.encoding):
+            found, too_long = answers(model, texts)
+            for text, of in zip(texts, found, strict=True):
+                count, blank = count + 1, blank + (not text.strip())
+                if BROKEN.search(text):
+                    broken, where = broken + 1, where or f"line {count:,} is not {name}: {text!a}"
+                if form == ".csv":
+                    cells = (one[what] for one in of.values() for what in ("label", "probability"))
+                    table.writerow([f"'{x}" if FORMULA.match(str(x)) else x for x in (text, *cells)])
+                elif form == "text":
+                    said = [
+                        f"{head}: {one['label']} {one['probability']:.2f}" for head, one in of.items() if one["label"]
+                    ]
+                    print(shown("  ".join([*(said or ["no answer"]), f"| {text}"])))
+                else:
+                    print(json_line({"text": text, **of}), file=file)
+            file.flush()
+            cut += too_long
+    warn_of_cut(cut, count, model.encoder.max_seq_length)
+    if blank:
+        print(f"note: blank texts have no answer: {blank:,} of {count:,}", file=sys.stderr)
+    if out:
+        print(f"{count:,} answers written to {shown(a.out)}")
+    if broken:
+        where = re.sub(r"\\udc(..)", r"\\x\1", where)  # the byte itself
+        raise InputError(f"{where:.100}; {broken:,} of {count:,} are not, all others are answered; say its --encoding")
+
+
+def answers(model: MultiTaskModel, texts: Sequence[str]) -> tuple[list[dict[str, dict[str, Any]]], int]:
+    """For each text, head -> label, its probability, and those of all classes; and how many texts were cut.
+
+    All three are None for a text that is blank, or is none: of it, no class is more probable than it was before.
+    """
+    usable = [row for row, text in enumerate(texts) if text.strip() and not BROKEN.search(text)]
+    chosen = [texts[row] for row in usable]
+    sequences, cut = model.encoder.tokenize_and_cut(chosen)
+    found = model.probabilities(model.encoder.encode_ids(sequences), chosen) if chosen else {}
+    said = {head: model.answers.decide(head, p) for head, p in found.items()}  # not always the most probable class
+    result: list[dict[str, dict[str, Any]]] = [dict.fromkeys(model.classes, NO_ANSWER) for _ in texts]
+    for number, row in enumerate(usable):
+        for head, names in model.classes.items():
+            p = dict(zip(names, found[head][number].tolist(), strict=True))
+            label = names[said[head][number]]
+            result[row][head] = {"label": label, "probability": p[label], "probabilities": p}
+    return result, cut
+
+
+def lines(encoding: str) -> Iterator[list[str]]:
+    """The lines of standard input, as many at once as have come; bytes that are not in the encoding become `BROKEN`."""
+    check_encoding(encoding)
+    if sys.stdin is None:
+        raise InputError("there is no standard input: give texts, or --data FILE")
+    if sys.stdin.isatty():
+        print("texts, one on a line; Ctrl-D ends them", file=sys.stderr)
+    plain = codecs.getincrementaldecoder(encoding or "utf-8-sig")("surrogateescape")
+    stream: Any = sys.stdin.buffer
+    decoder, rest, chunk = IncrementalNewlineDecoder(plain, translate=True), "", b"-"
+    while chunk:
+        chunk = stream.read1(1 << 16)
+        *found, rest = (rest + decoder.decode(chunk, final=not chunk)).split("\n")
+        if len(rest) > LONGEST_LINE:
+            raise InputError(f"standard input: a line is longer than {LONGEST_LINE:,} characters: {rest!r:.60}")
+        if found := found + [rest] * bool(rest and not chunk):
+            yield found
+
+
+def add_arguments(parser: argparse.ArgumentParser, form: dict[str, Any]) -> None:
+    """The arguments of `predict`; `form` is what --format takes."""
+    add = parser.add_argument
+    add("model", metavar="DIR", help="a result directory")
+    add("text", metavar="TEXT", nargs="*", help="texts; if there are none, lines of standard input as they come")
+    add("--data", metavar="FILE", help="label the texts of this file: a .txt with one a line, a .csv or another table")
+    add("--text", dest="column", metavar="COLUMN", help="text column of a table; content or text by default")
+    add("--encoding", default="", help="of the data or standard input, as in cp1252; UTF-8 if it is not said")
+    add("--format", **form)
+    add(
+        "--out",
+        metavar="FILE",
+        help="a row for each text: an exact .jsonl, or a .csv in which none is a formula",
+    )
+    add("--overwrite", action="store_true", help="replace the file of --out")
