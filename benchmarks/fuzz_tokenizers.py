@@ -4,7 +4,8 @@
 
 The directories are those of tests/test_tokenizer_directories.py: classes, settings and files that often disagree. Each
 must give the ids and offsets of transformers or be refused. The texts go through Unigram tokenizers for every way of
-cleaning and splitting, as in tests/test_unigram.py, and through the files that are named here, of any kind.
+cleaning and splitting, as in tests/test_unigram.py, and through the files that are named here, of any kind. Texts with
+marks and parts of letters go through BPE of composed text, as in tests/test_composing.py.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from transformers.utils import logging
 
 from minitx.errors import InputError
 from minitx.text.load import load_tokenizer
-from tests import test_tokenizer_directories as directories, test_unigram as unigram
+from tests import test_composing as composing, test_tokenizer_directories as directories, test_unigram as unigram
 
 
 def directory_verdict(path: Path, seed: int) -> str:
@@ -73,9 +74,13 @@ def main() -> None:
         for choice in unigram.CHOICES:
             files.append(Path(scratch) / f"unigram {choice or 'as XLM-R'}.json".replace("/", " "))
             unigram.theirs_of(pieces, **choice).save(str(files[-1]))
+        sources = [unigram.texts] * len(files) + [composing.texts] * len(composing.CHOICES)
+        for choice in composing.CHOICES:
+            files.append(Path(scratch) / f"BPE of composed text {choice or ''}.json")
+            composing.their_file(files[-1], **choice)
         total = 0
-        for i, path in enumerate(files):
-            texts = unigram.texts(arguments.texts, arguments.seed + i)
+        for i, (path, source) in enumerate(zip(files, sources, strict=True)):
+            texts = source(arguments.texts, arguments.seed + i)
             found = differing(path, texts)
             total += found
             print(f"{path.name}: {found:,} of {len(texts):,} texts differ")

@@ -45,6 +45,7 @@ SENTENCES = [
     *TEXTS,
     "  Blanks \t before,\n and after  ",
     "ÉCOLE Ångström naïve",
+    "e\u0301cole, A\u030angstro\u0308m, nai\u0308ve",
     "中文 and ① ﬁ",
     "word " * 40,
     "a1b2-c3_d4 'tis",
@@ -461,6 +462,8 @@ def tokenizers() -> Iterator[tuple[str, str, Edit, str]]:
     }.items():
         yield f"normalizer {name}", bert, put(TOKENIZER, normalizer=normalizer), ""
         yield f"normalizer {name}", roberta, put(TOKENIZER, normalizer=normalizer), ""
+    for of in (roberta, "modernbert/plain", "modernbert/new"):  # ModernBERT's published file says NFC
+        yield "normalizer NFC", of, put(TOKENIZER, normalizer={"type": "NFC"}), "equal" if "modern" in of else ""
     yield "no post_processor", bert, put(TOKENIZER, post_processor=None), ""
     yield "no post_processor", roberta, put(TOKENIZER, post_processor=None), ""
     yield "pre_tokenizer WhitespaceSplit", bert, put(TOKENIZER, pre_tokenizer={"type": "WhitespaceSplit"}), ""

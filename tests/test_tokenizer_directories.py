@@ -87,6 +87,7 @@ def their_file(kind: str, rng: random.Random) -> Tokenizer:
         vocab = {token: id for id, token in enumerate(BPE)}
         result = Tokenizer(models.BPE(vocab, [tuple(pair.split()) for pair in PAIRS]))
         result.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=chance(rng, 0.4))
+        result.normalizer = rng.choice([None, normalizers.NFC()])
         result.decoder = decoders.ByteLevel()
     first, last = ("[CLS]", "[SEP]") if kind == "bert" else ("<s>", "</s>")
     ends = (last, vocab[last]), (first, vocab[first])

@@ -230,7 +230,8 @@ class BPETokenizer(Tokenizer):
 
     def _encode_spans(self, text: str, start: int, allow_special: bool = False) -> list[Span]:
         ids = self._encode_plain(text)
-        return byte_spans(text, start, len(self._first_space(text)), ids, [len(self._bytes[id]) for id in ids])
+        spans = byte_spans(text, start, len(self._first_space(text)), ids, [len(self._bytes[id]) for id in ids])
+        return [self._trim(span, self._tokens[span.id]) for span in spans]
 
     def readable(self, id: int) -> str:
         """A token for the eye: a space as a middle dot, line ends escaped, bytes short of a character as <E2>."""

@@ -1,11 +1,15 @@
 """Tokenizers that clean a text before they cut it: which of its characters did a token come from, all the same?"""
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from operator import itemgetter
 
 from minitx.text.offsets import Span
 from minitx.text.spec import TokenizerSpec
 from minitx.text.specials import SpecialTokens
 from minitx.text.tokenizer import Tokenizer
+from minitx.text.unicode_versions import LATER_MARK, LATER_PAIR
 from minitx.text.words import utf8
 
 Aligned = list[tuple[str, int]]  # each character of a cleaned text, and the place of the one it came from
@@ -24,6 +28,21 @@ def follow(places: Sequence[int], changes: Iterable[tuple[str, int]]) -> list[tu
         result.append((char, places[max(0, done - (change > 0))]))
         done += max(0, 1 - change)
     return result
+
+
+def decompose(text: str) -> list[tuple[tuple[str, int], int]]:
+    """Letters and marks apart (NFD), each with its change for `follow`, and its rank among the marks of the letter.
+
+    >>> decompose("é")
+    [(('e', 0), 0), (('́', 1), 230)]
+    """
+    apart = [char if LATER_PAIR.match(char) else unicodedata.normalize("NFD", char) for char in text]
+    parts = [(part, int(k > 0)) for char in apart for k, part in enumerate(char)]
+    ranks = [0 if LATER_MARK.match(part) else unicodedata.combining(part) for part, _ in parts]
+    letters = accumulate(rank == 0 for rank in ranks)
+    # The marks of a letter go into their canonical order, and so across the characters they came from.
+    ordered = sorted(zip(letters, ranks, parts, strict=True), key=itemgetter(0, 1))
+    return [(part, rank) for _, rank, part in ordered]
 
 
 class CleaningTokenizer(Tokenizer):
@@ -65,5 +84,5 @@ class CleaningTokenizer(Tokenizer):
             firsts = sum(place == 0 for _, place in chars[at : at + len(piece)])
             cut = [(token.id, 0, len(piece))] if token else self._cut(piece, firsts, allow_special)
             found = [Span(id, chars[at + begin][1], chars[at + end - 1][1] + 1) for id, begin, end in cut]
-            spans += [self._trim(found[0], piece)] if token else found
+            spans += [self._trim(span, piece if token else self._tokens[span.id]) for span in found]
         return spans

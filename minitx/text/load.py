@@ -14,6 +14,7 @@ from typing import Any
 from minitx.errors import InputError
 from minitx.system import CONFIG, MOST_BYTES, Fields, brief, check_file, read_fields, read_text
 from minitx.text.bpe import BPETokenizer
+from minitx.text.composing import ComposingBPETokenizer
 from minitx.text.tokenizer import Tokenizer
 from minitx.text.tokenizer_json import Json, read_tokenizer_json, read_vocabulary, spec_of
 from minitx.text.unigram import UnigramTokenizer
@@ -81,7 +82,8 @@ def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
         spec = spec_of(data)
         if "pad_token" in roles and (pad := _content(roles["pad_token"], config)) in spec.vocab:
             spec.pad_token = pad
-    return {kind.model: kind for kind in (BPETokenizer, WordPieceTokenizer, UnigramTokenizer)}[spec.model](spec)
+    kinds = (BPETokenizer, ComposingBPETokenizer, WordPieceTokenizer, UnigramTokenizer)
+    return {kind.model: kind for kind in kinds}[spec.model](spec)
 
 
 def _read_config(path: Path) -> Fields:

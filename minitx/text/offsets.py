@@ -42,11 +42,11 @@ def byte_spans(text: str, start: int, space: int, ids: Sequence[int], lengths: S
 def trim(span: Span, spelling: str, keep_first_space: bool) -> Span:
     """Leave out the spaces at both ends of a token, spelt as U+0120 in byte-level BPE, as `tokenizers` does.
 
-    With `keep_first_space`, a space that begins the text stays.
+    With `keep_first_space`, a single space that begins the text stays.
     """
     spaced, (id, start, end) = spelling.replace("\u0120", " "), span
     before, after = len(spaced) - len(spaced.lstrip()), len(spaced) - len(spaced.rstrip())
-    if before and start == 0 and keep_first_space:
-        before -= 1
+    if before == 1 and start == 0 and keep_first_space:
+        before = 0
     start = min(start + before, end)
     return Span(id, start, max(end - after, start) if end >= after else end)

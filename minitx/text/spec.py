@@ -15,7 +15,7 @@ MAX_ID = 0x10FFFF  # a token is one character, chr(id), while words are merged
 class TokenizerSpec:
     """All that defines a tokenizer."""
 
-    model: str  # "BPE", "WordPiece" or "Unigram"
+    model: str  # "BPE", "NFC BPE" (of composed text), "WordPiece" or "Unigram"
     vocab: dict[str, int]  # token -> id, special tokens included, no id twice
     special_tokens: list[SpecialToken] = field(default_factory=list)
     prefix: list[str] = field(default_factory=list)  # the special tokens before every text, for BERT ["[CLS]"]
@@ -57,7 +57,7 @@ class TokenizerSpec:
         for token in [*self.prefix, *self.suffix, *filter(None, [self.pad_token])]:
             if token not in self.vocab:
                 raise InputError(f"{self.source}: the special token {brief(token)} is not in the vocabulary")
-        if self.model == "BPE":
+        if self.model in ("BPE", "NFC BPE"):
             self._check_merges()
         elif self.unk_token not in self.vocab:
             raise InputError(f"{self.source}: the vocabulary lacks {self.unk_token!r:.60}, the token for unknown words")

@@ -67,8 +67,7 @@ class SpecialTokens:
             if token and token.id in self._special_ids and not allow_special:
                 continue
             if token and token.lstrip:
-                start = len(text[:start].rstrip(BLANKS))
-            start = max(done, start)
+                start = max(done, len(text[:start].rstrip(BLANKS)))
             if start > done and look < self._last:
                 for segment, at, inner in self.segments(text[done:start], allow_special, look + 1):
                     yield segment, done + at, inner

@@ -181,10 +181,8 @@ class Tokenizer:
         """As `encode`, with the spelling of each token and the characters it came from."""
         spans, allow = list[Span](), self.allow_special if allow_special is None else allow_special
         for segment, start, token in self._specials.segments(checked(text), allow):
-            if token is None:
-                spans += [self._trim(span, self._tokens[span.id]) for span in self._encode_spans(segment, start, allow)]
-            else:
-                spans.append(self._trim(Span(token.id, start, start + len(segment)), segment))
+            whole = [self._trim(Span(token.id, start, start + len(segment)), segment)] if token else None
+            spans += whole or self._encode_spans(segment, start, allow)
         if add_special_tokens:
             spans = [*(Span(i, 0, 0) for i in self._prefix_ids), *spans, *(Span(i, 0, 0) for i in self._suffix_ids)]
         return Encoding([s.id for s in spans], [self._tokens[s.id] for s in spans], [(s.start, s.end) for s in spans])

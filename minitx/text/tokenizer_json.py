@@ -92,7 +92,8 @@ def _component(data: Fields, key: str, *accepted: str | None) -> Fields:
 
 
 def _read_bpe(data: Fields, model: Fields, spec: TokenizerSpec) -> None:
-    _component(data, "normalizer", None)
+    if _component(data, "normalizer", None, "NFC").data:
+        spec.model = "NFC BPE"
     _component(data, "decoder", "ByteLevel")
     byte_level = _component(data, "pre_tokenizer", "ByteLevel")
     byte_level.choose("use_regex", True)
@@ -205,7 +206,10 @@ def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None
     """Write a file that `tokenizers.Tokenizer.from_file` loads and that encodes the same there."""
     found = sorted([*spec.special_tokens, *spec.added_tokens], key=attrgetter("id"))
     added = [asdict(token) | {"special": token in spec.special_tokens} for token in found]
-    model: Json = {"type": spec.model, "vocab": dict(sorted(spec.vocab.items(), key=itemgetter(1)))}
+    model: Json = {
+        "type": spec.model.removeprefix("NFC "),
+        "vocab": dict(sorted(spec.vocab.items(), key=itemgetter(1))),
+    }
     normalizer, decoder = spec.normalizer, Json()
     if spec.model == "Unigram":
         model |= {"vocab": [[*pair] for pair in spec.scores.items()], "unk_id": spec.vocab[spec.unk_token]}
@@ -214,7 +218,8 @@ def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None
         decoder |= {"replacement": "▁"}
         both = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, decoder]}
         pre_tokenizer = both if spec.split_blanks else decoder
-    elif spec.model == "BPE":
+    elif model["type"] == "BPE":
+        normalizer = {"type": "NFC"} if spec.model == "NFC BPE" else None
         pre_tokenizer = decoder = _byte_level(spec.add_prefix_space)
         model["merges"] = [list(pair) for pair in spec.merges]
     else:
@@ -255,6 +260,6 @@ def _post_processor(spec: TokenizerSpec) -> Json:
     tokens = dict.fromkeys(token for token, _ in single + pair if token)
     used = {token: {"id": token, "ids": [spec.vocab[token]], "tokens": [token]} for token in tokens}
     template = {"type": "TemplateProcessing", "single": items(single), "pair": items(pair), "special_tokens": used}
-    if spec.trim_offsets and spec.model == "BPE":
+    if spec.trim_offsets and spec.model in ("BPE", "NFC BPE"):
         return {"type": "Sequence", "processors": [_byte_level(spec.keep_first_space), template]}
     return template

@@ -45,3 +45,5 @@ ACCENT = regex.compile(rf"[[\p{{Mn}}--{_NEW}]\u1734\U0001171E]", regex.V1)
 PUNCTUATION = rf"[[!-/:-@\[-`{{-~]\u166D\U000111C9[\p{{P}}--{_NEW}]]"
 # Marks that the library does not know as such, and so leaves where they are. Three of them are of no other interest.
 LATER_MARK = regex.compile(rf"[[{_NEW}\u1715\U00016FF0\U00016FF1]--{_set(_MARKS_OF_UNICODE_9)}]", regex.V1)
+# Letters that the library does not know as a letter and a mark: it neither takes them apart nor puts them together.
+LATER_PAIR = regex.compile(_set("105C9 105E4 11383-11391 113C5-113C8 11938 16121-16128 16D68-16D6A"), regex.V1)

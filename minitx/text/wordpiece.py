@@ -25,12 +25,11 @@ Ids equal those of `tokenizers` with `BertNormalizer`, `BertPreTokenizer` and `m
 import re
 import unicodedata
 from collections.abc import Iterator
-from itertools import accumulate, chain
-from operator import itemgetter
+from itertools import chain
 
 import regex
 
-from minitx.text.cleaning import Aligned, CleaningTokenizer, follow
+from minitx.text.cleaning import Aligned, CleaningTokenizer, decompose, follow
 from minitx.text.spec import TokenizerSpec
 from minitx.text.tokenizer import Memo
 from minitx.text.unicode_versions import ACCENT, CONTROL, LATER_MARK, PUNCTUATION
@@ -103,12 +102,8 @@ class WordPieceTokenizer(CleaningTokenizer):
     def _align(self, text: str, start: int) -> Aligned:
         chars = [(char, i) for i, original in enumerate(text, start) for char in self._space(original)]
         if self.spec.strip_accents and not text.isascii():
-            # Decomposing puts the marks of a letter into their canonical order, so it is done for the whole text.
-            parts = [(part, k > 0) for char, _ in chars for k, part in enumerate(unicodedata.normalize("NFD", char))]
-            ranks = [0 if LATER_MARK.match(part) else unicodedata.combining(part) for part, _ in parts]
-            letters = accumulate(rank == 0 for rank in ranks)
-            ordered = sorted(zip(letters, ranks, parts, strict=True), key=itemgetter(0, 1))
-            chars = follow([place for _, place in chars], [part for _, _, part in ordered])
+            apart = decompose("".join([char for char, _ in chars]))
+            chars = follow([place for _, place in chars], [part for part, _ in apart])
         return [(folded, place) for char, place in chars for folded in self._fold(char)]
 
     def _cut(self, clean: str, firsts: int, allow_special: bool) -> Iterator[tuple[int, int, int]]:
