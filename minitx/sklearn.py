@@ -74,6 +74,8 @@ class MultiTaskClassifier(ClassifierMixin, Settings, OfTexts):
             check_consistent_length(texts, column)
             if not (there := ~_missing(column)).any():
                 raise InputError(f"y: no text has a label for {head}: all are None, NaN or empty")
+            if len({isinstance(label, str) for label in column[there]}) > 1:
+                raise InputError(f"y: the labels of {head} are texts and numbers; expected one kind")
             assert_all_finite(values := np.array(column[there].tolist()), input_name="y")
             check_classification_targets(values)
             found, codes = np.unique(values, return_inverse=True)
@@ -110,9 +112,17 @@ class MultiTaskClassifier(ClassifierMixin, Settings, OfTexts):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of texts whose every label is right, among those that have one."""
-        columns = np.stack([*columns_of(y).values()], axis=1)
-        right = (self.predict(X).reshape(columns.shape) == columns) | _missing(columns)
-        return float(np.average(right.all(axis=1), weights=sample_weight))
+        found, heads = columns_of(y), [*self.model_.classes]
+        by_name = isinstance(y, Mapping | pd.DataFrame)
+        if len(found) != len(heads) or (by_name and found.keys() != set(heads)):
+            raise InputError(f"y has the columns {', '.join(found)}; expected {', '.join(heads)}")
+        columns = np.stack([found[head] for head in heads] if by_name else [*found.values()], axis=1)
+        missing = _missing(columns)
+        if (none := missing.all(axis=1)).all():
+            raise InputError("y: no text has a label to be right about")
+        right = ((self.predict(X).reshape(columns.shape) == columns) | missing).all(axis=1)
+        weights = None if sample_weight is None else np.asarray(sample_weight)[~none]
+        return float(np.average(right[~none], weights=weights))
 
 
 @dataclass(eq=False, repr=False)
@@ -169,7 +179,8 @@ def columns_of(y: Any) -> dict[str, np.ndarray]:
 
 
 def _missing(labels: np.ndarray) -> np.ndarray:
-    return np.asarray(pd.isna(labels) | (labels == ""), bool)
+    unknown = pd.isna(labels)
+    return np.asarray(unknown | (np.where(unknown, None, labels) == ""), bool)
 
 
 def _silent(line: str) -> None:

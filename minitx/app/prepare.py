@@ -26,7 +26,8 @@ from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
-from minitx.nn.pooling import Normalize, Pooling
+from minitx.nn.pooling import Normalize
+from minitx.nn.rare import new_pooling
 from minitx.system import free_memory
 from minitx.text.bpe import DEFAULT_SPECIALS, BPETokenizer
 from minitx.training.epochs import check_select
@@ -69,7 +70,9 @@ def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | Non
 
     Rows that are `given` take the place of a file's, and are not split for a test: see `read_parts`.
     """
-    encoder = pretrained_encoder(experiment) if experiment.pretrained else None  # a wrong name is told before the wait
+    encoder = (
+        pretrained_encoder(experiment, log) if experiment.pretrained else None
+    )  # a wrong name is told before the wait
     parts, audit, leakage, texts = read_parts(experiment, log, given)
     check_memory(experiment, encoder, parts.train.classes)
     rng = np.random.default_rng(experiment.seed)
@@ -238,14 +241,23 @@ def start_from_cooccurrence(encoder: SentenceEncoder, train: TokenisedRows) -> N
     table[known] = vectors[known] * np.linalg.norm(table, axis=1).mean()
 
 
-def pretrained_encoder(e: Experiment) -> SentenceEncoder:
-    """The pretrained encoder of an experiment, with its dropout, pooling, normalisation and maximum length."""
+def pretrained_encoder(e: Experiment, log: Log) -> SentenceEncoder:
+    """The pretrained encoder of an experiment, with its dropout, pooling, normalisation and maximum length.
+
+    Under Dense layers the directory's pooling stays: they were trained for it.
+    """
     encoder = SentenceEncoder.from_pretrained(e.pretrained, rng=np.random.default_rng(e.seed))
     for module in encoder.modules():
         if isinstance(module, Dropout):
             module.p = e.dropout
-    encoder.config = dataclasses.replace(encoder.config, dropout=e.dropout, pooling=e.pooling, normalize=e.normalize)
-    encoder.pooling, encoder.normalize = Pooling(e.pooling), Normalize() if e.normalize else None
+    own = encoder.config
+    pooling, normalize = (own.pooling, own.normalize) if own.dense else (e.pooling, e.normalize)
+    if (pooling, normalize) != (e.pooling, e.normalize):
+        log(f"pooling: {pooling}, and normalize {normalize}, as the Dense layers of {e.pretrained} need")
+    elif pooling != own.pooling:
+        log(f"pooling: {pooling} (the directory: {own.pooling})")
+    encoder.config = dataclasses.replace(own, dropout=e.dropout, pooling=pooling, normalize=normalize)
+    encoder.pooling, encoder.normalize = new_pooling(pooling), Normalize() if normalize else None
     encoder.max_seq_length = min(encoder.max_seq_length, e.max_length)
     return encoder
 

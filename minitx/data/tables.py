@@ -201,6 +201,9 @@ def _json_rows(name: str, file: TextIO) -> tuple[list[str], Rows]:
 
 
 def _cell(value: Any) -> str:
+    """What a cell holds, as text: nothing for what is not known, JSON for what is neither text nor number."""
+    if isinstance(value, list | dict | bool):
+        return json.dumps(value, ensure_ascii=False)
     return "" if value is None or value is pd.NaT or value != value else str(value)
 
 

@@ -104,15 +104,19 @@ class Habits(Module):
         for value in (name, prompt):
             if not isinstance(value, str | None):
                 raise InputError(f"prompt_name and prompt are texts, not {value!r}; say batch_size={value!r} by name")
-        if prompt is not None:
-            if name is not None:
-                warnings.warn("a prompt and a prompt_name were given: the name is ignored", stacklevel=3)
-            return prompt
+        if prompt is not None and name is not None:
+            warnings.warn("a prompt and a prompt_name were given: the name is ignored", stacklevel=3)
         known = {"query": "", "document": ""} | self.prompts
         name = self.default_prompt_name if name is None else name
-        if name is not None and name not in known:
+        if prompt is None and name is not None and name not in known:
             raise InputError(f"there is no prompt {name!r}; {suggestion(name, list(known))}")
-        return "" if name is None else known[name]
+        prompt = prompt if prompt is not None else "" if name is None else known[name]
+        if prompt and self.tokenizer and not self.tokenizer.allow_special:  # where sentence-transformers has the token
+            for token in self.tokenizer.spec.special_tokens:
+                if token.content in prompt:
+                    how = "encoder.tokenizer.allow_special = True makes it one, in texts as well"
+                    raise InputError(f"the prompt {prompt!r:.60} spells the special token {token.content!r:.30}; {how}")
+        return prompt
 
     def _token_vectors(self, sequences: Sequence[Sequence[int]], batch_size: int, bar: bool | None) -> Any:
         """The vectors of each sequence's tokens (T, D), before pooling."""

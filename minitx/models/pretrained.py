@@ -99,7 +99,7 @@ def read_directory(path: Path) -> Pretrained:
     usage = Usage(config.max_length)
     if listed:
         _read_usage(path / "config_sentence_transformers.json", usage)
-    usage.max_seq_length = _read_max_seq_length(root, tokenizer, config.max_length, listed is not None)
+    usage.max_seq_length = _read_max_seq_length(root, tokenizer, config, listed is not None)
     weights, stored = read_stored(root, architecture.prefix)
     block = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     rows = config.vocab_size + (0 if config.rotary else config.max_length)
@@ -124,7 +124,7 @@ def _read_usage(path: Path, usage: Usage) -> None:
     refuse_unknown(fields, USAGE_KEYS, {"model_type", "prompts", *vars(usage)})
 
 
-def _read_max_seq_length(root: Path, tokenizer: Tokenizer, positions: int, listed: bool) -> int:
+def _read_max_seq_length(root: Path, tokenizer: Tokenizer, config: EncoderConfig, listed: bool) -> int:
     """Tokens a text is cut to: as said for sentence-transformers, else for the tokenizer, else all positions."""
     files = [read_fields(root / name, optional=True) for name in SENTENCE_CONFIGS] if listed else []
     ours = next((fields for fields in files if fields.data), Fields({}, ""))
@@ -148,8 +148,14 @@ def _read_max_seq_length(root: Path, tokenizer: Tokenizer, positions: int, liste
     tokenizer_config = read_fields(root / "tokenizer_config.json", optional=True)
     for side in ("truncation_side", "padding_side"):
         tokenizer_config.choose(side, "right")
+    positions = config.max_length
     limit = tokenizer_config.get("model_max_length", float, positions, least=1)  # 1e30 stands for "no limit"
-    return min(ours.get("max_seq_length", int, int(min(limit, positions)), least=1), positions)
+    length = ours.get("max_seq_length", int, int(min(limit, positions)), least=1)
+    least = len(tokenizer.encode("")) + 1
+    if length < least or (config.rotary and length > positions):
+        accepted = f"accepted are {least} (with the special tokens) to {positions}"
+        raise InputError(f"{ours.where or tokenizer_config.where}: max_seq_length is {length}; {accepted}")
+    return min(length, positions)
 
 
 # -- weights -----------------------------------------------------------------------------------------------------

@@ -8,16 +8,18 @@ from numpy.typing import ArrayLike
 
 from minitx.errors import InputError
 
+LEAST_LENGTH = 1e-12  # shorter vectors stay shorter than 1, as in torch: their squares are nothing but rounding
+
 
 def normalized(vectors: np.ndarray) -> np.ndarray:
     """(N, D) or (D,) with rows of length 1; a row of zeros stays as it is."""
     lengths = np.sqrt(np.einsum("...d,...d->...", vectors, vectors))[..., None]
-    return vectors / np.maximum(lengths, np.finfo(vectors.dtype).tiny)
+    return vectors / np.maximum(lengths, max(LEAST_LENGTH, np.finfo(vectors.dtype).tiny))
 
 
 def dot_score(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """a (N, D) or (D,), b (M, D) or (D,) -> dot products (N, M). sentence-transformers: `util.dot_score`."""
-    return np.atleast_2d(_floats(a)) @ np.atleast_2d(_floats(b)).T
+    return np.atleast_2d(floats(a)) @ np.atleast_2d(floats(b)).T
 
 
 def cos_sim(a: ArrayLike, b: ArrayLike) -> np.ndarray:
@@ -25,22 +27,23 @@ def cos_sim(a: ArrayLike, b: ArrayLike) -> np.ndarray:
 
     sentence-transformers: `util.cos_sim`.
     """
-    return dot_score(normalized(_floats(a)), normalized(_floats(b)))
+    return dot_score(normalized(floats(a)), normalized(floats(b)))
 
 
 def _by_rows(distance: str, a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """a (N, D) or (D,), b (M, D) or (D,) -> (N, M) of one of `PAIRWISE`."""
-    return np.stack([np.atleast_1d(PAIRWISE[distance](row, b)) for row in np.atleast_2d(_floats(a))])
+    rows, b = np.atleast_2d(floats(a)), np.atleast_2d(floats(b))
+    return np.array([PAIRWISE[distance](row, b) for row in rows], rows.dtype).reshape(len(rows), len(b))
 
 
 Score = Callable[[ArrayLike, ArrayLike], np.ndarray]
 SIMILARITIES: dict[str, Score] = {"cosine": cos_sim, "dot": dot_score}
 SIMILARITIES |= {name: partial(_by_rows, name) for name in ("euclidean", "manhattan")}  # distances, times -1
 PAIRWISE: dict[str, Score] = {  # of each row with the one beside it, (N, D) and (N, D) -> (N,)
-    "cosine": lambda a, b: (normalized(_floats(a)) * normalized(_floats(b))).sum(axis=-1),
-    "dot": lambda a, b: (_floats(a) * _floats(b)).sum(axis=-1),
-    "euclidean": lambda a, b: -np.sqrt(np.square(_floats(a) - _floats(b)).sum(axis=-1)),
-    "manhattan": lambda a, b: -np.abs(_floats(a) - _floats(b)).sum(axis=-1),
+    "cosine": lambda a, b: (normalized(floats(a)) * normalized(floats(b))).sum(axis=-1),
+    "dot": lambda a, b: (floats(a) * floats(b)).sum(axis=-1),
+    "euclidean": lambda a, b: -np.sqrt(np.square(floats(a) - floats(b)).sum(axis=-1)),
+    "manhattan": lambda a, b: -np.abs(floats(a) - floats(b)).sum(axis=-1),
 }
 
 
@@ -75,11 +78,11 @@ def semantic_search(
         raise InputError("query_chunk_size, corpus_chunk_size and top_k must be at least 1")
     results: list[list[dict[str, int | float]]] = []
     for start in range(0, len(queries), query_chunk_size):
-        chunk = _floats(queries[start : start + query_chunk_size])
+        chunk = floats(queries[start : start + query_chunk_size])
         scores = np.empty((len(chunk), 0), chunk.dtype)
         ids = np.empty((len(chunk), 0), np.int64)
         for first in range(0, len(corpus), corpus_chunk_size):
-            rows = _floats(corpus[first : first + corpus_chunk_size])
+            rows = floats(corpus[first : first + corpus_chunk_size])
             with np.errstate(invalid="ignore"):  # what is invalid becomes NaN, and is named below
                 block = np.asarray(score_function(chunk, rows))
             if np.isnan(block.min()):  # one pass over the scores, which costs little beside making them
@@ -96,7 +99,7 @@ def semantic_search(
     return results
 
 
-def _floats(vectors: ArrayLike) -> np.ndarray:
+def floats(vectors: ArrayLike) -> np.ndarray:
     rows = np.asarray(vectors)
     return rows.astype(np.result_type(rows.dtype, np.float32), copy=False)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minitx.errors import InputError
-from minitx.models.search import PAIRWISE, SIMILARITIES, Score, normalized, semantic_search as semantic_search
+from minitx.models.search import PAIRWISE, SIMILARITIES, Score, floats, normalized, semantic_search as semantic_search
 from minitx.system import Bar
 
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
@@ -206,7 +206,7 @@ def community_detection(
     """
     if min(min_community_size, batch_size) < 1:
         raise InputError("min_community_size and batch_size must be at least 1")
-    unit, found = normalized(np.asarray(embeddings)), []
+    unit, found = normalized(np.atleast_2d(floats(embeddings))), []
     for start in Bar(range(0, len(unit), batch_size), disable=not show_progress_bar):
         scores = unit[start : start + batch_size] @ unit.T
         for row in np.flatnonzero((scores >= threshold).sum(axis=1) >= min_community_size):

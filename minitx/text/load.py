@@ -46,9 +46,9 @@ CLASS_OF_MODEL |= {"xlm-roberta": "XLMRobertaTokenizer", "modernbert": "Tokenize
 # Keys of tokenizer_config.json that are read, here or for the length of texts, and those that transformers 5 ignores.
 DECIDED = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets")
 READ = """add_bos_token add_eos_token added_tokens_decoder additional_special_tokens extra_special_tokens padding_side
-model_max_length split_special_tokens tokenizer_class truncation_side"""
+model_input_names model_max_length split_special_tokens tokenizer_class truncation_side"""
 HARMLESS = """backend chat_template clean_up_tokenization_spaces device_map do_basic_tokenize errors from_slow
-full_tokenizer_file init_inputs is_local legacy local_files_only max_len max_length model_input_names name_or_path
+full_tokenizer_file init_inputs is_local legacy local_files_only max_len max_length name_or_path
 never_split pad_to_multiple_of pad_token_type_id processor_class slow_tokenizer_class sp_model_kwargs stride
 special_tokens_map_file tokenizer_file transformers_version truncation_strategy use_fast wordpieces_prefix"""
 KNOWN = {*DECIDED, *READ.split(), *HARMLESS.split()}
@@ -95,6 +95,8 @@ def _read_config(path: Path) -> Fields:
             raise InputError(f"{config.where}: {found}; only keys that are known to leave ids alone are passed over")
     for key, accepted in {"padding_side": "right", "truncation_side": "right", "split_special_tokens": False}.items():
         config.choose(key, accepted)
+    if "attention_mask" not in (names := config.get("model_input_names", list, ["attention_mask"])):
+        raise InputError(f"{config.where}: model_input_names is {names!r:.100}; it must have attention_mask")
     if config.data.get("added_tokens_decoder") is None:
         config.data |= read_fields(path / "special_tokens_map.json", optional=True).data
     return config
