@@ -180,7 +180,7 @@ def columns_of(y: Any) -> dict[str, np.ndarray]:
 
 def _missing(labels: np.ndarray) -> np.ndarray:
     unknown = pd.isna(labels)
-    return np.asarray(unknown | (np.where(unknown, None, labels) == ""), bool)
+    return np.asarray(unknown | (np.where(unknown, "", labels) == ""), bool)
 
 
 def _silent(line: str) -> None:

@@ -199,8 +199,29 @@ def test_a_row_without_a_label_teaches_the_other_heads(reviews):
     model = MultiTaskClassifier(**TINY).fit(texts, y)
     assert [labels.tolist() for labels in model.classes_] == [[0.0, 1.0], ["films", "sound"]]
     assert 0 <= model.score(texts, y) <= 1
-    blank = pd.DataFrame({"good": [np.nan], "topic": [None]})
-    assert model.score(texts[:1], blank) == 1
+    said = pd.DataFrame(model.predict(texts[:3]), columns=["good", "topic"])
+    wrong = said.assign(good=1 - said["good"].astype(float))
+    wrong.loc[1:, :] = [np.nan, None]  # only the first of them counts
+    assert model.score(texts[:3], said) == 1
+    assert model.score(texts[:3], wrong) == 0
+    assert model.score(texts[:3], said[["topic", "good"]]) == 1  # columns go by their names
+    for y, message in (
+        (said.iloc[:, :0].assign(good=pd.NA, topic=pd.NA), "y: no text has a label to be right about"),
+        (said.rename(columns={"good": "bad"}), "y has the columns bad, topic; expected good, topic"),
+        (said[["good"]], "y has the columns good; expected good, topic"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.score(texts[:3], y)
+
+
+def test_labels_of_two_kinds_are_refused_and_na_is_none(reviews):
+    texts, good, _ = reviews
+    mixed = [1 if one else "bad" for one in good]
+    with pytest.raises(InputError, match="y: the labels of label are texts and numbers; expected one kind"):
+        MultiTaskClassifier(**TINY).fit(texts, mixed)
+    nullable = pd.Series(["yes" if one else "no" for one in good], dtype="string")
+    nullable[0] = pd.NA
+    assert MultiTaskClassifier(**TINY).fit(texts, nullable).classes_.tolist() == ["no", "yes"]
 
 
 def test_the_name_of_a_series_is_the_name_of_its_head(reviews):

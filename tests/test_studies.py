@@ -311,6 +311,14 @@ def test_times_are_no_differences_and_the_last_digit_is_one():
     assert differences({"a": 0.1}, {"a": 0.10000000000000002}) == ["a: 0.1, now 0.10000000000000002"]
 
 
+def test_what_another_processor_rounds_otherwise_may_move_a_little_and_no_further():
+    ap, scores = "engagement AP of high", "validation scores"
+    assert differences({ap: 0.1, scores: [0.5, 0.7]}, {ap: 0.1004, scores: [0.5, 0.7 + 1e-15]}) == []
+    assert differences({ap: 0.1}, {ap: 0.102}) == [f"{ap}: 0.1, now 0.102"]
+    assert differences({scores: [0.5]}, {scores: [0.501]}) == [f"{scores}: [0.5], now [0.501]"]
+    assert differences({ap: 0.1, scores: [0.5]}, {}) == [f"{ap}: 0.1, now None", f"{scores}: [0.5], now None"]
+
+
 # -- what is measured ------------------------------------------------------------------------------------------
 
 

@@ -184,7 +184,7 @@ def map_vectors(path: str, expected: tuple[int, int]) -> tuple[np.ndarray, bytes
 
 def _vectors(encoder: SentenceEncoder, texts: Sequence[str]) -> tuple[np.ndarray, int]:
     """As `encoder.encode`, (N, D), and how many texts were too long, instead of a warning."""
-    sequences, cut = encoder.tokenize_and_cut([encoder.prompt_of("document") + text for text in texts])
+    sequences, cut = encoder.tokenize_and_cut([encoder.prompt_of(encoder.of_role("document")) + text for text in texts])
     return encoder.encode_ids(sequences, show_progress_bar=False)[:, : encoder.truncate_dim], cut
 
 
@@ -221,7 +221,7 @@ def _made_of(encoder: SentenceEncoder, blocks: Sequence[tuple[int, str]]) -> dic
             encoder.config,
             encoder.max_seq_length,
             encoder.truncate_dim,
-            encoder.prompt_of("document"),
+            encoder.prompt_of(encoder.of_role("document")),
             encoder.tokenizer and encoder.tokenizer.spec,
             weights,
         ),

@@ -70,9 +70,8 @@ def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | Non
 
     Rows that are `given` take the place of a file's, and are not split for a test: see `read_parts`.
     """
-    encoder = (
-        pretrained_encoder(experiment, log) if experiment.pretrained else None
-    )  # a wrong name is told before the wait
+    # Before the wait, a wrong name is told.
+    encoder = pretrained_encoder(experiment, log) if experiment.pretrained else None
     parts, audit, leakage, texts = read_parts(experiment, log, given)
     check_memory(experiment, encoder, parts.train.classes)
     rng = np.random.default_rng(experiment.seed)

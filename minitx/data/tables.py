@@ -201,8 +201,8 @@ def _json_rows(name: str, file: TextIO) -> tuple[list[str], Rows]:
 
 
 def _cell(value: Any) -> str:
-    """What a cell holds, as text: nothing for what is not known, JSON for what is neither text nor number."""
-    if isinstance(value, list | dict | bool):
+    """What a cell holds, as text: nothing for what is not known, JSON for a list or an object."""
+    if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
     return "" if value is None or value is pd.NaT or value != value else str(value)
 

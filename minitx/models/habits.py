@@ -118,6 +118,10 @@ class Habits(Module):
                     raise InputError(f"the prompt {prompt!r:.60} spells the special token {token.content!r:.30}; {how}")
         return prompt
 
+    def of_role(self, role: str) -> str | None:
+        """The name of the prompt for a role, "query" or "document"; None, for the default one, if there is none."""
+        return role if self.prompts.get(role) else None
+
     def _token_vectors(self, sequences: Sequence[Sequence[int]], batch_size: int, bar: bool | None) -> Any:
         """The vectors of each sequence's tokens (T, D), before pooling."""
         empty = np.empty((0, self.config.hidden_size), self.embedding.weight.dtype)

@@ -100,6 +100,7 @@ def semantic_search(
 
 
 def floats(vectors: ArrayLike) -> np.ndarray:
+    """An array of float32 or float64."""
     rows = np.asarray(vectors)
     return rows.astype(np.result_type(rows.dtype, np.float32), copy=False)
 
