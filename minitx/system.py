@@ -148,6 +148,8 @@ def open_text(path: PathLike, encoding: str | None = None) -> Iterator[TextIO]:
                 except UnicodeDecodeError as error:  # it counts from the start of the last block, which ends at tell()
                     where = f"not {encoding or 'UTF-8'} at byte {binary.tell() - len(error.object) + error.start:,}"
                     raise InputError(f"{name}: {where}; save it as UTF-8{hint}") from None
+                except UnicodeError as error:  # no mark of the order of bytes
+                    raise InputError(f"{name}: not {chosen}: {error}; save it as UTF-8{hint}") from None
     except (EOFError, zlib.error) as error:
         raise InputError(f"{name}: a damaged .gz: {error}") from None
     except OSError as error:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import sys
 
 import pytest
@@ -139,3 +140,34 @@ def test_no_text_becomes_a_formula_in_a_spreadsheet(capsys, trained):
     assert main(["predict", str(trained), "--out", "x.jsonl", "--", *texts]) == 0
     with open("x.jsonl", encoding="utf-8") as file:
         assert [json.loads(line)["text"] for line in file] == texts
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"), [("t.csv", "--data t.csv labels its texts"), ("-", "standard input is read")]
+)
+def test_a_file_in_the_place_of_a_text_is_not_labelled_by_its_name(capsys, trained, text, hint):
+    with open("t.csv", "w", encoding="utf-8") as file:
+        file.write("content\ngood\n")
+    assert main(["predict", str(trained), "good", text]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert f"TEXT '{text}' is no text but a file: {hint}" in err
+
+
+def test_a_table_is_read_by_the_column_that_the_model_was_trained_on(capsys, trained, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(trained, own)
+    settings = json.loads((own / "minitx.json").read_text("utf-8"))
+    settings["data"]["text"] = "message"
+    (own / "minitx.json").write_text(json.dumps(settings), encoding="utf-8")
+    (tmp_path / "t.csv").write_text("content,message\n#0,good\n", encoding="utf-8")
+    assert main(["predict", "own", "--data", "t.csv"]) == 0
+    assert capsys.readouterr().out.endswith("| good\n")
+    assert main(["predict", "own", "--data", "t.csv", "--text", "content"]) == 0
+    assert capsys.readouterr().out.endswith("| #0\n")
+
+
+def test_utf_16_without_a_mark_is_not_answered(capsys, trained, monkeypatch):
+    piped(monkeypatch, "love it\n".encode("utf-16-le"))
+    assert main(["predict", str(trained)]) == 2
+    assert "are not, all others are answered; say its --encoding" in capsys.readouterr().err

@@ -6,7 +6,7 @@ be stopped at any time, and goes on where it was. Each study is a TOML beside th
 
     --plan        what is planned, what is missing, and about how long that takes
     --report      the table in docs/studies.md and the picture in docs/pictures, from what has run
-    --recheck N   after a change of the code: run N stored runs again; if every figure is equal to the digit, all count
+    --recheck N   after a change of the code: run N stored runs again; if every figure is equal, all count
     --jobs N      processes, each on a core of its own: a training takes 21 s on one core, and 15 s on two
 """
 
@@ -115,7 +115,7 @@ def again(bench: runner.Bench, chosen: dict[str, plan.Question], number: int) ->
         differ = runner.recheck(bench, keys, runs, bar, figures)
     for line in differ:
         print(line)
-    found = "not every figure is the same: nothing was restamped" if differ else "every figure is equal to the digit"
+    found = "not every figure is the same: nothing was restamped" if differ else "every figure is equal"
     print(f"{len(keys)} runs again: {found}")
     return 1 if differ else 0
 

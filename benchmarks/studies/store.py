@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import minitx
 from benchmarks.studies.plan import HERE
 from minitx.errors import InputError
@@ -87,21 +85,21 @@ def _is_torn(path: Path) -> bool:
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What two measurements of one run do not agree on; times are left out.
 
-    Counts and what is made of them agree to the last digit. Average precision ranks probabilities, of which another
-    processor rounds the last bits otherwise: it may move by `ROUNDING`, as may the last digits of a score.
+    Another processor rounds the last bits otherwise: numbers agree to 1e-12, and average precision, which ranks
+    probabilities, to `ROUNDING`.
     """
     return [
         f"{name}: {old[name]}, now {new.get(name)}"
         for name in old
-        if name not in TIMES and not _agree(name, old[name], new.get(name))
+        if name not in TIMES and not _agree(old[name], new.get(name), ROUNDING if " AP of " in name else 1e-12)
     ]
 
 
-def _agree(name: str, old: Any, new: Any) -> bool:
-    if " AP of " in name and new is not None:
-        return bool(abs(old - new) <= ROUNDING)
-    if name == "validation scores" and new is not None and len(old) == len(new):
-        return bool(np.allclose(old, new, rtol=0, atol=1e-12))
+def _agree(old: Any, new: Any, within: float) -> bool:
+    if isinstance(old, float) and isinstance(new, float | int):
+        return abs(old - new) <= within
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return all(_agree(one, other, within) for one, other in zip(old, new, strict=True))
     return bool(old == new)
 
 

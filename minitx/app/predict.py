@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from minitx.data.csv_files import LONGEST_LINE
+from minitx.data.tables import suffix_of
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.multitask import MultiTaskModel
-from minitx.system import check_encoding
+from minitx.system import Fields, check_encoding
 from minitx.terminal import json_line, shown
 from minitx.text.truncation import warn_of_cut
-from minitx.training.checkpoint import load_model
+from minitx.training.checkpoint import load_config, load_model
 from minitx.writing import check_new_file, whole_file
 
 AT_ONCE = 1024  # texts of a file; of standard input, what has come
 SUFFIXES = (".csv", ".jsonl")  # of --out
-BROKEN = re.compile("[\ud800-\udfff]")  # what bytes that are not in the encoding become
+BROKEN = re.compile("[\ud800-\udfff\0]")  # what bytes that are not in the encoding become, or half of UTF-16
 FORMULA = re.compile(r"[=+\-@\t\r]")  # how a spreadsheet would know one: a .csv gets an apostrophe before it
 NO_ANSWER = {"label": None, "probability": None, "probabilities": None}
 
@@ -34,11 +35,17 @@ def predict(a: argparse.Namespace) -> None:
     out, file = Path(a.out) if a.out else None, sys.stdout
     if (a.text and (a.data or a.encoding)) or (a.column and not a.data) or (a.overwrite and not out):
         raise InputError("give TEXT, or --data FILE with --text COLUMN, or standard input; --overwrite goes with --out")
+    for text in a.text:
+        if text == "-" or Path(text[:255]).is_file():
+            hint = "standard input is read if no TEXT is given" if text == "-" else f"--data {text} labels its texts"
+            raise InputError(f"TEXT {text!r:.100} is no text but a file: {hint}")
     if out:
         check_new_file(out, out.suffix if out.suffix in SUFFIXES else " or ".join(SUFFIXES), a.overwrite)
     model, count, blank, cut, broken = load_model(a.model), 0, 0, 0, 0
     form, name, where = out.suffix if out else a.format, a.encoding or "UTF-8", ""
-    given = stream_texts(a.data, a.column, a.encoding) if a.data else iter(a.text)
+    trained = Fields(load_config(a.model), f"{a.model}: minitx.json").within("data", {}).get("text", str, None)
+    column = a.column or (trained if a.data and suffix_of(a.data) != ".txt" else None)  # the one it was trained on
+    given = stream_texts(a.data, column, a.encoding) if a.data else iter(a.text)
     with ExitStack() as stack:
         if out:
             path = stack.enter_context(whole_file(out))
