@@ -709,6 +709,13 @@ def _add_settings(add: Callable[..., None]) -> None:
     add("no sentence config", new, drop(ST_CONFIG), "equal")
     add("sentence config, plain", "bert/plain", put(ST_CONFIG, max_seq_length=9), "equal")
     add("no usage", new, drop(USAGE), "equal")
+    special = put(USAGE, prompts={"q": "[CLS] <s> query: "}, default_prompt_name="q")
+    far = both(put(CONFIG, max_position_embeddings=8), put(ST_CONFIG, max_seq_length=100))
+    for of in (new, "roberta/new", "modernbert/new"):
+        add("found: a prompt that spells a special token", of, special, "refused")
+        add("found: no attention mask", of, put("tokenizer_config.json", model_input_names=["input_ids"]), "refused")
+        add("found: two tokens", of, put(ST_CONFIG, max_seq_length=2))
+    add("found: longer than its positions", "modernbert/new", far, "refused")
 
 
 def _empty(file: str) -> Edit:
