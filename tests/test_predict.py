@@ -154,6 +154,11 @@ def test_a_file_in_the_place_of_a_text_is_not_labelled_by_its_name(capsys, train
     assert f"TEXT '{text}' is no text but a file: {hint}" in err
 
 
+def test_a_text_longer_than_a_file_name_may_be_is_a_text(capsys, trained):
+    assert main(["predict", str(trained), "Приложение падает. " * 20]) == 0
+    assert "| Приложение" in capsys.readouterr().out
+
+
 def test_a_table_is_read_by_the_column_that_the_model_was_trained_on(capsys, trained, tmp_path):
     own = tmp_path / "own"
     shutil.copytree(trained, own)

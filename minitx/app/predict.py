@@ -3,6 +3,7 @@
 import argparse
 import codecs
 import csv
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ def predict(a: argparse.Namespace) -> None:
     if (a.text and (a.data or a.encoding)) or (a.column and not a.data) or (a.overwrite and not out):
         raise InputError("give TEXT, or --data FILE with --text COLUMN, or standard input; --overwrite goes with --out")
     for text in a.text:
-        if text == "-" or Path(text[:255]).is_file():
+        if text == "-" or os.path.isfile(text):
             hint = "standard input is read if no TEXT is given" if text == "-" else f"--data {text} labels its texts"
             raise InputError(f"TEXT {text!r:.100} is no text but a file: {hint}")
     if out:
