@@ -432,24 +432,9 @@ def tokenizers() -> Iterator[tuple[str, str, Edit, str]]:
         yield f"tokenizer_class={name}", roberta, put(TOKENIZER_CONFIG, tokenizer_class=name), ""
     yield "no tokenizer_config", bert, drop(TOKENIZER_CONFIG), ""
     yield "vocab.txt", bert, both(plain_vocab, put(TOKENIZER_CONFIG, tokenizer_class="BertTokenizer")), ""
-    yield (
-        "truncation left in tokenizer.json",
-        bert,
-        put(
-            TOKENIZER,
-            truncation={"direction": "Left", "max_length": 12, "strategy": "LongestFirst", "stride": 0},
-        ),
-        "",
-    )
-    yield (
-        "truncation right in tokenizer.json",
-        bert,
-        put(
-            TOKENIZER,
-            truncation={"direction": "Right", "max_length": 12, "strategy": "LongestFirst", "stride": 0},
-        ),
-        "",
-    )
+    for side in ("Left", "Right"):
+        cut = {"direction": side, "max_length": 12, "strategy": "LongestFirst", "stride": 0}
+        yield f"truncation {side.lower()} in tokenizer.json", bert, put(TOKENIZER, truncation=cut), ""
     padding = {"strategy": {"Fixed": 20}, "direction": "Left", "pad_to_multiple_of": None}
     padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
     yield "padding left in tokenizer.json", bert, put(TOKENIZER, padding=padding), ""

@@ -47,6 +47,8 @@ class SentenceTransformer(SentenceEncoder):
             elif value and value != HARMLESS.get(name):
                 accepted = ", ".join(("prompts", *SETTINGS))
                 raise InputError(f"SentenceTransformer: {name}={value!r:.60} cannot be had; accepted are {accepted}")
+        if not isinstance(dim := self.truncate_dim or 1, int) or not 1 <= dim <= self.config.width:
+            raise InputError(f"SentenceTransformer: truncate_dim is {dim!r:.60}; accepted are 1 to {self.config.width}")
         self.prompt_of()  # what is wrong with a name is told now
         self._chosen(SIMILARITIES)
 

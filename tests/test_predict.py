@@ -176,3 +176,9 @@ def test_utf_16_without_a_mark_is_not_answered(capsys, trained, monkeypatch):
     piped(monkeypatch, "love it\n".encode("utf-16-le"))
     assert main(["predict", str(trained)]) == 2
     assert "are not, all others are answered; say its --encoding" in capsys.readouterr().err
+
+
+def test_json_is_not_written_to_a_csv(capsys, trained, tmp_path):
+    assert main(["predict", str(trained), "good", "--format", "json", "--out", "a.csv"]) == 2
+    assert "--format json and --out a.csv do not go together" in capsys.readouterr().err
+    assert not (tmp_path / "a.csv").exists()

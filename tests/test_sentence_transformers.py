@@ -566,3 +566,9 @@ def test_the_largest_and_what_torch_does_with_it(rng):
     assert torch.equal(torch.stack([x[0], x[1]]), torch.from_numpy(x[:2].numpy()))
     assert indices.tolist() == x[0].topk(2)[1].tolist()
     assert torch.equal(torch.argsort(x, dim=1, descending=True)[:, :2], torch.from_numpy(x.topk(2)[1].numpy()))
+
+
+@pytest.mark.parametrize("dim", [5000, -5, "x"])
+def test_a_truncate_dim_that_cannot_be_is_refused(directory, dim):
+    with pytest.raises(InputError, match=r"SentenceTransformer: truncate_dim is .*; accepted are 1 to "):
+        SentenceTransformer(directory, truncate_dim=dim)

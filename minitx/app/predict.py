@@ -36,6 +36,8 @@ def predict(a: argparse.Namespace) -> None:
     out, file = Path(a.out) if a.out else None, sys.stdout
     if (a.text and (a.data or a.encoding)) or (a.column and not a.data) or (a.overwrite and not out):
         raise InputError("give TEXT, or --data FILE with --text COLUMN, or standard input; --overwrite goes with --out")
+    if out and out.suffix == ".csv" and a.format == "json":
+        raise InputError(f"--format json and --out {out} do not go together: JSON is written to a .jsonl")
     for text in a.text:
         if text == "-" or os.path.isfile(text):
             hint = "standard input is read if no TEXT is given" if text == "-" else f"--data {text} labels its texts"
@@ -126,7 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser, form: dict[str, Any]) -> None
     add("model", metavar="DIR", help="a result directory")
     add("text", metavar="TEXT", nargs="*", help="texts; if there are none, lines of standard input as they come")
     add("--data", metavar="FILE", help="label the texts of this file: a .txt with one a line, a .csv or another table")
-    add("--text", dest="column", metavar="COLUMN", help="text column of a table; content or text by default")
+    add("--text", dest="column", metavar="COLUMN", help="text column of a table; by default the one it was trained on")
     add("--encoding", default="", help="of the data or standard input, as in cp1252; UTF-8 if it is not said")
     add("--format", **form)
     add(
