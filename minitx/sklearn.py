@@ -26,15 +26,8 @@ from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 
-NOT_HERE = {
-    "data",
-    "text",
-    "labels",
-    "rules",
-    "words",
-    "two_stage",
-    "encoding",
-}  # of files, and of the report on a test
+# Of files, and of the report on a test.
+NOT_HERE = ["data", "text", "labels", "rules", "words", "two_stage", "encoding"]
 FIELDS = [(name, Any, None if value == {} else value) for name, value in DEFAULTS.items() if name not in NOT_HERE]
 Settings: Any = make_dataclass("Settings", FIELDS, kw_only=True, eq=False, repr=False)
 
@@ -102,11 +95,9 @@ class MultiTaskClassifier(ClassifierMixin, Settings, OfTexts):
 
     def predict(self, X: Any) -> np.ndarray:
         """The answer to each text: (N,), or (N, tasks) for several heads."""
-        p = self.predict_proba(X)
-        heads = zip(
-            self.model_.classes, *((self.classes_, p) if self.several_ else ([self.classes_], [p])), strict=True
-        )
-        said = [classes[self.model_.answers.decide(head, rows)] for head, classes, rows in heads]
+        p, classes = self.predict_proba(X), self.classes_
+        heads = zip(self.model_.classes, *((classes, p) if self.several_ else ([classes], [p])), strict=True)
+        said = [labels[self.model_.answers.decide(head, rows)] for head, labels, rows in heads]
         alike = len({labels.dtype.kind for labels in said}) == 1
         return np.stack(said if alike else [s.astype(object) for s in said], axis=1) if self.several_ else said[0]
 

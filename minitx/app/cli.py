@@ -183,15 +183,8 @@ def _embed(a: argparse.Namespace) -> None:
     check_vectors(out, a.overwrite)  # before the model is loaded
     encoder = SentenceEncoder.from_pretrained(a.model)
     try:
-        rows, before, cut = embed_file(
-            encoder,
-            a.file,
-            out,
-            text_column=a.text,
-            encoding=a.encoding,
-            overwrite=a.overwrite,
-            progress=sys.stderr.isatty(),
-        )
+        how = {"text_column": a.text, "encoding": a.encoding, "overwrite": a.overwrite}
+        rows, before, cut = embed_file(encoder, a.file, out, progress=sys.stderr.isatty(), **how)
     except KeyboardInterrupt as error:
         partial = beside(out)[0]
         goes_on = f"the same command goes on from {partial}" if partial.exists() else f"{out} is as it was, or finished"
@@ -262,9 +255,7 @@ def _parser() -> Parser:
 
     add_arguments(add("train", train, "train a model on reviews and write a result directory"))
     unlabelled.add_arguments(add("pretrain", unlabelled.pretrain, "let an encoder learn from texts without labels"))
-    unlabelled.add_arguments(
-        add("distill", unlabelled.distill, "let a small encoder learn a large one's vectors"), True
-    )
+    unlabelled.add_arguments(add("distill", unlabelled.distill, "let a small encoder imitate a large one"), True)
     add("recipes", _recipes, "list the recipes for `minitx train --recipe`")
     text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 

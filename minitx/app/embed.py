@@ -36,9 +36,7 @@ TEXTS_AT_ONCE = 4096  # a block: enough for batches of one length each
 # Another processor, BLAS or table of characters may give other bits: that shows in the vectors of any text.
 SAMPLE = "Which MODEL is this, on which machine, by which rules? Ça m'étonne, 漢字 \U0001f621 \u200b\u0301 1234567890!"
 # How np.save begins a file of floats (N, D). NumPy itself would also accept a good deal else.
-NPY = (
-    rb"(?s)\x93NUMPY\x01\x00..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n"
-)
+NPY = rb"(?s)\x93NUMPY\x01\0..{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \((\d+), (\d+)\), } *\n"
 MOST_BEHIND = 1000  # bytes behind the vectors
 RECORDED = ("model", "file")  # of what vectors are made of
 COMPARED, ALIKE = 16, 0.999  # texts that are embedded to check vectors without checksums; the least cosine
@@ -85,9 +83,8 @@ def embed_file(
                 done, cut = _resume(file, log, [rows for rows, _ in blocks], encoder.get_embedding_dimension())
                 before, total = (sum(rows for rows, _ in some) for some in (blocks[:done], blocks))
                 with Bar(total=total, initial=before, unit=" texts", disable=not progress) as bar:
-                    for found, block in zip_longest(
-                        islice(_blocks(source, text_column, encoding), done, None), blocks[done:]
-                    ):
+                    rest = islice(_blocks(source, text_column, encoding), done, None)
+                    for found, block in zip_longest(rest, blocks[done:]):
                         if found is None or found[1] != block:
                             goes_on = f"with what it was the same command goes on, else delete {partial}"
                             raise InputError(f"{source} changed while it was read: {goes_on}")
@@ -157,9 +154,8 @@ def load_vectors(path: str, encoder: SentenceEncoder, texts: Sequence[str]) -> n
     with np.errstate(invalid="ignore"):  # what is not finite is not alike
         alike = normalized(ours) * normalized(np.asarray(vectors[rows], "f4"))
     if wrong or not (alike.sum(axis=1) > ALIKE).all():
-        raise InputError(
-            f"{path} was made {wrong or 'of other texts, or by another model'}: `minitx embed` makes it anew"
-        )
+        wrong = wrong or "of other texts, or by another model"
+        raise InputError(f"{path} was made {wrong}: `minitx embed` makes it anew")
     return vectors
 
 
@@ -214,17 +210,11 @@ def _made_of(encoder: SentenceEncoder, blocks: Sequence[tuple[int, str]]) -> dic
     weights = [
         (name, w.dtype.str, w.shape, _sha256(np.ascontiguousarray(w).data)) for name, w in encoder.state_dict().items()
     ]
+    usage = encoder.max_seq_length, encoder.truncate_dim, encoder.prompt_of(encoder.of_role("document"))
     ids, _ = encoder.tokenize_and_cut([SAMPLE] * 8)  # refuses an encoder without a tokenizer
     made_of = {
         "minitx": "second format",
-        "model": (
-            encoder.config,
-            encoder.max_seq_length,
-            encoder.truncate_dim,
-            encoder.prompt_of(encoder.of_role("document")),
-            encoder.tokenizer and encoder.tokenizer.spec,
-            weights,
-        ),
+        "model": (encoder.config, *usage, encoder.tokenizer and encoder.tokenizer.spec, weights),
         "file": blocks,
         "NumPy, Python or processor": (np.__version__, unidata_version, ids, encoder.encode_ids(ids).tobytes()),
     }

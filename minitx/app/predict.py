@@ -66,9 +66,7 @@ def predict(a: argparse.Namespace) -> None:
                     cells = (one[what] for one in of.values() for what in ("label", "probability"))
                     table.writerow([f"'{x}" if FORMULA.match(str(x)) else x for x in (text, *cells)])
                 elif form == "text":
-                    said = [
-                        f"{head}: {one['label']} {one['probability']:.2f}" for head, one in of.items() if one["label"]
-                    ]
+                    said = [f"{head}: {x['label']} {x['probability']:.2f}" for head, x in of.items() if x["label"]]
                     print(shown("  ".join([*(said or ["no answer"]), f"| {text}"])))
                 else:
                     print(json_line({"text": text, **of}), file=file)
@@ -131,9 +129,5 @@ def add_arguments(parser: argparse.ArgumentParser, form: dict[str, Any]) -> None
     add("--text", dest="column", metavar="COLUMN", help="text column of a table; by default the one it was trained on")
     add("--encoding", default="", help="of the data or standard input, as in cp1252; UTF-8 if it is not said")
     add("--format", **form)
-    add(
-        "--out",
-        metavar="FILE",
-        help="a row for each text: an exact .jsonl, or a .csv in which none is a formula",
-    )
+    add("--out", metavar="FILE", help="a row for each text: an exact .jsonl, or a .csv in which none is a formula")
     add("--overwrite", action="store_true", help="replace the file of --out")

@@ -73,9 +73,7 @@ class Experiment:
     Tables and lists (labels, rules, words, rates, stages, ...) have no flag: a recipe or `--set` gives them.
     """
 
-    data: str | None = _setting(
-        None, f"a CSV or another table, or one of: {SYNTHETIC_NAME}, {SENTENCES_NAME} (which are built in)"
-    )
+    data: str | None = _setting(None, f"a CSV or another table; built in are {SYNTHETIC_NAME}, {SENTENCES_NAME}")
     text: str | None = _setting(None, "text column of a CSV that is not a review file")
     encoding: str = _setting("", "of the data, as in cp1252; UTF-8 if it is not said")
     labels: Mapping[str, str] = _setting({}, "heads of such a CSV: name = column", values=str)

@@ -39,10 +39,8 @@ def binary_cross_entropy_with_logits(logits: Tensor, target: Any, weight: Any = 
     s = np.maximum(-x, 0) + np.log1p(e)
     count = x.dtype.type(x.size or np.nan)  # the mean of nothing is NaN, as in torch
     loss = np.sum((a * s + (1 - y) * x) * w) / count
-    slope = a * -np.where(x >= 0, e, 1) / (1 + e) + (1 - y)
-    return Tensor.from_op(
-        loss, (logits, target), lambda dy: (dy / count * w * slope, dy / count * w * ((p - 1) * s - x))
-    )
+    dx, dt = w * (a * -np.where(x >= 0, e, 1) / (1 + e) + (1 - y)), w * ((p - 1) * s - x)
+    return Tensor.from_op(loss, (logits, target), lambda dy: (dy / count * dx, dy / count * dt))
 
 
 def _of_one_shape(x: Tensor, target: Any) -> Tensor:

@@ -44,10 +44,8 @@ def find_columns(name: str, header: Sequence[str], wanted: Sequence[str], hint: 
     missing = [column for column in wanted if column not in header]
     if missing:
         near = suggestion(missing[0].strip(), header, hint or " ")
-        plain = [
-            column if column == column.strip() else repr(column) for column in missing
-        ]  # blanks are seen in quotes
-        found = f"no column {', '.join(plain)}; found {', '.join(header):.300}"
+        lacks = ", ".join(c if c == c.strip() else repr(c) for c in missing)  # blanks are seen in quotes
+        found = f"no column {lacks}; found {', '.join(header):.300}"
         raise InputError(f"{name}: {found}" + f"; {near}" * bool(near.strip()))
     doubled = [column for column in wanted if header.count(column) > 1]
     if doubled:

@@ -27,12 +27,8 @@ from minitx.terminal import shown
 
 Rows = Iterator[tuple[list[str], str]]  # each with what is wrong with it, or ""
 # How a file begins -> what it is, and the module that reads it.
-BINARY = {
-    b"PAR1": ("parquet", "pyarrow.parquet"),
-    b"\xff\xff\xff\xff": ("arrow", "pyarrow.ipc"),
-    b"PK\3\4": ("Excel", "openpyxl"),
-}
-BINARY |= {b"\xd0\xcf\x11\xe0": ("old Excel", "xlrd")}
+BINARY = {b"PAR1": ("parquet", "pyarrow.parquet"), b"\xff\xff\xff\xff": ("arrow", "pyarrow.ipc")}
+BINARY |= {b"PK\3\4": ("Excel", "openpyxl"), b"\xd0\xcf\x11\xe0": ("old Excel", "xlrd")}
 NOTES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # of the library `datasets`
 OTHER_DATA = "of what is no review file, name the columns: --text COLUMN --label NAME=COLUMN"
 SEPARATORS = (",", ";", "\t")
@@ -161,19 +157,16 @@ def _read_frame(name: str, kind: str, module: str) -> pd.DataFrame:
         with open(name, "rb") as file:
             table = reader.read_table(file) if kind == "parquet" else reader.open_stream(file).read_all()
         frame = table.to_pandas(integer_object_nulls=True)
-        features = (
-            json.loads((table.schema.metadata or {}).get(b"huggingface", "{}")).get("info", {}).get("features", {})
-        )
-        for column, feature in features.items():
+        noted = json.loads((table.schema.metadata or {}).get(b"huggingface", "{}"))
+        for column, feature in noted.get("info", {}).get("features", {}).items():
             if feature.get("_type") == "ClassLabel":  # numbers whose names stand in the file
                 frame[column] = [feature["names"][int(i)] if i is not None and i >= 0 else None for i in frame[column]]
         return frame
     except InputError:
         raise
     except ImportError:
-        raise InputError(
-            f"{name} is of the kind {kind}: `pip install {module.split('.')[0]}` lets minitx read it"
-        ) from None
+        package = module.split(".")[0]
+        raise InputError(f"{name} is of the kind {kind}: `pip install {package}` lets minitx read it") from None
     except Exception as error:  # whatever a damaged file brings about
         raise InputError(f"{name} is a damaged {kind} file, or none: {type(error).__name__}: {error!s:.200}") from None
 

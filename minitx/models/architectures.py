@@ -109,9 +109,8 @@ class Architecture:
         fields["activation"] = SAME_ACTIVATION.get(fields["activation"], fields["activation"])
         width = config.get("embedding_size", int, 128 if self.model_type == "electra" else fields["hidden_size"])
         if width != fields["hidden_size"]:
-            raise InputError(
-                f"{config.where}: embedding_size is {width}, not hidden_size: the layer between is missing"
-            )
+            found = f"embedding_size is {width}, not hidden_size: the layer between is missing"
+            raise InputError(f"{config.where}: {found}")
         fields["max_length"] -= self.first_position(pad_id)
         if self.model_type == "modernbert":
             fields["rotary"] = _read_rotary(config, fields["num_layers"])
@@ -172,9 +171,7 @@ def _read_rotary(config: Fields, layers: int) -> tuple[tuple[float, int], ...]:
         refuse_unknown(rope, {"rope_type", "rope_theta"})
         blocks[kind] = (rope.get("rope_theta", float, config.get(of_old, float, theta, least=1), least=1), far)
     if len(kinds) != layers or any(kind not in (FULL, LOCAL) for kind in kinds):
-        raise InputError(
-            f"{config.where}: layer_types is {brief(kinds)}; it must name {layers} times {FULL} or {LOCAL}"
-        )
+        raise InputError(f"{config.where}: layer_types is {brief(kinds)}; accepted: {layers} times {FULL} or {LOCAL}")
     return tuple(blocks[kind] for kind in kinds)
 
 
@@ -213,9 +210,8 @@ def architecture_of(config: Fields) -> Architecture:
         stems = {a.model_class.removesuffix("Model"): a for a in ARCHITECTURES.values()}
         kind = next((a.model_type for stem, a in stems.items() if any(name.startswith(stem) for name in classes)), None)
     if kind not in ARCHITECTURES:
-        raise InputError(
-            f"{config.where}: model_type {brief(kind)} is not implemented; accepted: {', '.join(ARCHITECTURES)}"
-        )
+        accepted = ", ".join(ARCHITECTURES)
+        raise InputError(f"{config.where}: model_type {brief(kind)} is not implemented; accepted: {accepted}")
     return ARCHITECTURES[kind]
 
 
@@ -234,7 +230,5 @@ def architecture_for(c: EncoderConfig) -> Architecture:
     if c.relative_buckets != mpnet.relative_buckets:
         raise InputError(f"MPNet's relative bias has {mpnet.relative_buckets} buckets, not {c.relative_buckets}")
     if c.pad_id != mpnet.pad_id:
-        raise InputError(
-            f"MPNet's padding id is {mpnet.pad_id}, whatever config.json says; this encoder's is {c.pad_id}"
-        )
+        raise InputError(f"MPNet's padding id is {mpnet.pad_id}, whatever it says; this encoder's is {c.pad_id}")
     return mpnet

@@ -49,9 +49,8 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
             return snapshot
     try:
         hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here
-        return Path(
-            hub.snapshot_download(model, allow_patterns=["*.json", "*.txt", "*.safetensors"])
-        )  # * crosses folders
+        patterns = ["*.json", "*.txt", "*.safetensors"]  # * crosses folders
+        return Path(hub.snapshot_download(model, allow_patterns=patterns))
     except ImportError:
         reason = "pip install huggingface_hub"
     except (OSError, ValueError) as error:  # all of its errors derive from these

@@ -70,10 +70,8 @@ def _read_shards(index: Path) -> dict[str, np.ndarray | None]:
 def _read_file(path: Path) -> dict[str, np.ndarray | None]:
     """Name -> tensor, None for one that is not of floats. The library checks that header and file agree."""
     if not path.exists():
-        old = ": it has pytorch_model.bin, which can run code when read; convert it to safetensors" * (
-            path.with_name("pytorch_model.bin").exists()
-        )
-        raise InputError(f"{path}: no such file{old}")
+        old = ": it has pytorch_model.bin, which can run code when read; convert it to safetensors"
+        raise InputError(f"{path}: no such file" + old * path.with_name("pytorch_model.bin").exists())
     check_file(path)
     tensors: dict[str, np.ndarray | None] = {}
     try:

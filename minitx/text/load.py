@@ -203,16 +203,13 @@ def _rebuild(data: Fields, kind: Json, config: Fields, roles: Json) -> None:
     elif kind["model"] == "WordPiece":
         model |= {"unk_token": roles.get("unk_token"), "continuing_subword_prefix": "##"}
         names = {"lowercase": "do_lower_case", "handle_chinese_chars": "tokenize_chinese_chars"}
-        cleaning = {name: config.get(key, bool, True) for name, key in names.items()}
-        cleaning |= {
-            "type": "BertNormalizer",
-            "clean_text": True,
-            "strip_accents": config.get("strip_accents", bool, None),
-        }
+        cleaning: Json = {name: config.get(key, bool, True) for name, key in names.items()}
+        cleaning |= {"clean_text": True, "strip_accents": config.get("strip_accents", bool, None)}
+        cleaning |= {"type": "BertNormalizer"}
         built = {
+            "normalizer": cleaning,
             "pre_tokenizer": {"type": "BertPreTokenizer"},
             "decoder": {"type": "WordPiece"},
-            "normalizer": cleaning,
         }
     else:
         model |= {"unk_id": 3}

@@ -194,9 +194,8 @@ def _read_template(template: Fields, spec: TokenizerSpec) -> None:
                 raise InputError(f"{template.where}: {given}, in the vocabulary {spec.vocab.get(token)}")
             items[key].append((None if "Sequence" in item.data else token, part.get("type_id", int, 0, least=0)))
         if found != texts or (key == "single" and any(type_id for _, type_id in items[key])):
-            raise InputError(
-                f"{template.where}: {key} must have the texts {' and '.join(texts)}, and A alone type_id 0"
-            )
+            needs = f"the texts {' and '.join(texts)}, and A alone type_id 0"
+            raise InputError(f"{template.where}: {key} must have {needs}")
     tokens = [token or "" for token, _ in items["single"]]
     spec.prefix, spec.suffix = tokens[: tokens.index("")], tokens[tokens.index("") + 1 :]
     spec.pair = [] if items["pair"] == spec.pair_template() else items["pair"]

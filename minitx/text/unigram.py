@@ -94,10 +94,8 @@ class UnigramTokenizer(CleaningTokenizer):
     def _best(self, part: str, allow_special: bool) -> list[tuple[int, int, int]]:
         """(id, start, end) of the pieces whose scores have the largest sum."""
         pieces, unknown = self._pieces[allow_special], self._unknown
-        best: list[tuple[float, int, int]] = [
-            (0.0, 0, 0)
-        ]  # up to each place: the sum, and the last piece's id and start
-        best += [(-float("inf"), 0, 0)] * len(part)
+        # Up to each place: the sum, and the last piece's id and start.
+        best = [(0.0, 0, 0), *[(-float("inf"), 0, 0)] * len(part)]
         for start in range(len(part)):
             so_far = best[start][0]
             for end in range(start + 1, min(len(part), start + self._longest) + 1):
