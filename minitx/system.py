@@ -231,13 +231,14 @@ class Fields:
     def __init__(self, data: Any, where: str) -> None:
         if not isinstance(data, dict):
             raise InputError(f"{where} holds {brief(data)}; it must be an object")
-        self.data, self.where = data, where
+        self.data, self.where, self.read = data, where, set[str]()
 
     def get(self, key: str, kind: type, default: Any = REQUIRED, least: int | None = None) -> Any:
         """The value of `key`, of a kind in `KINDS` and, with `least`, no smaller; `default` when absent or null.
 
         A number must be finite and below `MOST`: what is computed from it then fits a float.
         """
+        self.read.add(key)
         value: Any = self.data.get(key)
         if value is None and default is not REQUIRED:
             return default
@@ -261,6 +262,7 @@ class Fields:
 
     def choose(self, key: str, *accepted: Any) -> Any:
         """The value of `key`, which must be one of `accepted`; the first of them when absent or null."""
+        self.read.add(key)
         value = self.data.get(key)
         if value is None:
             return accepted[0]

@@ -8,11 +8,16 @@ Reading `tensor.py` does not need them. Each means what torch's of the same name
 # `self` is a `Tensor`, which is made of this class and so not known here.
 
 import math
+import operator
 from typing import Any, Self
 
 import numpy as np
 
 from minitx.autograd.engine import Gradients, Node
+
+
+def _compare(by: Any) -> Any:
+    return lambda self, other: by(self.data, other.data if isinstance(other, Node) else other)
 
 
 class Habits(Node):
@@ -21,23 +26,8 @@ class Habits(Node):
     __slots__ = ()
     __hash__ = object.__hash__  # by identity, as in torch: == compares elements
 
-    def __eq__(self, other: object) -> Any:
-        return self.data == _value(other)
-
-    def __ne__(self, other: object) -> Any:
-        return self.data != _value(other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self.data < _value(other)
-
-    def __le__(self, other: Any) -> Any:
-        return self.data <= _value(other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self.data > _value(other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self.data >= _value(other)
+    __eq__, __ne__ = _compare(operator.eq), _compare(operator.ne)
+    __lt__, __le__, __gt__, __ge__ = map(_compare, (operator.lt, operator.le, operator.gt, operator.ge))
 
     def __rpow__(self, base: Any) -> Self:
         """base^self, and tensor^tensor. d(x^n) = n x^(n-1) dx + x^n ln(x) dn; 0^n has no dn where n >= 0."""
@@ -158,10 +148,6 @@ def _off_mean(x: np.ndarray, dim: int | tuple[int, ...] | None, correction: int)
     total = x.sum(axis=dim, keepdims=True)
     n = x.size // max(1, total.size)
     return x - total / max(1, n), x.dtype.type(1 / (n - correction) if n > correction else math.nan)
-
-
-def _value(other: Any) -> Any:
-    return other.data if isinstance(other, Node) else other
 
 
 def sizes_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:

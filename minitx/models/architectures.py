@@ -102,9 +102,8 @@ class Architecture:
         if self.relative_buckets and pad_id != self.pad_id:
             raise InputError(f"{config.where}: pad_token_id is {pad_id}; accepted: {self.pad_id}, as in MPNet's code")
         fields = {"pad_id": pad_id, "norm_first": self.norm_first, "relative_buckets": self.relative_buckets}
-        read = {"position_embedding_type", "is_decoder", "is_encoder_decoder", "add_cross_attention", "embedding_size"}
         for field, (_, kind, default) in SETTINGS.items():
-            read.add(key := self.key(field))
+            key = self.key(field)
             fields[field] = config.get(key, kind, OTHER_DEFAULTS.get(key, default))
         fields["activation"] = SAME_ACTIVATION.get(fields["activation"], fields["activation"])
         width = config.get("embedding_size", int, 128 if self.model_type == "electra" else fields["hidden_size"])
@@ -114,8 +113,7 @@ class Architecture:
         fields["max_length"] -= self.first_position(pad_id)
         if self.model_type == "modernbert":
             fields["rotary"] = _read_rotary(config, fields["num_layers"])
-            read |= _ROTARY_KEYS
-        refuse_unknown(config, CONFIG_KEYS, read)
+        refuse_unknown(config, CONFIG_KEYS)
         try:
             return EncoderConfig(**fields, positions="learned")
         except InputError as error:
@@ -153,10 +151,6 @@ class Architecture:
         return result
 
 
-_ROTARY_KEYS = {"layer_types", "rope_parameters", "global_attn_every_n_layers", "local_attention", "norm_bias"}
-_ROTARY_KEYS |= {"global_rope_theta", "local_rope_theta", "attention_bias", "mlp_bias"}
-
-
 def _read_rotary(config: Fields, layers: int) -> tuple[tuple[float, int], ...]:
     """For each block of a ModernBERT, the theta of its positions and how far its tokens look, 0 for everywhere."""
     for flag in ("norm_bias", "attention_bias", "mlp_bias"):
@@ -168,8 +162,8 @@ def _read_rotary(config: Fields, layers: int) -> tuple[tuple[float, int], ...]:
     for kind, of_old, theta, far in places:
         rope = config.within("rope_parameters", {}).within(kind, {})
         rope.choose("rope_type", "default")
-        refuse_unknown(rope, {"rope_type", "rope_theta"})
         blocks[kind] = (rope.get("rope_theta", float, config.get(of_old, float, theta, least=1), least=1), far)
+        refuse_unknown(rope)
     if len(kinds) != layers or any(kind not in (FULL, LOCAL) for kind in kinds):
         raise InputError(f"{config.where}: layer_types is {brief(kinds)}; accepted: {layers} times {FULL} or {LOCAL}")
     return tuple(blocks[kind] for kind in kinds)

@@ -5,6 +5,7 @@ known to be harmless: how a model was trained, is stored, or is used for somethi
 """
 
 import re
+from collections.abc import Iterable
 
 from minitx.errors import InputError
 from minitx.system import Fields, brief
@@ -35,13 +36,13 @@ LOADING_KEYS |= {"trust_remote_code", "use_safetensors", "use_cache"}
 LOADING = [f"{of}_{args}" for of in ("model", "processor", "tokenizer", "config") for args in ("args", "kwargs")]
 
 
-def refuse_unknown(fields: Fields, *known: set[str]) -> None:
-    """`InputError` for the first key that is neither `known` nor empty, naming file, key and value.
+def refuse_unknown(fields: Fields, known: Iterable[str] = ()) -> None:
+    """`InputError` for the first key that is neither `known` nor empty nor was read, naming file, key and value.
 
     A null, an empty text, list or object says nothing; the families are transformers' notes, and heads that give no
     vectors.
     """
     for key, value in fields.data.items():
-        if not any(key in keys for keys in known) and not FAMILIES.fullmatch(key) and value not in (None, "", [], {}):
+        if key not in {*known, *fields.read} and not FAMILIES.fullmatch(key) and value not in (None, "", [], {}):
             shown = f"{repr(key)[1:-1]:.60} is {brief(value)}"
             raise InputError(f"{fields.where}: {shown}; this is not implemented and could change vectors")

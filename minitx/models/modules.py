@@ -36,7 +36,6 @@ OLD_POOLING |= {"lasttoken": "lasttoken"}
 _TORCH = {name: "linear" if name == "Identity" else "activation" for name in ACTIVATIONS}
 ACTIVATION_NAMES = {f"torch.nn.{name}": name for name in _TORCH}
 ACTIVATION_NAMES |= {f"torch.nn.modules.{file}.{name}": name for name, file in _TORCH.items()}
-FEATURES = {"module_input_name", "module_output_name"}
 
 
 @dataclass
@@ -76,8 +75,8 @@ def read_modules(path: Path) -> Modules | None:
         if (said := entry.get("type", str)) not in TYPES:
             accepted = ", ".join(f"sentence_transformers.models.{kind}" for kind in _FILES)
             raise InputError(f"{file}: module {brief(said)} is not implemented; accepted: {accepted}")
-        refuse_unknown(entry, {"type", "path"}, MODULE_KEYS)
         modules.append((TYPES[said], path / _read_folder(entry)))
+        refuse_unknown(entry, MODULE_KEYS)
         names.add(str(entry.data.get("name", len(names))))
     kinds = [kind for kind, _ in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or {*kinds[2:]} & {*kinds[:2]} or len(names) < len(modules):
@@ -98,11 +97,11 @@ def _read_folder(entry: Fields) -> str:
     return name
 
 
-def _check_features(fields: Fields, *known: str) -> None:
-    """What a module reads and writes is the sentence's vector, and besides it knows but what is `known`."""
-    for key in FEATURES:
+def _check_features(fields: Fields) -> None:
+    """What a module reads and writes is the sentence's vector, and besides it says only what has been read."""
+    for key in ("module_input_name", "module_output_name"):
         fields.choose(key, "sentence_embedding")
-    refuse_unknown(fields, FEATURES, {*known})
+    refuse_unknown(fields)
 
 
 def _read_pooling(path: Path, hidden_size: int) -> str:
@@ -111,8 +110,8 @@ def _read_pooling(path: Path, hidden_size: int) -> str:
     for key in [key for key in data.data if key in widths] or ["word_embedding_dimension"]:
         if (width := data.get(key, int)) != hidden_size:
             raise InputError(f"{path}: {key} is {width!r}, config.json says {hidden_size}")
-    refuse_unknown(data, widths, {"pooling_mode", "include_prompt"}, {prefix + key for key in OLD_POOLING})
     data.choose("include_prompt", True)
+    refuse_unknown(data, {"pooling_mode", *(prefix + key for key in OLD_POOLING)})
     modes = data.data.get("pooling_mode")
     if modes is None:
         modes = [mode for key, mode in OLD_POOLING.items() if data.get(prefix + key, bool, False)] or ["mean"]
@@ -128,8 +127,8 @@ def _read_dense(folder: Path, width: int, normalize: bool) -> tuple[DenseConfig,
     if (found := data.get("in_features", int)) != width:
         raise InputError(f"{data.where}: in_features is {found}, but the vectors that reach it have {width} numbers")
     data.choose("use_residual", False)
-    _check_features(data, "in_features", "out_features", "bias", "activation_function", "use_residual")
     out, bias = data.get("out_features", int, least=1), data.get("bias", bool, True)
+    _check_features(data)
     path, stored = read_stored(folder)
     wanted = {"linear.weight": (out, width)} | ({"linear.bias": (out,)} if bias else {})
     if (shapes := {name: tensor.shape for name, tensor in stored.items()}) != wanted:

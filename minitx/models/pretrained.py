@@ -34,10 +34,8 @@ from minitx.writing import write_json
 
 MOST_LAYERS = 1000
 # What sentence-transformers looks for, in this order; the first that says anything counts.
-SENTENCE_CONFIGS = [
-    f"sentence_{kind}_config.json"
-    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-]
+_KINDS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+SENTENCE_CONFIGS = [f"sentence_{kind}_config.json" for kind in _KINDS]
 
 
 class Unwritten(np.random.Generator):
@@ -90,10 +88,8 @@ def read_directory(path: Path) -> Pretrained:
         config = replace(config, pooling="lasttoken")  # as sentence-transformers guesses it
     tokenizer = load_tokenizer(root)
     if tokenizer.vocab_size > config.vocab_size:
-        raise InputError(
-            f"{root}: the tokenizer has {tokenizer.vocab_size} tokens, config.json says vocab_size "
-            f"{config.vocab_size}: they are not of one model"
-        )
+        sizes = f"the tokenizer has {tokenizer.vocab_size} tokens, config.json says vocab_size {config.vocab_size}"
+        raise InputError(f"{root}: {sizes}: they are not of one model")
     if architecture.positions_after_pad and tokenizer.pad_id != config.pad_id:  # positions are counted by ids there
         raise InputError(f"{raw.where}: pad_token_id is {config.pad_id}, but the tokenizer's is {tokenizer.pad_id}")
     usage = Usage(config.max_length)
@@ -121,7 +117,7 @@ def _read_usage(path: Path, usage: Usage) -> None:
     prompts = fields.within("prompts", {})
     usage.prompts = {name: prompts.get(name, str, "") for name in prompts.data}
     usage.default_prompt_name = fields.choose("default_prompt_name", None, *usage.prompts)
-    refuse_unknown(fields, USAGE_KEYS, {"model_type", "prompts", *vars(usage)})
+    refuse_unknown(fields, USAGE_KEYS)
 
 
 def _read_max_seq_length(root: Path, tokenizer: Tokenizer, config: EncoderConfig, listed: bool) -> int:
@@ -132,25 +128,19 @@ def _read_max_seq_length(root: Path, tokenizer: Tokenizer, config: EncoderConfig
         raise InputError(f"{ours.where}: do_lower_case is on, but off in the tokenizer; accepted: both the same")
     modality = ours.within("modality_config", {})
     text = modality.within("text", {})
-    for fields, key, accepted in (
-        (ours, "transformer_task", "feature-extraction"),
-        (ours, "module_output_name", "token_embeddings"),
-        (text, "method", "forward"),
-        (text, "method_output_name", "last_hidden_state"),
-    ):
-        fields.choose(key, accepted)
-    refuse_unknown(text, {"method", "method_output_name"})
-    refuse_unknown(modality, {"text"})
+    ours.choose("transformer_task", "feature-extraction")
+    ours.choose("module_output_name", "token_embeddings")
+    text.choose("method", "forward")
+    text.choose("method_output_name", "last_hidden_state")
+    refuse_unknown(text)
+    refuse_unknown(modality)
     for key in LOADING:
         refuse_unknown(ours.within(key, {}), LOADING_KEYS)
-    said = {"max_seq_length", "do_lower_case", "transformer_task", "module_output_name", "modality_config"}
-    refuse_unknown(ours, TRANSFORMER_KEYS, said, set(LOADING))
     tokenizer_config = read_fields(root / "tokenizer_config.json", optional=True)
-    for side in ("truncation_side", "padding_side"):
-        tokenizer_config.choose(side, "right")
     positions = config.max_length
     limit = tokenizer_config.get("model_max_length", float, positions, least=1)  # 1e30 stands for "no limit"
     length = ours.get("max_seq_length", int, int(min(limit, positions)), least=1)
+    refuse_unknown(ours, TRANSFORMER_KEYS)
     least = len(tokenizer.encode("")) + 1
     if length < least or (config.rotary and length > positions):
         accepted = f"accepted are {least} (with the special tokens) to {positions}"

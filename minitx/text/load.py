@@ -206,11 +206,8 @@ def _rebuild(data: Fields, kind: Json, config: Fields, roles: Json) -> None:
         cleaning: Json = {name: config.get(key, bool, True) for name, key in names.items()}
         cleaning |= {"clean_text": True, "strip_accents": config.get("strip_accents", bool, None)}
         cleaning |= {"type": "BertNormalizer"}
-        built = {
-            "normalizer": cleaning,
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "decoder": {"type": "WordPiece"},
-        }
+        built = {"normalizer": cleaning, "pre_tokenizer": {"type": "BertPreTokenizer"}}
+        built |= {"decoder": {"type": "WordPiece"}}
     else:
         model |= {"unk_id": 3}
         cleaner = data.within("normalizer", {})
