@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from minitx.autograd.functional import ACTIVATIONS, MAX_DROPOUT
 from minitx.errors import InputError
-from minitx.nn.rare import RareParts
+from minitx.nn.rare import DenseConfig, new_pooling
 
 POSITIONS = ("sinusoidal", "learned")
 
 
 @dataclass(frozen=True)
-class EncoderConfig(RareParts):
+class EncoderConfig:
     """Sizes and choices of a SentenceEncoder; `InputError` for a size that is too small or an unknown choice.
 
     The defaults suit a few thousand reviews and random weights.
@@ -31,6 +31,9 @@ class EncoderConfig(RareParts):
     relative_buckets: int = 0  # rows of a relative position bias, which is added to the above; MPNet has 32
     pooling: str = "mean"  # or "cls", "max"; see `nn.rare` for others, and several
     normalize: bool = False  # scale sentence vectors to length 1
+    # Empty unless a model was read that has such parts:
+    dense: tuple[DenseConfig, ...] = ()  # layers behind the pooling
+    rotary: tuple[tuple[float, int], ...] = ()  # of each block of a ModernBERT: theta, and tokens to each side or 0
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length"):
@@ -46,7 +49,22 @@ class EncoderConfig(RareParts):
             raise InputError(f"layer_norm_eps must be in [1e-30, 1), not {self.layer_norm_eps}")
         if self.hidden_size % self.num_heads:
             raise InputError(f"num_heads must divide hidden_size: {self.hidden_size} / {self.num_heads} is not whole")
-        super().__post_init__()
+        if self.rotary and self.hidden_size // self.num_heads % 2:
+            raise InputError("rotary positions turn pairs of columns: hidden_size / num_heads must be even")
+        new_pooling(self.pooling)
+        taken, given = [layer.in_features for layer in self.dense], [layer.out_features for layer in self.dense]
+        if self.dense and taken != [self.pooled, *given[:-1]]:
+            raise InputError(f"dense layers take {taken} numbers and give {given}, the pooling gives {self.pooled}")
         for name, known in {"positions": POSITIONS, "activation": tuple(ACTIVATIONS)}.items():
             if getattr(self, name) not in known:
                 raise InputError(f"unknown {name} {getattr(self, name)!r:.60}: choose from {', '.join(known)}")
+
+    @property
+    def pooled(self) -> int:
+        """Numbers in a vector as it leaves the pooling."""
+        return self.hidden_size * len(self.pooling.split("+"))
+
+    @property
+    def width(self) -> int:
+        """Numbers in a sentence vector."""
+        return self.dense[-1].out_features if self.dense else self.pooled

@@ -74,30 +74,3 @@ class Dense(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_features) -> (B, out_features)."""
         return ACTIVATIONS[self.config.activation](self.linear(F.normalize(x) if self.config.normalize else x))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RareParts:
-    """The fields of an EncoderConfig that are empty unless a model was read that has such parts."""
-
-    dense: tuple[DenseConfig, ...] = ()  # layers behind the pooling
-    rotary: tuple[tuple[float, int], ...] = ()  # of each block of a ModernBERT: theta, and tokens to each side or 0
-
-    def __post_init__(self) -> None:
-        new_pooling(vars(self)["pooling"])
-        taken, given = [layer.in_features for layer in self.dense], [layer.out_features for layer in self.dense]
-        if self.rotary and vars(self)["hidden_size"] // vars(self)["num_heads"] % 2:
-            raise InputError("rotary positions turn pairs of columns: hidden_size / num_heads must be even")
-        if self.dense and taken != [self.pooled, *given[:-1]]:
-            raise InputError(f"dense layers take {taken} numbers and give {given}, the pooling gives {self.pooled}")
-
-    @property
-    def pooled(self) -> int:
-        """Numbers in a vector as it leaves the pooling."""
-        own = vars(self)  # with the fields of EncoderConfig
-        return int(own["hidden_size"]) * len(own["pooling"].split("+"))
-
-    @property
-    def width(self) -> int:
-        """Numbers in a sentence vector."""
-        return self.dense[-1].out_features if self.dense else self.pooled
