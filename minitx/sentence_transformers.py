@@ -10,13 +10,12 @@ from os import PathLike
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from minitx.errors import InputError
 from minitx.models import util as util
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.search import SIMILARITIES
-from minitx.models.util import SimilarityFunction as SimilarityFunction, TensorLike, check_device
+from minitx.models.search import SIMILARITIES, Score
+from minitx.models.util import SimilarityFunction as SimilarityFunction, check_device, tensorlike
 
 SETTINGS = ("default_prompt_name", "similarity_fn_name", "truncate_dim")
 HARMLESS = {"backend": "torch", "trust_remote_code": True}  # as it is anyway: no code of a model is ever run
@@ -57,10 +56,5 @@ class SentenceTransformer(SentenceEncoder):
         """The same as `SentenceTransformer(path)`."""
         return cls(path)
 
-    def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> TensorLike:
-        """How alike are the vectors (N, D) and (M, D)? (N, M)."""
-        return super().similarity(embeddings1, embeddings2).view(TensorLike)
-
-    def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> TensorLike:
-        """How alike is each of (N, D) to the one beside it? (N,)."""
-        return np.asarray(super().similarity_pairwise(embeddings1, embeddings2)).view(TensorLike)
+    def _chosen(self, known: dict[str, Score]) -> Score:
+        return tensorlike(super()._chosen(known))  # what `similarity` and `similarity_pairwise` give

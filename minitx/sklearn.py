@@ -7,6 +7,7 @@ Only this file needs scikit-learn. docs/scikit-learn.md says which of its checks
 
 # mypy: disallow-subclassing-any=False
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from typing import Any, Self
@@ -29,6 +30,7 @@ from minitx.models.encoder import SentenceEncoder
 # Of files, and of the report on a test.
 NOT_HERE = ["data", "text", "labels", "rules", "words", "two_stage", "encoding"]
 FIELDS = [(name, Any, None if value == {} else value) for name, value in DEFAULTS.items() if name not in NOT_HERE]
+log = logging.getLogger("minitx").info  # what `minitx train` prints
 Settings: Any = make_dataclass("Settings", FIELDS, kw_only=True, eq=False, repr=False)
 
 
@@ -79,8 +81,8 @@ class MultiTaskClassifier(ClassifierMixin, Settings, OfTexts):
         data = LabelledTexts(texts, labels, {head: tuple(names) for head, names in known.items()}, ids)
         settings = {name: value for name, value in self.get_params().items() if value is not None}
         e = Experiment(data="fit(X, y)", text="text", labels={head: head for head in columns}, **settings)
-        job = prepare(e, _silent, data)
-        train(job, False, _silent)
+        job = prepare(e, log, data)
+        train(job, False, log)
         job.model.answers = stack(job, False)
         self.model_, self.several_ = job.model, isinstance(y, Mapping) or np.asarray(y).ndim == 2
         classes = [np.array([known[head][name] for name in names]) for head, names in job.model.classes.items()]
@@ -172,7 +174,3 @@ def columns_of(y: Any) -> dict[str, np.ndarray]:
 def _missing(labels: np.ndarray) -> np.ndarray:
     unknown = pd.isna(labels)
     return np.asarray(unknown | (np.where(unknown, "", labels) == ""), bool)
-
-
-def _silent(line: str) -> None:
-    pass

@@ -201,13 +201,10 @@ def _embed(a: argparse.Namespace) -> None:
 def _search(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
     texts = read_texts(a.corpus, a.text, a.encoding)
-    corpus = (
-        load_vectors(a.vectors, encoder, texts) if a.vectors else encoder.encode(texts, encoder.of_role("document"))
-    )
+    asked, document = encoder.encode(a.query, encoder.of_role("query")), encoder.of_role("document")
+    corpus = load_vectors(a.vectors, encoder, texts) if a.vectors else encoder.encode(texts, document)
     score = SIMILARITIES[encoder.similarity_fn_name]
-    for hit in semantic_search(
-        encoder.encode(a.query, encoder.of_role("query")), corpus, top_k=a.top_k, score_function=score
-    )[0]:
+    for hit in semantic_search(asked, corpus, top_k=a.top_k, score_function=score)[0]:
         if a.format == "json":
             print(json_line({**hit, "text": texts[int(hit["corpus_id"])]}))
         else:

@@ -18,7 +18,8 @@ def stream_texts(path: PathLike, text_column: str | None = None, encoding: str =
     name, plain, count = os.fspath(path), suffix_of(path) == ".txt", 0
     known = plain or suffix_of(path) in SUFFIXES or data_files(path) != [path]
     if not known or (plain and text_column is not None):
-        raise InputError(f"{name}: expected one of {' '.join(SUFFIXES)}, or a .txt, which has no column names")
+        kinds = " ".join(SUFFIXES)
+        raise InputError(f"{name}: expected one of {kinds}, or a .txt with one text a line and no column name")
     if plain:
         with open_text(path, encoding) as file:
             for line in lines_of(name, file):

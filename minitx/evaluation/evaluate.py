@@ -11,10 +11,7 @@ from minitx.models.multitask import MultiTaskModel
 
 
 def evaluate(
-    model: MultiTaskModel,
-    rows: TokenisedRows,
-    vectors: np.ndarray | None = None,
-    texts: Sequence[str] | None = None,
+    model: MultiTaskModel, rows: TokenisedRows, vectors: np.ndarray | None = None, texts: Sequence[str] | None = None
 ) -> dict[str, Report]:
     """A report for each head over `rows`, without dropout or a graph, on every core.
 

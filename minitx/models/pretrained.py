@@ -219,12 +219,8 @@ def _tokenizer_config(tokenizer: Tokenizer, max_seq_length: int) -> dict[str, An
         tokens["unk_token"] = tokenizer.spec.unk_token
     if mask := next((token for token in ("<mask>", "[MASK]") if tokenizer.token_to_id(token) is not None), None):
         tokens["mask_token"] = mask
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",  # takes tokenizer.json as it is
-        "model_max_length": max_seq_length,
-        "model_input_names": ["input_ids", "attention_mask"],
-        **tokens,
-    }
+    tokens["tokenizer_class"] = "PreTrainedTokenizerFast"  # takes tokenizer.json as it is
+    return {"model_max_length": max_seq_length, "model_input_names": ["input_ids", "attention_mask"], **tokens}
 
 
 def _foreign_weights(module: Module, architecture: Architecture, config: EncoderConfig) -> dict[str, np.ndarray]:

@@ -205,10 +205,8 @@ def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None
     """Write a file that `tokenizers.Tokenizer.from_file` loads and that encodes the same there."""
     found = sorted([*spec.special_tokens, *spec.added_tokens], key=attrgetter("id"))
     added = [asdict(token) | {"special": token in spec.special_tokens} for token in found]
-    model: Json = {
-        "type": spec.model.removeprefix("NFC "),
-        "vocab": dict(sorted(spec.vocab.items(), key=itemgetter(1))),
-    }
+    vocab = dict(sorted(spec.vocab.items(), key=itemgetter(1)))
+    model: Json = {"type": spec.model.removeprefix("NFC "), "vocab": vocab}
     normalizer, decoder = spec.normalizer, Json()
     if spec.model == "Unigram":
         model |= {"vocab": [[*pair] for pair in spec.scores.items()], "unk_id": spec.vocab[spec.unk_token]}
@@ -228,18 +226,9 @@ def write_tokenizer_json(path: str | PathLike[str], spec: TokenizerSpec) -> None
         decoder = {"type": "WordPiece", "prefix": spec.subword_prefix, "cleanup": spec.cleanup}
         model |= {"unk_token": spec.unk_token, "continuing_subword_prefix": spec.subword_prefix}
         model |= {"max_input_chars_per_word": spec.max_word_length}
-    data = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": normalizer,
-        "pre_tokenizer": pre_tokenizer,
-        "post_processor": _post_processor(spec),
-        "decoder": decoder,
-        "model": model,
-    }
-    write_json(Path(path), data)
+    data: Json = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added}
+    data |= {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": _post_processor(spec)}
+    write_json(Path(path), data | {"decoder": decoder, "model": model})
 
 
 def _byte_level(add_prefix_space: bool) -> Json:

@@ -36,12 +36,7 @@ def _move(update: Update, shrink: float, x: np.ndarray, *others: np.ndarray) -> 
 
 
 def row_blocks(
-    update: Update,
-    shrink: float,
-    x: np.ndarray,
-    buffers: Sequence[np.ndarray],
-    gradient: RowGradient,
-    rows: np.ndarray,
+    update: Update, shrink: float, x: np.ndarray, buffers: Sequence[np.ndarray], gradient: RowGradient, rows: np.ndarray
 ) -> Iterator[Callable[[], None]]:
     """x *= shrink for all of a table x (V, D), then `update` for some of its rows, ascending."""
     height = max(1, BLOCK // x[0].size)
