@@ -139,8 +139,8 @@ def _open_file(path: PathLike, encoding: str, stack: ExitStack) -> tuple[list[st
     file = stack.enter_context(open_text(path, encoding))
     lines = lines_of(name, file)
     head = [*islice(lines, 2)]
-    if head and head[0].lstrip().startswith(("{", "[{", "[\n")):
-        return _json_rows(name, file)
+    if found := re.match(r"\s*(\{|\[\s*(\{|\]|$))", "".join(head)):
+        return _json_rows(name, file, found[1][0] == "[")
     return csv_rows(name, chain(head, lines), "\t" if suffix_of(path) == ".tsv" else _separator(head))
 
 
@@ -171,19 +171,17 @@ def _read_frame(name: str, kind: str, module: str) -> pd.DataFrame:
         raise InputError(f"{name} is a damaged {kind} file, or none: {type(error).__name__}: {error!s:.200}") from None
 
 
-def _json_rows(name: str, file: TextIO) -> tuple[list[str], Rows]:
-    """JSON lines, or a list of objects, as a table; a value that is no text is written as JSON has it."""
+def _json_rows(name: str, file: TextIO, whole: bool) -> tuple[list[str], Rows]:
+    """JSON lines or, as a `whole`, a list of objects; the file is read twice, since any object may bring a new key."""
 
     def objects() -> Iterator[dict[str, Any]]:
-        file.seek(0)
-        whole = file.read(1) == "["
         file.seek(0)
         for number, line in enumerate([file.read()] if whole else lines_of(name, file), start=1):
             try:
                 items = json.loads(line) if line.strip() else []
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{name}: line {number:,} is not JSON: {error}") from None
-            for item in items if whole or not line.strip() else [items]:
+            for item in items if isinstance(items, list) else [items]:
                 if not isinstance(item, dict):
                     raise InputError(f"{name}: line {number:,} is {item!r:.60}; expected objects, one on each line")
                 yield item

@@ -180,20 +180,18 @@ def _write_rotary(c: EncoderConfig) -> dict[str, Any]:
 
 _AFTER_PAD: dict[str, Any] = {"pad_id": 1, "positions_after_pad": True}
 _PRE_NORM: dict[str, Any] = _AFTER_PAD | {"norm_first": True}
-ARCHITECTURES = {
-    architecture.model_type: architecture
-    for architecture in (
-        Architecture("bert", "BertModel", "bert."),
-        Architecture("electra", "ElectraModel", "electra."),
-        Architecture("modernbert", "ModernBertModel", "model.", token_types=False, norm_first=True),
-        Architecture("distilbert", "DistilBertModel", "distilbert.", 3, token_types=False),
-        Architecture("roberta", "RobertaModel", "roberta.", **_AFTER_PAD),
-        Architecture("xlm-roberta", "XLMRobertaModel", "roberta.", **_AFTER_PAD),
-        Architecture("camembert", "CamembertModel", "roberta.", **_AFTER_PAD),
-        Architecture("mpnet", "MPNetModel", "mpnet.", 2, **_AFTER_PAD, token_types=False, relative_buckets=32),
-        Architecture("roberta-prelayernorm", "RobertaPreLayerNormModel", "roberta_prelayernorm.", 1, **_PRE_NORM),
-    )
-}
+_ALL = (
+    Architecture("bert", "BertModel", "bert."),
+    Architecture("electra", "ElectraModel", "electra."),
+    Architecture("modernbert", "ModernBertModel", "model.", token_types=False, norm_first=True),
+    Architecture("distilbert", "DistilBertModel", "distilbert.", 3, token_types=False),
+    Architecture("roberta", "RobertaModel", "roberta.", **_AFTER_PAD),
+    Architecture("xlm-roberta", "XLMRobertaModel", "roberta.", **_AFTER_PAD),
+    Architecture("camembert", "CamembertModel", "roberta.", **_AFTER_PAD),
+    Architecture("mpnet", "MPNetModel", "mpnet.", 2, **_AFTER_PAD, token_types=False, relative_buckets=32),
+    Architecture("roberta-prelayernorm", "RobertaPreLayerNormModel", "roberta_prelayernorm.", 1, **_PRE_NORM),
+)
+ARCHITECTURES = {architecture.model_type: architecture for architecture in _ALL}
 
 
 def architecture_of(config: Fields) -> Architecture:
