@@ -15,7 +15,7 @@ from minitx.errors import InputError
 from minitx.models import util as util
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.search import SIMILARITIES, Score
-from minitx.models.util import SimilarityFunction as SimilarityFunction, check_device, tensorlike
+from minitx.models.util import SimilarityFunction as SimilarityFunction, TensorLike, check_device
 
 SETTINGS = ("default_prompt_name", "similarity_fn_name", "truncate_dim")
 HARMLESS = {"backend": "torch", "trust_remote_code": True}  # as it is anyway: no code of a model is ever run
@@ -57,4 +57,5 @@ class SentenceTransformer(SentenceEncoder):
         return cls(path)
 
     def _chosen(self, known: dict[str, Score]) -> Score:
-        return tensorlike(super()._chosen(known))  # what `similarity` and `similarity_pairwise` give
+        score = super()._chosen(known)  # for `similarity` and `similarity_pairwise`
+        return lambda a, b: np.asarray(score(a, b)).view(TensorLike)

@@ -73,7 +73,8 @@ def embed_file(
     partial, note, lock = beside(out)
     try:
         with alone(lock, out):
-            blocks = [block for _, block in _blocks(source, text_column, encoding)]
+            how = source, text_column, encoding
+            blocks = [block for _, block in _in_blocks(stream_texts(*how))]
             made_of = _made_of(encoder, blocks)
             partial.touch()
             note.touch()
@@ -83,7 +84,7 @@ def embed_file(
                 done, cut = _resume(file, log, [rows for rows, _ in blocks], encoder.get_embedding_dimension())
                 before, total = (sum(rows for rows, _ in some) for some in (blocks[:done], blocks))
                 with Bar(total=total, initial=before, unit=" texts", disable=not progress) as bar:
-                    rest = islice(_blocks(source, text_column, encoding), done, None)
+                    rest = islice(_in_blocks(stream_texts(*how)), done, None)
                     for found, block in zip_longest(rest, blocks[done:]):
                         if found is None or found[1] != block:
                             goes_on = f"with what it was the same command goes on, else delete {partial}"
@@ -189,11 +190,6 @@ def _trailer(made_of: dict[str, str]) -> bytes:
     with io.BytesIO() as file:
         np.save(file, np.frombuffer(json.dumps({what: made_of[what] for what in RECORDED}).encode(), np.uint8))
         return file.getvalue()
-
-
-def _blocks(source: str | Path, *how: Any) -> Iterator[tuple[list[str], tuple[int, str]]]:
-    """`_in_blocks` of a file."""
-    return _in_blocks(stream_texts(source, *how))
 
 
 def _in_blocks(texts: Iterator[str]) -> Iterator[tuple[list[str], tuple[int, str]]]:

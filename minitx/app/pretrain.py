@@ -173,7 +173,6 @@ def add_arguments(parser: argparse.ArgumentParser, distills: bool = False) -> No
     add("--overwrite", action="store_true", help="replace the model in DIR")
     for setting in SETTINGS:
         if (name := setting.name) in (HOW if distills else (*SIZES, *HOW)):
-            help = (
-                f"{'learning rate' if name == 'lr' else setting.metadata['help']} (default: {(DEFAULTS | own)[name]})"
-            )
+            about = "learning rate" if name == "lr" else setting.metadata["help"]
+            help = f"{about} (default: {(DEFAULTS | own)[name]})"
             add(f"--{name.replace('_', '-')}", type=type(setting.default), default=argparse.SUPPRESS, help=help)

@@ -60,9 +60,8 @@ def _resume(a: argparse.Namespace, given: dict[str, Any]) -> None:
         raise InputError("--resume is empty: expected a directory's name")
     changed = {name: given.pop(name) for name in ("threads", "on_nan") if name in given}
     if given or a.recipe or a.set or a.label or a.out or a.overwrite or a.plan:
-        raise InputError(
-            "--resume goes on as the run began; accepted beside it: --threads, --on-nan, --checkpoint-every"
-        )
+        beside = "--threads, --on-nan, --checkpoint-every"
+        raise InputError(f"--resume goes on as the run began; accepted beside it: {beside}")
     with _where_it_began(out / UNFINISHED / RUN):
         resume(out, **changed, **_how(a))
     _say_what_next(Path(a.resume))

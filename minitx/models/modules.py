@@ -7,6 +7,7 @@ modules.json                                    the steps of encoding, in order
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,11 +24,8 @@ from minitx.system import CONFIG, MODULES, WEIGHTS, Fields, brief, read_fields, 
 from minitx.writing import write_json
 
 # The names of a module's class: until 5.3, in 5.4, from 6.0; its last part alone may be anybody's class.
-_ROOMS = ("models", "sentence_transformer.modules", "base.modules")
-_FILES = {"Transformer": "transformer", "Pooling": "pooling", "Dense": "dense", "Normalize": "normalize"}
-TYPES = {f"sentence_transformers.{room}.{kind}": kind for kind in _FILES for room in _ROOMS}
-TYPES |= {f"sentence_transformers.{room}.{_FILES[kind]}.{kind}": kind for kind in _FILES for room in _ROOMS[1:]}
-TYPES |= {f"sentence_transformers.models.{kind}.{kind}": kind for kind in _FILES}
+_ROOMS = r"(?:models|sentence_transformer\.modules|base\.modules)(?:\.\w+)?"
+_TYPE = re.compile(rf"sentence_transformers\.{_ROOMS}\.(Transformer|Pooling|Dense|Normalize)")
 # pooling_mode_... of older files -> the mode, in the order in which they are put side by side.
 OLD_POOLING = {"cls_token": "cls", "max_tokens": "max", "mean_tokens": "mean"}
 OLD_POOLING |= {"mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "weightedmean_tokens": "weightedmean"}
@@ -72,10 +70,10 @@ def read_modules(path: Path) -> Modules | None:
     modules: list[tuple[str, Path]] = []
     names = set[str]()
     for entry in Fields({"modules": read_json(file)}, str(file)).each("modules"):
-        if (said := entry.get("type", str)) not in TYPES:
-            accepted = ", ".join(f"sentence_transformers.models.{kind}" for kind in _FILES)
+        if not (found := _TYPE.fullmatch(said := entry.get("type", str))):
+            accepted = "sentence_transformers.models.Transformer, .Pooling, .Dense and .Normalize"
             raise InputError(f"{file}: module {brief(said)} is not implemented; accepted: {accepted}")
-        modules.append((TYPES[said], path / _read_folder(entry)))
+        modules.append((found[1], path / _read_folder(entry)))
         refuse_unknown(entry, MODULE_KEYS)
         names.add(str(entry.data.get("name", len(names))))
     kinds = [kind for kind, _ in modules]

@@ -87,13 +87,12 @@ class TensorLike(np.ndarray):
     __str__ = __repr__
 
 
-def tensorlike(score: Score) -> Any:
-    """The same function, whose results are a `TensorLike`."""
+def _tensorlike(score: Score) -> Any:
     return lambda a, b: np.asarray(score(a, b)).view(TensorLike)
 
 
-cos_sim, dot_score, euclidean_sim, manhattan_sim = map(tensorlike, SIMILARITIES.values())
-_pairwise = map(tensorlike, PAIRWISE.values())
+cos_sim, dot_score, euclidean_sim, manhattan_sim = map(_tensorlike, SIMILARITIES.values())
+_pairwise = map(_tensorlike, PAIRWISE.values())
 pairwise_cos_sim, pairwise_dot_score, pairwise_euclidean_sim, pairwise_manhattan_sim = _pairwise
 pytorch_cos_sim = cos_sim  # an old name
 

@@ -46,9 +46,8 @@ class ComposingBPETokenizer(CleaningTokenizer, BPETokenizer):
     model = "NFC BPE"
 
     def _clean(self, text: str) -> str:
-        if unicodedata.is_normalized("NFC", text):  # by newer tables too: what they add only joins and moves more
-            return text
-        return "".join([char for char, _ in self._align(text, 0)])
+        # By newer tables, too: what they add only joins and moves more.
+        return text if unicodedata.is_normalized("NFC", text) else "".join([char for char, _ in self._align(text, 0)])
 
     def _align(self, text: str, start: int) -> Aligned:
         places = range(start, start + len(text))

@@ -138,9 +138,8 @@ def check_aims(aims: Mapping[str, Any], heads: Mapping[str, Sequence[str]]) -> N
             rows = [row for row in value if isinstance(row, list) and all(_is_number(cost, LARGEST) for cost in row)]
             fits = len(rows) == len(value) == C and [*map(len, rows)] == [C] * C
             if fits and (any(min(row) < row[c] for c, row in enumerate(rows)) or not any(map(any, rows))):
-                raise InputError(
-                    f"decide.{head}: in each row of cost, being right has to cost least, and some error more"
-                )
+                needs = "being right has to cost least, and some error more"
+                raise InputError(f"decide.{head}: in each row of cost, {needs}")
         else:
             fits = aim in ("accuracy", "macro_f1")
         if not fits or (isinstance(aim, dict) and len(aim) > 1):
