@@ -16,6 +16,7 @@ from minitx.models import util as util
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.search import SIMILARITIES, Score
 from minitx.models.util import SimilarityFunction as SimilarityFunction, TensorLike, check_device
+from minitx.system import Fields
 
 SETTINGS = ("default_prompt_name", "similarity_fn_name", "truncate_dim")
 HARMLESS = {"backend": "torch", "trust_remote_code": True}  # as it is anyway: no code of a model is ever run
@@ -40,6 +41,9 @@ class SentenceTransformer(SentenceEncoder):
         check_device(device)
         vars(self).update(vars(SentenceEncoder.from_pretrained(model_name_or_path)))
         self.prompts = {"query": "", "document": ""} | self.prompts | (prompts or {})
+        cut = Fields(options, "SentenceTransformer").get("truncate_dim", int, self.config.width, least=1)
+        if cut > self.config.width:
+            raise InputError(f"SentenceTransformer: truncate_dim is {cut}; vectors have {self.config.width} numbers")
         for name, value in options.items():
             if value and name in SETTINGS:
                 setattr(self, name, value)

@@ -141,15 +141,15 @@ def open_text(path: PathLike, encoding: str | None = None) -> Iterator[TextIO]:
             packed = encoding is not None and raw.peek(2)[:2] == b"\x1f\x8b"
             binary: Any = BufferedReader(GzipFile(fileobj=raw)) if packed else raw
             marked = encoding == "" and binary.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-            chosen = encoding or ("utf-16" if marked else "utf-8-sig")
-            with TextIOWrapper(binary, encoding=chosen, newline="") as file:
+            kind = encoding or ("UTF-16" if marked else "UTF-8")
+            with TextIOWrapper(binary, encoding="utf-8-sig" if kind == "UTF-8" else kind, newline="") as file:
                 try:
                     yield file
                 except UnicodeDecodeError as error:  # it counts from the start of the last block, which ends at tell()
-                    where = f"not {encoding or 'UTF-8'} at byte {binary.tell() - len(error.object) + error.start:,}"
+                    where = f"not {kind} at byte {binary.tell() - len(error.object) + error.start:,}"
                     raise InputError(f"{name}: {where}; save it as UTF-8{hint}") from None
                 except UnicodeError as error:  # no mark of the order of bytes
-                    raise InputError(f"{name}: not {chosen}: {error}; save it as UTF-8{hint}") from None
+                    raise InputError(f"{name}: not {kind}: {error}; save it as UTF-8{hint}") from None
     except (EOFError, zlib.error) as error:
         raise InputError(f"{name}: a damaged .gz: {error}") from None
     except OSError as error:

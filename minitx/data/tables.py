@@ -116,7 +116,8 @@ def data_files(path: PathLike) -> list[PathLike]:
     chosen = [f for f, name in names.items() if split in ("", name.split(".")[0])]
     choices = {names[f] for f in chosen} or {f.parent.name for f in folder.glob("*/*.arrow") if not split}
     if len(choices) > 1 or (choices and not chosen):
-        example = folder / min(choices).split(".")[0]
+        splits = {name.split(".")[0] for name in choices}
+        example = folder / min(splits if len(splits) > 1 else choices)
         raise InputError(f"{os.fspath(path)} holds {', '.join(sorted(choices))}: choose one, as in {example}")
     return [*chosen] or [path]  # which is a file that is not there, or a directory
 
