@@ -258,8 +258,10 @@ TESTED_BY = {
     "models/answers.py": "answers",
     "models/habits.py": "sentence_transformers encode",
     "models/heads.py": "heads",
-    "models/util.py": "sentence_transformers",
-    "sentence_transformers.py": "sentence_transformers",
+    "models/quantization.py": "sentence_transformers",
+    "models/tensor_like.py": "sentence_transformers",
+    "sentence_transformers/__init__.py": "sentence_transformers",
+    "sentence_transformers/util.py": "sentence_transformers",
     "sklearn.py": "sklearn",
     "system.py": "system checkpoint",
     "writing.py": "writing checkpoint",
@@ -395,8 +397,8 @@ TESTED_BY = {
 
 
 def test_every_file_is_tested_and_every_test_file_tests_one():
-    rooms = {name for name in SOURCES if name.endswith("/__init__.py")}  # a docstring each
-    assert [name for name in rooms if LINES[name]] == ["command/__init__.py"]
+    rooms = {name for name in SOURCES if name.endswith("/__init__.py")}  # a docstring each, or a name from elsewhere
+    assert {name for name in rooms if LINES[name]} == {"command/__init__.py", "sentence_transformers/__init__.py"}
     assert set(SOURCES) - rooms - set(TESTED_BY) == set(), "a file of the package has no test: add it to TESTED_BY"
     assert [name for name in TESTED_BY if not (PACKAGE / name).exists()] == []
     named = {f"test_{name}.py" for names in TESTED_BY.values() for name in names.split()}

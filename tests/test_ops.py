@@ -16,7 +16,7 @@ import pytest
 import minitx.models
 import minitx.nn
 from minitx.autograd import activations, functional, functional as F, losses, tensor
-from minitx.autograd.habits import Habits
+from minitx.autograd.habits import TensorHabits
 from minitx.autograd.tensor import Tensor
 from minitx.learn import numeric
 from minitx.learn.cases import LAYERS, OPS, ragged_mask
@@ -124,7 +124,7 @@ def public_ops():
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
                 ops[name] = function
-    for name, member in (vars(Habits) | vars(Tensor)).items():
+    for name, member in (vars(TensorHabits) | vars(Tensor)).items():
         member = member.fget if isinstance(member, property) else member
         if inspect.isfunction(member):
             ops[f"Tensor.{name}"] = member
@@ -144,7 +144,7 @@ def public_layers():
         found = classes.pop().__subclasses__()
         classes += found
         layers |= {c.__name__: c for c in found if c.__module__.startswith(("minitx.nn.", "minitx.models."))}
-    layers.pop("Habits")  # a part of SentenceEncoder
+    layers.pop("EncoderHabits")  # a part of SentenceEncoder
     return layers
 
 

@@ -18,15 +18,17 @@ from checkpoints import TEXTS, make_checkpoint
 from sentence_transformers import util as theirs
 
 import minitx.sentence_transformers
+from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
-from minitx.models import util as ours
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
-from minitx.models.util import TensorLike
-from minitx.sentence_transformers import SentenceTransformer
+from minitx.models.quantization import PRECISIONS
+from minitx.models.tensor_like import TensorLike
+from minitx.nn.layers import Dropout
+from minitx.sentence_transformers import SentenceTransformer, util as ours
 
 IMPORTS = {
-    "from sentence_transformers.util import": "from minitx.models.util import",
+    "from sentence_transformers.util import": "from minitx.sentence_transformers.util import",
     "from sentence_transformers import": "from minitx.sentence_transformers import",
 }
 
@@ -401,7 +403,7 @@ def test_a_misspelt_similarity_is_named(encoder, rng):
 # -- util ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ours.PRECISIONS)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("shape", [(150, 24), (150, 13)], ids=str)
 def test_quantized_vectors_are_the_same_bits(rng, precision, shape):
     vectors = rng.normal(size=shape).astype(np.float32)
@@ -568,7 +570,39 @@ def test_the_largest_and_what_torch_does_with_it(rng):
     assert torch.equal(torch.argsort(x, dim=1, descending=True)[:, :2], torch.from_numpy(x.topk(2)[1].numpy()))
 
 
-@pytest.mark.parametrize("dim", [5000, -5, "x"])
+@pytest.mark.parametrize("dim", [5000, -5, 0, "x"])
 def test_a_truncate_dim_that_cannot_be_is_refused(directory, dim):
     with pytest.raises(InputError, match=r"SentenceTransformer: truncate_dim is .*; accepted are 1 to "):
         SentenceTransformer(directory, truncate_dim=dim)
+
+
+def test_habits_of_the_class(directory, tmp_path):
+    model = SentenceTransformer(directory, rng=np.random.default_rng(3)).to("cpu").cpu()
+    model.save(tmp_path / "saved")
+    np.testing.assert_array_equal(SentenceTransformer(tmp_path / "saved").encode(TEXTS), model.encode(TEXTS))
+    with pytest.raises(InputError, match="minitx computes on the CPU"):
+        model.to("cuda")
+    with pytest.raises(InputError, match="two names of the same argument"):
+        model.encode(TEXTS[0], inputs=TEXTS[1])
+    tokens = model.encode(TEXTS[:2], output_value="token_embeddings", convert_to_tensor=True)
+    assert [type(one) for one in tokens] == [TensorLike, TensorLike]
+    assert type(model.encode(TEXTS[0], output_value="token_embeddings", convert_to_tensor=True)) is TensorLike
+
+
+def test_dropout_of_a_model_that_is_trained_on_is_drawn_as_asked(directory):
+    masks = []
+    for seed in (1, 1, 2):
+        model = SentenceTransformer.from_pretrained(directory, rng=np.random.default_rng(seed)).train()
+        drops = [module for module in model.modules() if isinstance(module, Dropout)]
+        drops[0].p = 0.5
+        masks.append(drops[0](Tensor(np.ones((8, 8), np.float32))).data)
+    assert (masks[0] == masks[1]).all()
+    assert (masks[0] != masks[2]).any()
+
+
+@pytest.mark.parametrize("name", ["CrossEncoder", "InputExample", "losses", "SentenceTransformerTrainer"])
+def test_what_is_not_here_is_told_when_it_is_imported(name):
+    with pytest.raises(ImportError, match=f"minitx.sentence_transformers has no {name}: it has SentenceTransformer"):
+        exec(f"from minitx.sentence_transformers import {name}")
+    with pytest.raises(AttributeError):
+        minitx.sentence_transformers.__wrapped__  # noqa: B018 - which inspect and doctest ask for

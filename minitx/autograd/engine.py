@@ -55,8 +55,12 @@ class Node:
 
 def op_name(backward_fn: Callable[..., Any]) -> str:
     """The name of an op, read off its backward function, which is defined inside it: `linear`, `Tensor.exp`."""
-    # Habits is a part of Tensor, which nobody who reads a table of ops need know.
-    return backward_fn.__qualname__.replace("Habits.", "Tensor.").rsplit(".<locals>", 1)[0].rsplit("<locals>.", 1)[-1]
+    # TensorHabits is a part of Tensor, which nobody who reads a table of ops need know.
+    return (
+        backward_fn.__qualname__.replace("TensorHabits.", "Tensor.")
+        .rsplit(".<locals>", 1)[0]
+        .rsplit("<locals>.", 1)[-1]
+    )
 
 
 def topological_order(root: Node) -> list[Node]:

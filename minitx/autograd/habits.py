@@ -20,7 +20,7 @@ def _compare(by: Any) -> Any:
     return lambda self, other: by(self.data, other.data if isinstance(other, Node) else other)
 
 
-class Habits(Node):
+class TensorHabits(Node):
     """The methods, mixed into `Tensor`, which `self` is, and what they return where no other type is named."""
 
     __slots__ = ()

@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike
 from minitx.autograd import engine
 from minitx.autograd.context import current
 from minitx.autograd.engine import Gradients
-from minitx.autograd.habits import Habits, sizes_of
+from minitx.autograd.habits import TensorHabits, sizes_of
 
 Scalar = int | float | np.number
 
 
-class Tensor(Habits):
+class Tensor(TensorHabits):
     """An n-dimensional array that records the ops applied to it, so that `backward()` can differentiate them.
 
     Args:

@@ -11,7 +11,7 @@ from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
-from minitx.models.habits import Habits
+from minitx.models.habits import EncoderHabits
 from minitx.models.hub import find_directory
 from minitx.models.pretrained import Unwritten, Usage, load_weights, read_directory, write_directory
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
@@ -27,7 +27,7 @@ from minitx.text.truncation import warn_of_cut
 from minitx.writing import new_directory
 
 
-class SentenceEncoder(Usage, Habits):
+class SentenceEncoder(Usage, EncoderHabits):
     """Token and position embeddings, LayerNorm, transformer blocks, pooling: ids (B, T) -> vectors (B, D).
 
     Args:
@@ -142,8 +142,8 @@ class SentenceEncoder(Usage, Habits):
     def save_pretrained(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write a directory that sentence-transformers and transformers load, and `from_pretrained`; same vectors.
 
-        As BERT; as RoBERTa-PreLayerNorm if `norm_first`, as MPNet with a relative position bias. Nothing is written
-        unless all of it can be.
+        As BERT; as RoBERTa-PreLayerNorm if `norm_first`, as MPNet with a relative position bias, as ModernBERT with
+        rotary positions. Nothing is written unless all of it can be.
 
         Raises:
             InputError: `path` exists (with `overwrite`, and is no model directory), there is no tokenizer to write,
@@ -157,5 +157,5 @@ class SentenceEncoder(Usage, Habits):
     def write_files(self, directory: Path) -> None:
         """The files of `save_pretrained`, into a directory that exists."""
         if not isinstance(self.tokenizer, Tokenizer):
-            raise InputError("an encoder is saved with its tokenizer, a BPETokenizer or a WordPieceTokenizer")
+            raise InputError("an encoder is saved with its tokenizer, which this one does not have")
         write_directory(directory, self, self.dense, self.config, self.tokenizer, self)

@@ -15,15 +15,16 @@ from numpy.typing import ArrayLike
 
 from minitx.errors import InputError, suggestion
 from minitx.models.encoding import run_batches
+from minitx.models.quantization import PRECISIONS, quantize_embeddings
 from minitx.models.search import PAIRWISE, SIMILARITIES, Score, normalized
-from minitx.models.util import PRECISIONS, TensorLike, check_device, quantize_embeddings
+from minitx.models.tensor_like import TensorLike, check_device
 from minitx.nn.module import Module
 from minitx.text.truncation import warn_of_cut
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
 
 
-class Habits(Module):
+class EncoderHabits(Module):
     """The methods, mixed into `SentenceEncoder`, which `self` is."""
 
     device = "cpu"  # the only one there is
@@ -71,6 +72,8 @@ class Habits(Module):
 
         sentence-transformers: `SentenceTransformer.encode`.
         """
+        if sentences is not None and inputs is not None:
+            raise InputError("encode: sentences and inputs are two names of the same argument: give one")
         sentences = inputs if sentences is None else sentences
         if sentences is None or isinstance(sentences, Mapping | Set | bytes):
             raise InputError(f"encode takes a str or a list of str, not {type(sentences).__name__}")
@@ -91,6 +94,7 @@ class Habits(Module):
         warn_of_cut(cut, len(sequences), self.max_seq_length)
         if output_value == "token_embeddings":
             vectors = self._token_vectors(sequences, batch_size, show_progress_bar)
+            vectors = [v.view(TensorLike) for v in vectors] if convert_to_tensor else vectors
         else:
             vectors = self.encode_ids(sequences, batch_size, show_progress_bar)[:, : truncate_dim or self.truncate_dim]
             vectors = normalized(vectors) if normalize_embeddings else vectors
