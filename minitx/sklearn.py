@@ -30,7 +30,6 @@ from minitx.models.encoder import SentenceEncoder
 # Of files, and of the report on a test.
 NOT_HERE = ["data", "text", "labels", "rules", "words", "two_stage", "encoding"]
 FIELDS = [(name, Any, None if value == {} else value) for name, value in DEFAULTS.items() if name not in NOT_HERE]
-log = logging.getLogger("minitx").info  # what `minitx train` prints
 Settings: Any = make_dataclass("Settings", FIELDS, kw_only=True, eq=False, repr=False)
 
 
@@ -42,6 +41,11 @@ class OfTexts(BaseEstimator):
         tags.input_tags.string, tags.input_tags.one_d_array, tags.input_tags.two_d_array = True, True, False
         tags.target_tags.multi_output = True
         return tags
+
+
+def log(line: str) -> None:
+    """What `minitx train` prints, to the logger "minitx"; a note about the data is a warning."""
+    logging.getLogger("minitx").log(logging.WARNING if line.startswith("note:") else logging.INFO, line)
 
 
 class MultiTaskClassifier(ClassifierMixin, Settings, OfTexts):
@@ -137,6 +141,7 @@ class SentenceVectors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OfTexts
         """Load the encoder; nothing is learned from the texts."""
         texts_of(X)
         self.encoder_ = SentenceEncoder.from_pretrained(self.model)
+        self.encoder_.encode([], truncate_dim=self.truncate_dim, prompt=self.prompt)  # which refuses what cannot be
         self._n_features_out = self.truncate_dim or self.encoder_.get_embedding_dimension()
         return self
 

@@ -201,6 +201,19 @@ def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
     assert "there the figures measure memory" in err
 
 
+def test_evaluate_on_columns_of_other_names(capsys, trained):
+    rows = ["good,positive,x", "bad,negative,y", "fine,great,x", "poor,,z"]
+    data = write_csv(Path("other.csv"), rows, "body,mood,other")
+    asked = ["evaluate", trained, "--data", data, "--text", "body", "--label", "sentiment=mood"]
+    code, out, _ = run(capsys, *asked)
+    assert code == 0
+    assert "4 rows read, 2 kept" in out
+    assert "labels of sentiment that are none of its classes: 1, as 'great'; it knows negative, neutral, posi" in out
+    assert "other.csv has no column engagement, so engagement is not measured" in out
+    assert "no column mode" in refused(capsys, *asked[:-1], "sentiment=mode", "--label", "engagement=level")
+    assert "labels mood; expected sentiment, engagement" in refused(capsys, *asked[:-1], "mood=mood")
+
+
 def test_evaluate_without_a_stored_bag_of_words_says_so(capsys, trained, tmp_path, reviews_csv):
     shutil.copytree(trained, tmp_path / "model")
     (tmp_path / "model" / "baseline.safetensors").unlink()

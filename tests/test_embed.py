@@ -470,6 +470,23 @@ def test_a_model_that_is_not_there(capsys):
     assert "error: ./none is not a directory: expected one with config.json" in capsys.readouterr().err
 
 
+def test_blank_texts_are_near_to_nothing(model, here, capsys):
+    for command in (["search", str(model), "texts.txt", " "], ["similar", str(model), "a", ""]):
+        assert main(command) == 2
+        assert "is blank: there is nothing that it could be similar to" in capsys.readouterr().err
+    (here / "gaps.txt").write_text("one\n\n \ntwo\n", encoding="utf-8")
+    assert main(["embed", str(model), "gaps.txt", "--out", "g.npy"]) == 0
+    for vectors in ([], ["--vectors", "g.npy"]):
+        capsys.readouterr()
+        assert main(["search", str(model), "gaps.txt", "two", *vectors]) == 0
+        out, err = capsys.readouterr()
+        assert {tuple(line.split()[1:]) for line in out.splitlines()} == {("0", "one"), ("3", "two")}
+        assert "note: 2 of 4 texts are blank and left out" in err
+    (here / "blank.txt").write_text("\n\n", encoding="utf-8")
+    assert main(["search", str(model), "blank.txt", "two"]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_search(model, encoder, here, capsys):
     assert main(["search", str(model), "texts.txt", "Great!", "--top-k", "3"]) == 0
     first, *others = capsys.readouterr().out.splitlines()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 
 import numpy as np
@@ -23,7 +24,7 @@ FILES = {
     "empty.csv": "",
     "quote.csv": '"reviewId" x,content,score,thumbsUpCount\n' + ROWS,
     "open.csv": HEADER + 'a,"open,5,0\n' + ROWS,
-    "pipes.csv": (HEADER + ROWS).replace(",", "|"),
+    "carets.csv": (HEADER + ROWS).replace(",", "^"),
     "twice.csv": "content,score,score,thumbsUpCount\na,1,1,1\n",
     "words.csv": HEADER + "a,fine,five,0\nb,poor,one,0\n",
     "same.csv": HEADER + "".join(f"{i},text {i},5,0\n" for i in range(40)),
@@ -53,7 +54,11 @@ MISTAKES = [
     ("train --epoch 3", "unrecognized arguments: --epoch 3; did you mean --epochs?"),
     ("train --epocs=3", "did you mean --epochs?"),
     ("train --batchsize 8", "did you mean --batch-size?"),
-    ("train --learning-rate 1e-3", "unrecognized arguments: --learning-rate 1e-3"),
+    ("train --learning-rate 1e-3", "unrecognized arguments: --learning-rate 1e-3; did you mean --lr?"),
+    ("train --output new", "did you mean --out?"),
+    ("train tickets.csv", "unrecognized arguments: tickets.csv; did you mean --data?"),
+    ("train --file tickets.csv", "did you mean --data?"),
+    ("search m texts.txt one -k 3", "did you mean --top-k?"),
     ("train --device cuda", "there is no GPU: minitx computes on the CPU"),
     ("embed m texts.txt --out v.npy --gpu", "there is no GPU: minitx computes on the CPU"),
     ("predict m good --fromat json", "did you mean --format?"),
@@ -91,7 +96,7 @@ MISTAKES = [
     (TRAIN + "tickets.csv", "name the columns: --text COLUMN --label NAME=COLUMN"),
     (TRAIN + "quote.csv", "the header has text behind a closing quote"),
     (TRAIN + "open.csv", "from line 2 on: unexpected end of data; is a quote left open?"),
-    (TRAIN + "pipes.csv", "no column content, score, thumbsUpCount; found reviewId|content"),
+    (TRAIN + "carets.csv", "no column content, score, thumbsUpCount; found reviewId^content"),
     (TRAIN + "twice.csv", "more than one column named score"),
     (TRAIN + "words.csv", "no usable row among 2 (2 dropped: score missing or not an integer)"),
     (TRAIN + "same.csv", "1 of the 3 classes"),
@@ -120,7 +125,7 @@ MISTAKES = [
     ("predict m --data texts.txt --text content", "a .txt with one text a line and no column"),
     ("predict m --data tickets.csv", "no column content; found message, team; choose the column of texts with --text"),
     ("predict m --data letter.docx", "letter.docx: expected one of .csv"),
-    ("predict m --data texts.txt good", "give TEXT, or --data FILE"),
+    ("predict m --data texts.txt good", "TEXT and --data were given: give one of them"),
     ("predict m good --out x.xlsx", "its name must end in .csv or .jsonl"),
     ("predict m good --out nowhere/x.csv", "nowhere is not a directory"),
     ("predict m --data empty.txt", "empty.txt: empty file"),
@@ -211,10 +216,16 @@ def test_a_shell_completes_commands_and_flags(capsys):
 
 def test_a_model_that_cannot_fit_is_refused_before_it_is_made(capsys, monkeypatch, tmp_path, place):
     monkeypatch.chdir(place)
-    monkeypatch.setattr("minitx.app.prepare.free_memory", lambda: 1e6)
+    monkeypatch.setattr("minitx.app.estimate.free_memory", lambda: 1e6)
     code, _, err = said(capsys, "train --data reviews.csv --out new")
     assert code == 2
     assert "MB while they train; 1 MB are free: choose smaller sizes" in err
+    monkeypatch.setattr("minitx.app.estimate.free_memory", lambda: 1e3)
+    command, found = "train --data reviews.csv --vocab-size 4000 --out new", []
+    for more in ("", " --set freeze=['backbone']"):
+        found.append(float(re.search(r"take ([\d,]+) MB while", said(capsys, command + more)[2])[1]))
+    whole, held = found
+    assert whole / held == pytest.approx(3, abs=0.4)  # no gradient, means or average of what is held
 
 
 def test_files_of_weights_may_be_read_by_whoever_may_read_the_others(trained):

@@ -36,6 +36,7 @@ SPLIT_OFF = ("autograd/context.py", "autograd/rows.py", "training/groups.py")
 USED = {
     "autograd/habits.py": "what else a user of torch would type",
     "autograd/activations.py": "activations that only other people's models have",
+    "autograd/losses.py": "losses of numbers, and of labels that do not exclude each other",
     "autograd/erf.py": "a function that NumPy lacks",
     "errors.py": "the one exception for bad input",
     "system.py": "files and cores",
@@ -283,6 +284,7 @@ TESTED_BY = {
     "app/themes.py": "themes",
     "app/plots.py": "cli freezing",
     "app/predict.py": "predict",
+    "app/estimate.py": "cli first_hour",
     "app/prepare.py": "trainer cli study",
     "app/pretrain.py": "pretraining",
     "app/settings.py": "settings",

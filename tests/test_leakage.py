@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from minitx.data.reviews import read_reviews
 from minitx.data.split import LabelledTexts, normalise, split
+from minitx.errors import InputError
 from minitx.evaluation.leakage import KINDS, SIMILARITY, leakage_report
 
 
@@ -53,6 +54,15 @@ def test_the_text_says_what_counts_and_shows_examples():
     assert "at least 80% of the two texts' distinct words are in both" in text
     assert "training  it crashes all the time since the update" in text
     assert len(max(str(leakage_report(rows(["long " * 90]), rows(["long " * 90]))).splitlines(), key=len)) < 130
+
+
+def test_files_may_call_their_column_anything(tmp_path):
+    for name, texts in (("a.csv", ["good", "bad"]), ("b.csv", ["good"])):
+        (tmp_path / name).write_text("\n".join(["message", *texts]), encoding="utf-8")
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    assert leakage_report(*files, text="message").rows("same_text") == 1
+    with pytest.raises(InputError, match=r"no column content; found message; .* --text \(text= in Python\)"):
+        leakage_report(*files)
 
 
 def test_nothing_in_common():

@@ -119,9 +119,9 @@ def test_a_file_in_and_a_file_out(capsys, trained, tmp_path, suffix, monkeypatch
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "x.csv", "good"], "give TEXT, or --data FILE"),
-        (["good", "--text", "message"], "give TEXT, or --data FILE"),
-        (["good", "--encoding", "cp1252"], "give TEXT, or --data FILE"),
+        (["--data", "x.csv", "good"], "TEXT and --data were given: give one of them"),
+        (["good", "--text", "message"], "--text COLUMN goes with --data FILE"),
+        (["good", "--encoding", "cp1252"], "--encoding is of a file or of standard input, and TEXT was given"),
         (["good", "--overwrite"], "--overwrite goes with --out"),
         (["good", "--out", "x.txt"], "x.txt: the output is a .csv or .jsonl file, so its name must end in .csv or"),
         (["--data", "none.csv"], "none.csv: No such file or directory"),
@@ -152,6 +152,16 @@ def test_a_file_in_the_place_of_a_text_is_not_labelled_by_its_name(capsys, train
     out, err = capsys.readouterr()
     assert not out
     assert f"TEXT '{text}' is no text but a file: {hint}" in err
+
+
+def test_a_class_that_is_a_number_stays_one_in_a_spreadsheet(tmp_path):
+    rows = "".join(f"level {level} of {i},{level}\n" for i in range(20) for level in ("-1", "+2", "=A1"))
+    (tmp_path / "levels.csv").write_text("message,level\n" + rows, encoding="utf-8")
+    how = ["--text", "message", "--label", "level=level", "--epochs", "1", "--num-layers", "1", "--hidden-size", "8"]
+    assert main(["train", "--data", "levels.csv", *how, "--num-heads", "1", "--out", "m"]) == 0
+    assert main(["predict", "m", *(f"level {i}" for i in range(30)), "--out", "x.csv"]) == 0
+    with open("x.csv", newline="", encoding="utf-8") as file:
+        assert {row["level"] for row in csv.DictReader(file)} <= {"-1", "+2", "'=A1"}
 
 
 def test_a_text_longer_than_a_file_name_may_be_is_a_text(capsys, trained):

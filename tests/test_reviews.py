@@ -39,7 +39,7 @@ def written(folder: Path, content: str | bytes, name: str = "reviews.csv") -> Pa
         ("\n\n", "empty file; expected a CSV with a header line"),
         (HEADER, "a header but no rows"),
         ("id,content,stars\n1,fine,5\n", "no column score, thumbsUpCount; found id, content, stars"),
-        ("content|score|thumbsUpCount\nfine|5|0\n", "no column content, .*; found content|score|thumbsUpCount"),
+        ("content^score^thumbsUpCount\nfine^5^0\n", "no column content, .*; found content.score.thumbsUpCount"),
         ("content,score,score,thumbsUpCount\na,5,5,0\n", "more than one column named score; names must be unique"),
         (
             "content,score,thumbsUpCount\n\n  ,5,0\nx,9,0\n",
@@ -212,7 +212,9 @@ def test_read_labelled_with_the_classes_of_a_model(tmp_path: Path) -> None:
     data, audit = read_labelled(path, "body", {"team": "team"}, classes={"team": ("app", "web"), "other": ("x", "y")})
     assert data.texts == ["login fails", "no sound"]
     assert data.labels["team"].tolist() == [1, 1]
-    assert audit.dropped["team not a class of team"] == 1
+    assert audit.dropped["no label for team"] == 2
+    assert audit.unknown == {"team": "labels of team that are none of its classes: 1, as 'NA'; it knows app, web"}
+    assert audit.unknown["team"] in str(audit)
     with pytest.raises(InputError, match="labels group; expected team"):
         read_labelled(path, "body", {"group": "team"}, classes={"team": ("app", "web")})
 

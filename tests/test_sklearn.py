@@ -287,6 +287,27 @@ def test_a_grid_and_a_pickle(reviews):
     np.testing.assert_array_equal(again.predict_proba(texts), grid.predict_proba(texts))
 
 
+def test_what_a_fit_did_is_logged_and_odd_labels_are_warned_of(reviews, caplog):
+    texts, _, _ = reviews
+    with caplog.at_level("INFO", "minitx"):
+        MultiTaskClassifier(**TINY).fit(texts, [str(i % 50) for i in range(120)])
+    lines = {record.getMessage(): record.levelname for record in caplog.records}
+    (split,) = (line for line in lines if line.startswith("split "))
+    assert split == "split 108 train, 12 validation; no text or reviewId is on two sides"
+    (note,) = (line for line in lines if "are these classes, or ids?" in line)
+    assert (lines[split], lines[note]) == ("INFO", "WARNING")
+
+
+def test_blank_texts_are_answered_with_a_warning(fitted):
+    with pytest.warns(UserWarning, match="2 of 3 texts are blank: their answers mean nothing"):
+        assert fitted.predict(["", "love it", " "]).shape == (3,)
+
+
+def test_vectors_refuse_what_cannot_be_when_they_are_fitted(model):
+    with pytest.raises(InputError, match="truncate_dim from 1 to 2"):
+        SentenceVectors(model, truncate_dim=5000).fit(["a text"])
+
+
 def test_vectors_in_a_pipeline(model, reviews):
     texts, good, _ = reviews
     pipeline = make_pipeline(SentenceVectors(model, prompt="say: ", truncate_dim=9), LogisticRegression())

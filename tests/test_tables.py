@@ -1,7 +1,10 @@
 """Rows from what people have: other separators, JSON lines, parquet, Excel, gzip, other encodings, directories."""
 
+import bz2
 import gzip
 import json
+import lzma
+import pickle
 from pathlib import Path
 
 import pandas as pd
@@ -104,8 +107,33 @@ def test_json_values_are_cells_and_a_key_may_come_late(tmp_path):
     lines = ['{"content": "a", "tags": ["x"]}', "", '{"content": null, "score": 5}', '{"score": 4.5, "ok": true}']
     path.write_text("\n".join(lines), encoding="utf-8")
     with open_table(path) as (header, rows):
-        assert header == ["content", "score", "ok"]
-        assert [row for row, _ in rows] == [["a", "", ""], ["", "5", ""], ["", "4.5", "True"]]
+        assert header == ["content", "tags (lists or objects)", "score", "ok"]
+        assert [row for row, _ in rows] == [["a", '["x"]', "", ""], ["", "", "5", ""], ["", "", "4.5", "True"]]
+    with pytest.raises(InputError, match=r"no column tags; found content, tags \(lists or objects\), score, ok"):
+        read_table(path, ["tags"])
+
+
+@pytest.mark.parametrize("start", ["", "sep=|\n", "sep=;\r\n"])
+def test_a_bar_separates_and_excel_may_say_what_does(tmp_path, start):
+    mark = start[4:5] or "|"
+    path = tmp_path / "a.csv"
+    path.write_text(f"{start}id{mark}content\n1{mark}a, b\n2{mark}c\n", encoding="utf-8")
+    assert read_table(path, ["content"])[0]["content"].tolist() == ["a, b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (bz2.compress(b"content\na\n"), "bzip2"),
+        (lzma.compress(b"content\na\n"), "xz"),
+        (pickle.dumps(["a"]), "pickle"),
+        (b"%PDF-1.7", "PDF"),
+    ],
+)
+def test_a_kind_of_file_that_is_not_read_is_named(tmp_path, data, kind):
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(InputError, match=rf"a.csv is of the kind {kind}; accepted are .csv .tsv .*, each also as .gz"):
+        read_table(tmp_path / "a.csv", ["content"])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Unigram: the ids, offsets and texts of `tokenizers`, for every way in which a file may ask to clean and split."""
 
 import base64
+import copy
 import doctest
 import itertools
 import json
+import pickle
 import random
 import struct
 import unicodedata
@@ -211,6 +213,17 @@ def test_the_directory_of_an_xlm_roberta_gives_the_ids_of_transformers(pieces, t
             (tmp_path / f"{file}.json").write_text(json.dumps(data), encoding="utf-8")
         theirs = AutoTokenizer.from_pretrained(tmp_path)._tokenizer
         assert_same(load_tokenizer(tmp_path), theirs, texts(60, 2))
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda tokenizer: pickle.loads(pickle.dumps(tokenizer))])
+def test_a_copy_and_a_pickle_give_the_same_ids(pieces, tmp_path, again):
+    theirs_of(pieces).save(str(tmp_path / "tokenizer.json"))
+    tokenizer = UnigramTokenizer.load(tmp_path / "tokenizer.json")
+    tokenizer.allow_special = True
+    other = again(tokenizer)
+    many = [*texts(50, 3), *ODD]
+    assert [other.encode(text) for text in many] == [tokenizer.encode(text) for text in many]
+    assert other.allow_special
 
 
 def test_explain_shows_the_pieces_and_what_is_unknown(pieces, tmp_path):

@@ -18,7 +18,7 @@ from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_to_judge
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
-from minitx.app.train_command import add_arguments, replay_result, train
+from minitx.app.train_command import add_arguments, name_and_column, replay_result, train
 from minitx.data.batches import TokenisedRows
 from minitx.data.texts import read_texts
 from minitx.errors import InputError, suggestion
@@ -35,6 +35,20 @@ from minitx.training.checkpoint import BASELINE, load_config, load_model
 from minitx.writing import check_new_file
 
 DEVICES, ON_THE_CPU = ("--device", "--gpu", "--cuda", "--fp16"), "there is no GPU: minitx computes on the CPU"
+OTHER_NAMES = {  # of flags, in other programs
+    **dict.fromkeys(("--learning-rate", "--learning_rate"), "--lr"),
+    **dict.fromkeys(("--num-epochs", "--num-train-epochs", "--n-epochs"), "--epochs"),
+    **dict.fromkeys(("--file", "--input", "--csv", "--dataset", "--train-file"), "--data"),
+    **dict.fromkeys(("--output", "--output-dir", "--out-dir"), "--out"),
+    **dict.fromkeys(("--model", "--base-model", "--model-name"), "--pretrained"),
+    **dict.fromkeys(("--labels", "--target", "--label-column"), "--label"),
+    **dict.fromkeys(("--column", "--text-column"), "--text"),
+    **dict.fromkeys(("--random-state", "--random-seed"), "--seed"),
+    "--force": "--overwrite",
+    "--max-seq-length": "--max-length",
+    "-k": "--top-k",
+    "--json": "--format",
+}
 LARGEST_GROUPS = 5  # of mistakes, that evaluate prints for each head
 LABELS_ALONE = "note: vectors learned from labels alone tell classes apart, not meanings: search with a pretrained one"
 DESK = {  # commands that `learn.commands` declares
@@ -68,7 +82,9 @@ class Parser(argparse.ArgumentParser):
         found, unknown = self.parse_known_intermixed_args(args, namespace)
         if unknown:
             flag = unknown[0].partition("=")[0]
-            near = ON_THE_CPU if flag in DEVICES else suggestion(flag, [*self._option_string_actions], " ")
+            known, other = self._option_string_actions, OTHER_NAMES.get(flag, "" if flag[:1] == "-" else "--data")
+            meant = f"did you mean {other}?" if other in known else suggestion(flag, [*known], " ")
+            near = ON_THE_CPU if flag in DEVICES else meant
             self.error(f"unrecognized arguments: {' '.join(unknown)}" + f"; {near}" * bool(near.strip()))
         return found, unknown
 
@@ -133,8 +149,12 @@ def _evaluate(a: argparse.Namespace) -> None:
     bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
     labelling = Fields(config, f"{a.model}: minitx.json").within("data", {})
     tables = {key: labelling.within(key, {}).data for key in ("labels", "rules", "words")}
+    text = a.text or labelling.get("text", str, None)
+    if a.label:
+        own = {head: head for head in model.classes} | tables["labels"]  # heads that it does not name
+        tables, text = {"labels": own | dict(a.label)}, text or "content"
     try:
-        e = experiment_of({"data": a.data, "text": labelling.get("text", str, None), "encoding": a.encoding}, tables)
+        e = experiment_of({"data": a.data, "text": text, "encoding": a.encoding}, tables)
     except InputError as error:
         raise InputError(f"{labelling.where} and {a.data}: {error}") from None
     data, audit, missing = read_to_judge(e, model.classes)
@@ -199,20 +219,31 @@ def _embed(a: argparse.Namespace) -> None:
 
 
 def _search(a: argparse.Namespace) -> None:
+    _refuse_blank("QUERY", [a.query])
     encoder = SentenceEncoder.from_pretrained(a.model)
     texts = read_texts(a.corpus, a.text, a.encoding)
     asked, document = encoder.encode(a.query, encoder.of_role("query")), encoder.of_role("document")
     corpus = load_vectors(a.vectors, encoder, texts) if a.vectors else encoder.encode(texts, document)
-    score = SIMILARITIES[encoder.similarity_fn_name]
-    for hit in semantic_search(asked, corpus, top_k=a.top_k, score_function=score)[0]:
+    score, rows = SIMILARITIES[encoder.similarity_fn_name], [i for i, text in enumerate(texts) if text.strip()]
+    if len(rows) < len(texts):  # which a model puts near to short queries
+        corpus = corpus[rows]
+        print(f"note: {len(texts) - len(rows):,} of {len(texts):,} texts are blank and left out", file=sys.stderr)
+    for hit in semantic_search(asked, corpus, top_k=a.top_k, score_function=score)[0] if rows else []:
+        row = rows[int(hit["corpus_id"])]
         if a.format == "json":
-            print(json_line({**hit, "text": texts[int(hit["corpus_id"])]}))
+            print(json_line({"corpus_id": row, "score": hit["score"], "text": texts[row]}))
         else:
-            print(shown(f"{hit['score']:.3f}  {hit['corpus_id']:>6}  {texts[int(hit['corpus_id'])]}"))
+            print(shown(f"{hit['score']:.3f}  {row:>6}  {texts[row]}"))
     _say_what_vectors_mean(a.model)
 
 
+def _refuse_blank(what: str, texts: Sequence[str]) -> None:
+    if not all(text.strip() for text in texts):
+        raise InputError(f"{what} is blank: there is nothing that it could be similar to")
+
+
 def _similar(a: argparse.Namespace) -> None:
+    _refuse_blank("a TEXT", [a.text, *a.others])
     encoder = SentenceEncoder.from_pretrained(a.model)
     for text, score in zip(a.others, encoder.similarity(*map(encoder.encode, (a.text, a.others)))[0], strict=True):
         print(f"{score:.3f}  {shown(text)}")
@@ -241,7 +272,7 @@ def _at_least_1(text: str) -> int:
 def _parser() -> Parser:
     next_step = "`minitx train` needs no data, `minitx learn` is the course, `minitx COMMAND --help` says more."
     parser = Parser(prog="minitx", description="Multi-task sentence transformers in NumPy.", epilog=next_step)
-    parser.add_argument("--version", action="version", version=f"minitx {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"minitx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     def add(name: str, command: Callable[[argparse.Namespace], int | None], help: str) -> Parser:
@@ -260,6 +291,8 @@ def _parser() -> Parser:
     judge = add("evaluate", _evaluate, "measure a trained model on a labelled CSV").add_argument
     judge("model", metavar="DIR", help="a result directory")
     judge("--data", metavar="FILE", required=True, help="columns as in the training data")
+    judge("--text", metavar="COLUMN", help="text column, if it is not called as in the training data")
+    judge("--label", metavar="NAME=COLUMN", type=name_and_column, action="append", help="likewise; repeatable")
     judge("--encoding", **encoding)
     judge("--format", **text_or_json)
     judge("--errors", metavar="PAGE.html", help="write the worst mistakes and what misled the model")

@@ -249,7 +249,7 @@ def metrics_of(job: Job, best: Epoch) -> dict[str, object]:
     """What metrics.json says of the run itself."""
     return {
         "experiment": plain(job.experiment),
-        "data": dataclasses.asdict(job.audit),
+        "data": {name: value for name, value in vars(job.audit).items() if name != "unknown"},  # which is of evaluate
         "rows": {name: len(part) for name, part in job.parts._asdict().items()},
         "leakage": job.leakage.to_dict(),
         "texts_cut": job.texts_cut,

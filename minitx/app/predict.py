@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minitx.data.csv_files import LONGEST_LINE
+from minitx.data.labelled import are_numbers
 from minitx.data.tables import suffix_of
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
@@ -34,8 +35,15 @@ NO_ANSWER = {"label": None, "probability": None, "probabilities": None}
 def predict(a: argparse.Namespace) -> None:
     """`minitx predict`: a line for each text; `InputError` at the end if some were none, after all answers."""
     out, file = Path(a.out) if a.out else None, sys.stdout
-    if (a.text and (a.data or a.encoding)) or (a.column and not a.data) or (a.overwrite and not out):
-        raise InputError("give TEXT, or --data FILE with --text COLUMN, or standard input; --overwrite goes with --out")
+    refused = {
+        "TEXT and --data were given: give one of them": a.text and a.data,
+        "--encoding is of a file or of standard input, and TEXT was given": a.text and a.encoding,
+        "--text COLUMN goes with --data FILE": a.column and not a.data,
+        "--overwrite goes with --out FILE": a.overwrite and not out,
+    }
+    for message, so in refused.items():
+        if so:
+            raise InputError(message)
     if out and out.suffix == ".csv" and a.format == "json":
         raise InputError(f"--format json and --out {out} do not go together: JSON is written to a .jsonl")
     for text in a.text:
@@ -63,8 +71,8 @@ def predict(a: argparse.Namespace) -> None:
                 if BROKEN.search(text):
                     broken, where = broken + 1, where or f"line {count:,} is not {name}: {text!a}"
                 if form == ".csv":
-                    cells = (one[what] for one in of.values() for what in ("label", "probability"))
-                    table.writerow([f"'{x}" if FORMULA.match(str(x)) else x for x in (text, *cells)])
+                    cells = [one[what] for one in of.values() for what in ("label", "probability")]
+                    table.writerow([_safe(text), *(x if are_numbers([str(x)]) else _safe(x) for x in cells)])
                 elif form == "text":
                     said = [f"{head}: {x['label']} {x['probability']:.2f}" for head, x in of.items() if x["label"]]
                     print(shown("  ".join([*(said or ["no answer"]), f"| {text}"])))
@@ -99,6 +107,10 @@ def answers(model: MultiTaskModel, texts: Sequence[str]) -> tuple[list[dict[str,
             label = names[said[head][number]]
             result[row][head] = {"label": label, "probability": p[label], "probabilities": p}
     return result, cut
+
+
+def _safe(cell: Any) -> Any:
+    return f"'{cell}" if FORMULA.match(str(cell)) else cell
 
 
 def lines(encoding: str) -> Iterator[list[str]]:

@@ -3,12 +3,12 @@
 import dataclasses
 import math
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from minitx.app.estimate import check_memory, cost
 from minitx.app.settings import Experiment
 from minitx.app.two_stage import check_two_stage
 from minitx.data.batches import Batch, TokenisedRows, length_batches
@@ -28,7 +28,6 @@ from minitx.models.task_weights import TaskWeights
 from minitx.nn.layers import Dropout
 from minitx.nn.pooling import Normalize
 from minitx.nn.rare import new_pooling
-from minitx.system import free_memory
 from minitx.text.bpe import DEFAULT_SPECIALS, BPETokenizer
 from minitx.training.epochs import check_select
 from minitx.training.freezing import freeze, parameter_groups
@@ -41,8 +40,6 @@ from minitx.training.stacking import check_aims
 from minitx.training.thawing import Plan
 
 Log = Callable[[str], None]
-BYTES = 24  # of memory for each weight while it trains: itself, gradient, Adam's two means, average and best
-SAMPLE, PER_STEP = 256, 3.0  # texts to time, and how much longer a step takes than encoding
 FEW_ROWS = 10  # of a class on average: with fewer, and many classes, they are rather ids
 OBJECTIVES: dict[str, Callable[[SentenceEncoder, Sequence[Sequence[int]]], Objective]] = {
     "mlm": MaskedLanguageModel,
@@ -97,9 +94,8 @@ def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | Non
     plan = make_plan(experiment, model, task_weights, len(parts.train))
     if experiment.pretraining:  # after all that may be refused
         learn_before_labels(experiment, encoder, unlabelled.sequences, log)
-    job = Job(experiment, parts, audit, leakage, model, rows, cut, plan, task_weights)
-    log(f"it will take about {duration(job)}, and {BYTES * model.num_parameters() / 1e6:,.0f} MB for the weights alone")
-    return job
+    log(cost(e, model, rows["train"].sequences))
+    return Job(experiment, parts, audit, leakage, model, rows, cut, plan, task_weights)
 
 
 def read_parts(
@@ -134,15 +130,18 @@ def read_parts(
         rest = [row for row, id in enumerate(data.ids) if id not in held_out]
         parts = Split(data.subset(np.array(rest)), parts.validation, parts.validation)
     leakage = leakage_report(parts.train, parts.test)
-    sizes = ", ".join(f"{len(part):,} {name}" for name, part in parts._asdict().items())
+    by_name = parts._asdict()
+    if given is not None:
+        del by_name["test"]
+    sizes = ", ".join(f"{len(part):,} {name}" for name, part in by_name.items())
     log(f"split {sizes}; no text or reviewId is on two sides")
-    log(f"near duplicates of a training text: {leakage.rows('near'):,} of {len(parts.test):,} test rows")
+    log(f"near duplicates of a training text: {leakage.rows('near'):,} of {len(parts.test):,} {[*by_name][-1]} rows")
     whole = parts.train.texts
     if 0 < e.train_rows < len(parts.train):
         chosen = np.random.default_rng(e.seed).permutation(len(parts.train))[: e.train_rows]
         parts = parts._replace(train=parts.train.subset(np.sort(chosen)))
         log(f"training on {e.train_rows:,} of the training rows, drawn at random")
-    for name, part in parts._asdict().items():
+    for name, part in by_name.items():
         for head in data.classes:
             if not part.class_counts(head).any():
                 raise InputError(f"{audit.source}: no {name} row has a label for {head}; more labelled rows are needed")
@@ -305,26 +304,6 @@ def read_to_judge(e: Experiment, classes: dict[str, tuple[str, ...]]) -> tuple[L
     for head in missing:
         data.labels[head], data.classes[head] = np.full(len(data), NO_LABEL), classes[head]
     return data, audit, missing
-
-
-def check_memory(e: Experiment, encoder: SentenceEncoder | None, classes: Mapping[str, Sequence[str]]) -> None:
-    """`InputError` if the weights alone need more memory to train than there is."""
-    config = encoder.config if encoder else e.encoder_config(e.vocab_size, 0)
-    weights = e.num_weights(config, [len(names) for names in classes.values()])
-    if (needed := BYTES * weights) > (free := free_memory()):
-        found = f"these sizes make some {weights:,} weights, which take {needed / 1e6:,.0f} MB while they train"
-        raise InputError(f"{found}; {free / 1e6:,.0f} MB are free: choose smaller sizes")
-
-
-def duration(job: Job) -> str:
-    """About how long a training will take: three times what the encoder needs to read the texts once, by a sample."""
-    sequences = job.rows["train"].sequences
-    sample = sequences[:: max(1, len(sequences) // SAMPLE)]
-    start = time.perf_counter()
-    job.model.encoder.encode_ids(sample, show_progress_bar=False)
-    each = (time.perf_counter() - start) / len(sample)
-    minutes = PER_STEP * each * len(sequences) * job.experiment.epochs / 60
-    return f"{minutes:,.0f} minutes" if minutes >= 1.5 else f"{max(1, round(60 * minutes)):,} seconds"
 
 
 def class_weights(counts: np.ndarray, power: float) -> np.ndarray:

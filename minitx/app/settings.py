@@ -201,7 +201,7 @@ class Experiment:
 
     def num_weights(self, c: EncoderConfig, classes: Sequence[int] = (0,)) -> int:
         """About how many weights an encoder and its heads have, of so many classes."""
-        block = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+        block = 4 * c.hidden_size**2 + (2 + bool(c.rotary)) * c.hidden_size * c.intermediate_size
         heads = sum(self.head_hidden * c.hidden_size + n * (self.head_hidden or c.hidden_size) for n in classes)
         return (c.vocab_size + c.max_length) * c.hidden_size + c.num_layers * block + heads
 

@@ -108,7 +108,8 @@ def _unused(path: Path) -> Path:
     raise AssertionError("there is no end to numbers")
 
 
-def _name_and_column(text: str) -> tuple[str, str]:
+def name_and_column(text: str) -> tuple[str, str]:
+    """What --label takes: a head and its column."""
     name, equals, column = text.partition("=")
     if not (name and equals and column):
         raise argparse.ArgumentTypeError(f"expected NAME=COLUMN, as in sentiment=stars, not {text!r}")
@@ -120,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add, repeated = parser.add_argument, dict[str, Any](action="append", default=[])
     add("--recipe", metavar="NAME|FILE", help="settings to start from; `minitx recipes` lists them")
     add("--set", metavar="KEY=VALUE", help="change a setting, as in --set rates.heads=1e-3; repeatable", **repeated)
-    add("--label", metavar="NAME=COLUMN", type=_name_and_column, help="a head and its column; repeatable", **repeated)
+    add("--label", metavar="NAME=COLUMN", type=name_and_column, help="a head and its column; repeatable", **repeated)
     add = parser.add_argument_group("result").add_argument
     add("--out", metavar="DIR", help="where to write; by default a new directory under runs/")
     add("--overwrite", action="store_true", help="replace the result directory DIR, or PNG")

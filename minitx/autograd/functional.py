@@ -17,6 +17,10 @@ import numpy as np
 from minitx.autograd.activations import elementwise, gelu_new as gelu_new, gelu_new_, silu as silu, silu_
 from minitx.autograd.engine import Gradients
 from minitx.autograd.erf import erf
+from minitx.autograd.losses import (
+    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+    mse_loss as mse_loss,
+)
 from minitx.autograd.rows import RowGradient
 from minitx.autograd.tensor import Tensor, is_recorded
 

@@ -93,6 +93,10 @@ class TensorHabits(Node):
         start, end = range(len(shape))[start_dim], range(len(shape))[end_dim]
         return self.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
 
+    def view(self, *sizes: int | tuple[int, ...]) -> Self:
+        """Another name of `reshape`, as torch has it."""
+        return self.reshape(*sizes)
+
     def masked_fill(self, mask: Any, value: float) -> Self:
         """`value` where the boolean array `mask` is True; no derivative comes back from there."""
         mask = np.array(mask)  # a copy: the caller may reuse the array before backward()

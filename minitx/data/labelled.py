@@ -50,19 +50,20 @@ def label_frame(
 
     A blank label is none (-100): the row teaches and tests the other heads only, and is dropped if it has no label at
     all. Class names are the distinct strings of the column, sorted, as numbers if all are. To evaluate a trained model
-    give its `classes` instead: rows of any other class are then dropped and counted. Raises InputError as
-    `read_reviews` does.
+    give its `classes` instead: any other label is then none, and counted. Raises InputError as `read_reviews` does.
     """
     keep = np.ones(len(frame), dtype=bool)
     drop_blank(frame[text_column], keep, audit, f"{text_column} missing or blank")
     labels, names = {}, {}
     for head, column in label_columns.items():
         values = frame[column].fillna("").str.strip()
-        blank = (values == "").to_numpy(dtype=bool)
+        blank = values == ""
         found = values[keep & ~blank]
         names[head] = _class_names(found, audit.source, column) if classes is None else tuple(classes[head])
         codes = pd.Index(names[head]).get_indexer(pd.Index(values)).astype(np.int64)
-        audit.drop(keep, (codes < 0) & ~blank, f"{column} not a class of {head}")
+        if not (other := found[codes[found.index] < 0]).empty:
+            strange = f"labels of {head} that are none of its classes: {len(other):,}, as {other.iloc[0]!r:.40}"
+            audit.unknown[head] = f"{strange}; it knows {', '.join(names[head]):.200}"
         labels[head] = np.where(codes < 0, NO_LABEL, codes)
     return finish(LabelledTexts(frame[text_column].tolist(), labels, names, review_ids(frame)), keep, audit)
 
@@ -77,9 +78,12 @@ def _class_names(values: pd.Series, source: str, column: str) -> tuple[str, ...]
     numbers = are_numbers(values)
     names = tuple(sorted(set(values), key=lambda name: (float(name) if numbers else 0.0, name)))
     kind = next((kind for kind, form in NO_CLASSES.items() if all(re.match(form, name) for name in names)), "ids")
-    if len(names) > (FEW_CLASSES if kind != "ids" else min(MOST_CLASSES, max(FEW_CLASSES, len(values) // 2))):
+    most, accepted = FEW_CLASSES, "of such values"
+    if kind == "ids":
+        most, accepted = min(MOST_CLASSES, max(FEW_CLASSES, len(values) // 2)), "of two rows on average"
+    if len(names) > most:
         found = f"{len(names):,} different values in {len(values):,} rows, as {kind} have"
-        raise InputError(f"{source}: {column} has {found}; accepted are {MOST_CLASSES} classes, of two rows on average")
+        raise InputError(f"{source}: {column} has {found}; accepted are {most} classes, {accepted}")
     if long := next((name for name in names if len(name) > LONGEST_CLASS), None):
         raise InputError(f"{source}: {column} holds {long!r:.60}...; a class has at most {LONGEST_CLASS} characters")
     return names

@@ -112,6 +112,7 @@ def finish(data: LabelledTexts, keep: np.ndarray, audit: Audit) -> Labelled:
     audit.unlabelled = {head: int(none[keep].sum()) for head, none in missing.items() if none[keep].any()}
     audit.kept = int(np.count_nonzero(keep))
     if not audit.kept:
-        reasons = ", ".join(f"{count:,} dropped: {reason}" for reason, count in audit.dropped.items())
+        dropped = [f"{count:,} dropped: {reason}" for reason, count in audit.dropped.items()]
+        reasons = ", ".join([*dropped, *audit.unknown.values()])
         raise InputError(f"{audit.source}: no usable row among {audit.read:,} ({reasons or 'none read'})")
     return data.subset(np.flatnonzero(keep)), audit

@@ -30,8 +30,17 @@ Rows = Iterator[tuple[list[str], str]]  # each with what is wrong with it, or ""
 BINARY = {b"PAR1": ("parquet", "pyarrow.parquet"), b"\xff\xff\xff\xff": ("arrow", "pyarrow.ipc")}
 BINARY |= {b"PK\3\4": ("Excel", "openpyxl"), b"\xd0\xcf\x11\xe0": ("old Excel", "xlrd")}
 NOTES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # of the library `datasets`
+NESTED = "(lists or objects)"  # stands behind the name of a column that has no cells, and so cannot be asked for
 OTHER_DATA = "of what is no review file, name the columns: --text COLUMN --label NAME=COLUMN"
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = (",", ";", "\t", "|")
+PACKED = {
+    b"BZh": "bzip2",
+    b"\xfd7z": "xz",
+    b"(\xb5/": "zstd",
+    b"\x80\4\x95": "pickle",
+    b"\x80\5\x95": "pickle",
+    b"%PD": "PDF",
+}
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".xls", ".arrow")
 
 
@@ -44,6 +53,7 @@ class Audit:
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows; a row counts under its first reason only
     unlabelled: dict[str, int] = field(default_factory=dict)  # head -> kept rows that have no label for it
+    unknown: dict[str, str] = field(default_factory=dict)  # head -> how many labels are no class of the model, and why
 
     def drop(self, keep: np.ndarray, bad: np.ndarray, reason: str) -> None:
         """Take the `bad` rows out of `keep`, both (N,) bool, in place; count those that were still in it."""
@@ -56,6 +66,7 @@ class Audit:
         lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
         lines += [f"  {count:,} dropped: {reason}" for reason, count in self.dropped.items()]
         lines += [f"  {count:,} kept without a label for {head}" for head, count in self.unlabelled.items()]
+        lines += [f"  {line}" for line in self.unknown.values()]
         return "\n".join(map(shown, lines))
 
 
@@ -132,17 +143,22 @@ def _open_file(path: PathLike, encoding: str, stack: ExitStack) -> tuple[list[st
     if os.path.isfile(path):  # a pipe cannot be read twice
         with suppress(OSError), open(path, "rb") as binary:
             start = binary.read(4)
+    if start[:3] in PACKED:
+        kinds = " ".join(SUFFIXES)
+        raise InputError(f"{name} is of the kind {PACKED[start[:3]]}; accepted are {kinds}, each also as .gz")
     if start in BINARY:
         frame = _read_frame(name, *BINARY[start])
         nested = [c for c in frame if any(isinstance(v, list | dict | np.ndarray) for v in frame[c])]
-        frame = frame.drop(columns=nested)
-        return [str(c).strip() for c in frame], (([*map(_cell, row)], "") for row in frame.itertuples(False, None))
+        header = [f"{c} {NESTED}" if c in nested else str(c).strip() for c in frame]
+        return header, (([*map(_cell, row)], "") for row in frame.itertuples(False, None))
     file = stack.enter_context(open_text(path, encoding))
     lines = lines_of(name, file)
     head = [*islice(lines, 2)]
+    mark = re.fullmatch(r"sep=(.)\s*", head[0]) if head else None  # Excel's own way to say it
     if found := re.match(r"\s*(\{|\[\s*(\{|\]|$))", "".join(head)):
         return _json_rows(name, file, found[1][0] == "[")
-    return csv_rows(name, chain(head, lines), "\t" if suffix_of(path) == ".tsv" else _separator(head))
+    separator = mark[1] if mark else "\t" if suffix_of(path) == ".tsv" else _separator(head)
+    return csv_rows(name, chain(head[bool(mark) :], lines), separator)
 
 
 def _read_frame(name: str, kind: str, module: str) -> pd.DataFrame:
@@ -187,9 +203,12 @@ def _json_rows(name: str, file: TextIO, whole: bool) -> tuple[list[str], Rows]:
                     raise InputError(f"{name}: line {number:,} is {item!r:.60}; expected objects, one on each line")
                 yield item
 
-    nested = (list, dict)  # which are no cells
-    keys = dict.fromkeys(key for item in objects() for key, value in item.items() if not isinstance(value, nested))
-    return [*keys], (([_cell(item.get(key)) for key in keys], "") for item in objects())
+    nested = dict[str, bool]()
+    for item in objects():
+        for key, value in item.items():
+            nested[key] = nested.get(key, True) and isinstance(value, list | dict)
+    header = [f"{key} {NESTED}" if no_cell else key for key, no_cell in nested.items()]
+    return header, (([_cell(item.get(key)) for key in nested], "") for item in objects())
 
 
 def _cell(value: Any) -> str:

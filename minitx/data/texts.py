@@ -28,7 +28,7 @@ def stream_texts(path: PathLike, text_column: str | None = None, encoding: str =
     else:
         with open_table(path, encoding) as (header, rows):
             column = text_column or ("text" if "text" in header and "content" not in header else "content")
-            (place,) = find_columns(name, header, [column], "choose the column of texts with --text")
+            (place,) = find_columns(name, header, [column], "choose the column of texts with --text (text= in Python)")
             for count, (row, fault) in enumerate(rows, start=1):
                 if fault:
                     raise InputError(f"{name}: row {count:,} has {fault}; expected {len(header)}, as in the header")

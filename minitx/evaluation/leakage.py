@@ -57,10 +57,10 @@ class LeakageReport:
         return "\n".join(lines)
 
 
-def leakage_report(train: Part, test: Part) -> LeakageReport:
+def leakage_report(train: Part, test: Part, text: str | None = None) -> LeakageReport:
     """Find the rows of `test` that are in `train` too: the same text, the same reviewId, or a near duplicate.
 
-    Each is a list of texts, a file of them (`data.texts.stream_texts`) or `LabelledTexts`.
+    Each is a list of texts, a file of them (`data.texts.stream_texts`; `text` is its column) or `LabelledTexts`.
 
     * same text: equal after `normalise`;
     * same reviewId: equal ids, where both have one;
@@ -70,7 +70,7 @@ def leakage_report(train: Part, test: Part) -> LeakageReport:
     All near duplicates are found, without comparing every pair: two sets of at least that similarity share one of the
     rarest few words of each (prefix filtering; Chaudhuri, Ganti & Kaushik 2006).
     """
-    train, test = _rows(train), _rows(test)
+    train, test = _rows(train, text), _rows(test, text)
     train_texts, test_texts = ([normalise(text) for text in part.texts] for part in (train, test))
     first_text = _first_rows(train_texts)
     first_id = _first_rows(train.ids)
@@ -94,10 +94,10 @@ def leakage_report(train: Part, test: Part) -> LeakageReport:
     return LeakageReport(train, test, {"same_text": same_text, "same_id": same_id, "near": near})
 
 
-def _rows(part: Part) -> LabelledTexts:
+def _rows(part: Part, text: str | None) -> LabelledTexts:
     if isinstance(part, LabelledTexts):
         return part
-    texts = read_texts(part) if isinstance(part, str | PathLike) else list(part)
+    texts = read_texts(part, text) if isinstance(part, str | PathLike) else list(part)
     ids: list[str | None] = [None] * len(texts)
     with suppress(InputError):  # not every file has them
         ids = [i.strip() or None for i in read_texts(part, "reviewId")] if isinstance(part, str | PathLike) else ids

@@ -196,6 +196,7 @@ OPS = [
     Case("Tensor.max", "B T D", lambda x: x.max()),
     Case("Tensor.max dim=1", "B T D", lambda x: x.max(dim=1)),
     Case("Tensor.max dim=(0, 1), keepdim", "B T D", lambda x: x.max(dim=(0, 1), keepdim=True)),
+    Case("Tensor.view", "B T D", lambda x: x.view(-1, x.shape[2])),
     Case("Tensor.reshape", "B T D", lambda x: x.reshape(x.shape[1], x.shape[0] * x.shape[2])),
     Case("Tensor.permute", "B T D", lambda x: x.permute(1, -1, 0)),
     Case("Tensor.transpose", "B T D", lambda x: x.transpose(0, -1)),

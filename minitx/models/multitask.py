@@ -3,6 +3,7 @@
 import importlib
 import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
@@ -67,7 +68,10 @@ class MultiTaskModel(Module):
 
     @staticmethod
     def from_pretrained(directory: str | PathLike[str]) -> "MultiTaskModel":
-        """The model that `minitx train` left in a directory: `training.checkpoint.load_model`, from a later room."""
+        """The model that `minitx train` or `training.checkpoint.save_model(model, directory)` left in a directory.
+
+        It is `training.checkpoint.load_model`, from a later room.
+        """
         return importlib.import_module("minitx.training.checkpoint").load_model(directory)
 
     def forward(self, ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, Tensor]:
@@ -101,6 +105,8 @@ class MultiTaskModel(Module):
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
         if isinstance(texts, str):
             raise InputError("predict takes a list of texts, not one str")
+        if blank := sum(isinstance(text, str) and not text.strip() for text in texts):
+            warnings.warn(f"{blank:,} of {len(texts):,} texts are blank: their answers mean nothing", stacklevel=3)
         return self.probabilities(self.encoder.encode_ids(self.encoder.tokenize(texts), batch_size), texts)
 
     def probabilities(self, vectors: np.ndarray, texts: Sequence[str] | None = None) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ learnt. Ids equal those of `tokenizers` with `models.Unigram` and the `Metaspace
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import regex
 
@@ -54,6 +55,9 @@ class UnigramTokenizer(CleaningTokenizer):
         self._chunks = {allow: Memo(partial(self._encode_chunk, allow_special=allow)) for allow in (True, False)}
         table_alone = all(isinstance(step, Charsmap) and step.lookup(" ") is None for step in self._steps)
         self._by_chunks = table_alone and spec.split_blanks and spec.prepend_scheme != "first"
+
+    def __reduce__(self) -> Any:  # for pickle and copy: what makes it fast is made anew
+        return type(self), (self.spec,), {"allow_special": self.allow_special}
 
     def _clean(self, text: str) -> str:
         for step in self._steps:
