@@ -47,7 +47,7 @@ def pretrain(a: argparse.Namespace) -> None:
     check_target(Path(a.out), a.overwrite)  # before the wait
     rng = np.random.default_rng(e.seed)
     encoder = SentenceEncoder.from_pretrained(a.base, rng=rng) if a.base else None
-    train, held_out = texts_of(a.file, a.text, e.seed, a.encoding)
+    train, held_out = split_texts(a.file, a.text, e.seed, a.encoding)
     encoder = encoder or new_encoder(e, train, rng)
     encoder.max_seq_length = min(encoder.max_seq_length, asked.get("max_length", encoder.max_seq_length))
     rows = tokenised(encoder, train, held_out)
@@ -68,7 +68,7 @@ def distill(a: argparse.Namespace) -> None:
     check_target(Path(a.out), a.overwrite)
     teacher, rng = SentenceEncoder.from_pretrained(a.model), np.random.default_rng(e.seed)
     student = student_of(teacher, a.layers, rng=rng)
-    train, held_out = texts_of(a.file, a.text, e.seed, a.encoding)
+    train, held_out = split_texts(a.file, a.text, e.seed, a.encoding)
     rows = tokenised(teacher, train, held_out)
     how = {"lr": e.lr, "epochs": e.epochs, "batch_size": e.batch_size, "rng": rng}
     with new_directory(Path(a.out), a.overwrite) as directory:
@@ -82,7 +82,7 @@ def distill(a: argparse.Namespace) -> None:
     print(f"\nwritten to {shown(a.out)}; `minitx embed {shown(a.out)} FILE --out X.npy` uses it")
 
 
-def texts_of(file: str, column: str | None, seed: int, encoding: str = "") -> tuple[list[str], list[str]]:
+def split_texts(file: str, column: str | None, seed: int, encoding: str = "") -> tuple[list[str], list[str]]:
     """Texts to learn from and others to judge by, each text once: one that stands in both would measure memory."""
     texts = [text for text in stream_texts(file, column, encoding) if text.strip()]
     kept = list({normalise(text): text for text in reversed(texts)}.values())[::-1]

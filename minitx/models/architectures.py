@@ -4,9 +4,10 @@ All are the same stack with small differences, which is why one class serves for
 
     BERT (MiniLM, E5, BGE, GTE ...)     post-norm blocks, learned positions, token types
     DistilBERT                          without token types
-    RoBERTa                             positions start after the padding id: row pad_id + 1 is the first token's
+    RoBERTa, XLM-RoBERTa, CamemBERT     positions start after the padding id: row pad_id + 1 is the first token's
     MPNet                               likewise, without token types, and with a relative position bias for all blocks
     RoBERTa-PreLayerNorm                RoBERTa with pre-norm blocks
+    ELECTRA                             BERT, if its embeddings are as wide as its blocks
     ModernBERT                          another block altogether: `nn.modernbert`
 
 Token types tell two sentences of a pair apart. An encoder of single sentences only ever uses row 0, which is therefore

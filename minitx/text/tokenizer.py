@@ -1,7 +1,7 @@
 """What every tokenizer shares: a vocabulary, special tokens, cutting to length, and one way of being called.
 
-How a word becomes tokens is the subject of `bpe` and `wordpiece`: they subclass `Tokenizer` and supply the methods that
-raise NotImplementedError here. Ids are plain lists of integers, texts are plain strings.
+How a word becomes tokens is the subject of `bpe`, `wordpiece` and `unigram`: they subclass `Tokenizer` and supply the
+methods that raise NotImplementedError here. Ids are plain lists of integers, texts are plain strings.
 """
 
 import sys

@@ -1,8 +1,9 @@
 """tokenizer.json: the one file that `tokenizers`, transformers and sentence-transformers read a tokenizer from.
 
 It is a chain of components, normalizer -> pre_tokenizer -> model -> post_processor (and a decoder for the way back),
-each an object with a "type". minitx knows two chains, those of `BPETokenizer` and of `WordPieceTokenizer`. A component
-it does not know is refused by name: to ignore it would silently give other ids than the model was trained with.
+each an object with a "type". minitx knows those of BPE, WordPiece and Unigram that its tokenizers are
+made of. A component it does not know is refused by name: to ignore it would silently give other ids than the model was
+trained with.
 
 `truncation` and `padding` are not taken over: here both are arguments of the call that encodes.
 """
