@@ -34,7 +34,9 @@ class Stop(BaseException):
 def _make_run(directory: Path) -> dict[str, list[bytes]]:
     """The manifest of an unfinished run of a CSV that is there."""
     (directory / "d.csv").write_text("content,score\ngood,5\n", encoding="utf-8")
-    manifest = Manifest.of(Experiment(data=str(directory / "d.csv"), max_grad_norm=float("inf")), overwrite=False)
+    manifest = Manifest.of(
+        Experiment(data=str(directory / "d.csv"), max_grad_norm=float("inf")), overwrite=False, threads=1
+    )
     manifest.changes.append("threads 2, then 3")
     manifest.write(directory / RUN)
     return {RUN: []}
@@ -49,7 +51,7 @@ def _make_result(directory: Path) -> dict[str, list[bytes]]:
     write_json(directory / METRICS, {"best_epoch": 1, "test": {"mood": {"accuracy": 0.5, "f1": [1.0, None]}}})
     frame = pd.DataFrame([{"epoch": 1, "seconds": 2.0, "tokens_per_second": 3.0, "train_mood_loss": 0.5}])
     frame.to_csv(directory / HISTORY, index=False, lineterminator="\n")
-    Manifest.of(Experiment(), overwrite=False).write(directory / MANIFEST, files=hashes(directory))
+    Manifest.of(Experiment(), overwrite=False, threads=1).write(directory / MANIFEST, files=hashes(directory))
     return {METRICS: [], HISTORY: [], MANIFEST: []}
 
 

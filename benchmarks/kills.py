@@ -1,10 +1,11 @@
 """Runs that are killed, and resumed, and killed again: do they end with the bytes of a run that was never killed?
 
-    python -m benchmarks.kills training|embed [--kills 200] [--seed 0] [--size 1]
+    python -m benchmarks.kills training|ranks|embed [--kills 200] [--seed 0] [--size 1]
 
 A third of the kills wait until only the final writing is left; the others come at an instant that is drawn from the
 time of a whole run. Seven in ten are SIGKILL, the others SIGTERM and SIGINT (Ctrl-C). After a kill the run is resumed,
-and perhaps killed again. When it has ended by itself, all that it was to leave is compared, and that there is nothing
+and perhaps killed again; of `ranks`, which are two processes of mpiexec, one of them is killed, and one or two go on.
+When it has ended by itself, all that it was to leave is compared, and that there is nothing
 else. The exit code is 1 if any differs.
 
 To add a subject, write a function of a directory, where it prepares what it needs, and a size, which returns a
@@ -12,7 +13,9 @@ To add a subject, write a function of a directory, where it prepares what it nee
 """
 
 import argparse
+import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -24,6 +27,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +64,7 @@ class Subject:
     command: Callable[[Path], list[str]]  # of the folder as it is
     progress: Callable[[Path], float]  # 0: nothing is there; 1: only the final writing is left; 2: finished
     compared: Callable[[Path], dict[str, str]] = everything  # what must be equal, by name
+    victims: Callable[[int], list[int]] = lambda pid: [pid]  # of the process that was started, those to choose from
 
 
 @dataclass
@@ -100,7 +105,8 @@ def kill(subject: Subject, folder: Path, child: subprocess.Popen[bytes], seconds
     try:
         child.wait(delay)
     except subprocess.TimeoutExpired:
-        child.send_signal(number)
+        with suppress(ProcessLookupError):
+            os.kill(rng.choice(subject.victims(child.pid)), number)
         child.wait(PATIENCE)
         return number.name
     return ""
@@ -207,6 +213,31 @@ def training(place: Path, size: float = 1) -> Subject:
     return Subject(command, progress, untimed)
 
 
+def ranks(place: Path, size: float = 1) -> Subject:
+    """`training` by two processes, one of which is killed; what is left is gone on with by two or by one."""
+    alone, count = training(place, size), itertools.count()
+    mpiexec = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+
+    def command(folder: Path) -> list[str]:
+        begun = (folder / "run" / UNFINISHED / RUN).exists()
+        many = 1 + next(count) % 2 if begun else 2
+        return [str(mpiexec), "-n", str(many), *alone.command(folder), *([] if begun else ["--threads", "2"])]
+
+    return dataclasses.replace(alone, command=command, victims=ranks_below)
+
+
+def ranks_below(pid: int) -> list[int]:
+    """The processes below mpiexec that run Python; mpiexec itself while there are none."""
+    found, below = [], [pid]
+    while below:
+        one = below.pop()
+        with suppress(OSError):
+            children = Path(f"/proc/{one}/task/{one}/children").read_text("ascii").split()
+            below += map(int, children)
+            found += [one] * (b"python" in Path(f"/proc/{one}/comm").read_bytes())
+    return found or [pid]
+
+
 def untimed(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file, of history.csv without its times, of manifest.json without that file's sum."""
     found = everything(folder)
@@ -219,7 +250,7 @@ def untimed(folder: Path) -> dict[str, str]:
     return found
 
 
-SUBJECTS = {"training": training, "embed": embed}
+SUBJECTS = {"training": training, "ranks": ranks, "embed": embed}
 
 
 def main() -> int:

@@ -68,6 +68,7 @@ USED = {
     "training/nonfinite.py": "where a NaN came from",
     "training/blocks.py": "a step on several cores",
     "training/parallel.py": "a batch on several cores",
+    "training/ranks.py": "a batch on several processes",
 }
 READING_PATH = [f"{room}/{name}.py" for room, names in STATIONS.items() for name in names] + list(SPLIT_OFF)
 MOST_ON_THE_PATH, MOST_WITHOUT_LEARN, MOST_IN_LEARN, MOST_IN_PLAIN, MOST_IN_A_FILE = 2100, 9840, 2540, 210, 300
@@ -270,6 +271,8 @@ TESTED_BY = {
     "app/train_command.py": "cli resume",
     "app/manifest.py": "resume",
     "training/epochs.py": "trainer",
+    "training/ranks.py": "ranks",
+    "app/together.py": "ranks",
     "training/nonfinite.py": "trainer resume",
     "training/progress.py": "resume",
     "terminal.py": "hostile_data",

@@ -38,6 +38,7 @@ def test_the_readmes_tree_is_read_whole():
         "evaluation",
         "training",
         "app",
+        "sentence_transformers",
         "command",
         "learn",
     ]

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from minitx.app.prepare import Job, Log, class_weights, prepare
 from minitx.app.settings import Experiment
 from minitx.app.task_gradients import TaskGradients, task_gradients_picture
 from minitx.app.timeline import timeline
+from minitx.app.together import Agreement
 from minitx.app.two_stage import two_stage_reports
 from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
@@ -30,6 +31,7 @@ from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, SETTINGS, save_model
 from minitx.training.epochs import Callback, Epoch, best_epoch
 from minitx.training.nonfinite import check_finite
+from minitx.training.ranks import Alone
 from minitx.training.stacking import fit_answers
 from minitx.training.trainable import trainable_report
 from minitx.training.trainer import TrainingSettings, fit
@@ -45,6 +47,7 @@ def run(
     log: Log = print,
     checkpoint_every: float = MINUTES,
     stop: Stop | None = None,
+    ranks: Alone | None = None,
 ) -> dict[str, Report]:
     """Read, split, tokenise, train, evaluate once on the test split, and write the directory `out`.
 
@@ -58,12 +61,14 @@ def run(
         log: takes a line for each thing that was decided or done.
         checkpoint_every: minutes from one checkpoint to the next; there is one after every epoch as well.
         stop: tells when somebody asks it to stop.
+        ranks: the processes that do this together, each with a directory of its own; see `together`.
     """
+    ranks = ranks or Alone()
     with new_directory(out, overwrite) as directory:
-        manifest = Manifest.of(experiment, overwrite)
+        manifest = Manifest.of(experiment, overwrite, ranks.lanes(experiment.threads))
         manifest.write(directory.parent / RUN)
         with _what_is_kept(out):
-            return _run(manifest, directory, progress, log, checkpoint_every, stop)
+            return _run(manifest, directory, progress, log, checkpoint_every, stop, ranks)
 
 
 def resume(
@@ -71,6 +76,7 @@ def resume(
     *,
     threads: int = 0,
     on_nan: str = "",
+    ranks: Alone | None = None,
     progress: bool = True,
     log: Log = print,
     checkpoint_every: float = MINUTES,
@@ -83,7 +89,7 @@ def resume(
     weights differ by 1e-4 or so; with it, its masks differ. `InputError` if there is no such run, it is under way, or
     minitx, the data or the pretrained encoder are not those that it began with.
     """
-    work = out / UNFINISHED
+    work, ranks = out / UNFINISHED, ranks or Alone()
     if not (work / RUN).is_file():
         tidy(out)
         finished = "it is finished" if (out / SETTINGS).is_file() else "start one with `minitx train`"
@@ -93,7 +99,7 @@ def resume(
         log("only the last files had not been moved to their place")
         return {}
     changes = manifest.check(out)
-    if threads and threads != manifest.threads:
+    if (threads := threads or max(manifest.threads, ranks.size)) != manifest.threads:
         changes.append(f"threads {manifest.threads}, then {threads}")
         manifest.threads = threads
     if on_nan and on_nan != manifest.experiment.on_nan:
@@ -104,7 +110,7 @@ def resume(
     with new_directory(out, manifest.overwrite, go_on=True) as directory, _what_is_kept(out):
         manifest.changes += changes
         manifest.write(work / RUN)
-        return _run(manifest, directory, progress, log, checkpoint_every, stop)
+        return _run(manifest, directory, progress, log, checkpoint_every, stop, ranks)
 
 
 def replay(directory: Path, *, progress: bool = True) -> tuple[int, list[str]]:
@@ -117,7 +123,7 @@ def replay(directory: Path, *, progress: bool = True) -> tuple[int, list[str]]:
     manifest, before = Manifest.read(directory / MANIFEST), contents(directory)
     notes = [*manifest.changes, *manifest.check(directory)]
     with TemporaryDirectory() as scratch, new_directory(Path(scratch) / "again") as again:
-        _run(manifest, again, progress, lambda line: None, MINUTES, None)
+        _run(manifest, again, progress, lambda line: None, MINUTES, None, Alone())
         differ = differences(before, contents(again))
     return len(before), [f"note: {note}" for note in notes if differ] + differ
 
@@ -134,7 +140,13 @@ def _what_is_kept(out: Path) -> Iterator[None]:
 
 
 def _run(
-    manifest: Manifest, directory: Path, progress: bool, log: Log, minutes: float, stop: Stop | None
+    manifest: Manifest,
+    directory: Path,
+    progress: bool,
+    log: Log,
+    minutes: float,
+    stop: Stop | None,
+    ranks: Alone,
 ) -> dict[str, Report]:
     """A run from its beginning, or from the checkpoint beside `directory`, to the last file in `directory`."""
     if not minutes >= 0:
@@ -148,8 +160,9 @@ def _run(
 
     stop = stop or Stop()
     with stop.patience():
-        keep = partial(Checkpoints, checkpoint, manifest.identity, minutes, stop)
-        epochs = train(job, progress, log, manifest.threads, keep)
+        keep = partial(Checkpoints, checkpoint, manifest.identity, math.inf if ranks.rank else minutes, stop)
+        agreement = [Agreement(ranks, stop)] * (ranks.size > 1)
+        epochs = train(job, progress, log, manifest.threads, keep, ranks, agreement)
     bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
     job.model.answers = stack(job, progress, log)
     test, stages, probabilities = judge(job, bag_of_words, progress)
@@ -190,7 +203,13 @@ def _run(
 
 
 def train(
-    job: Job, progress: bool, log: Log, threads: int = 0, keep: Callable[[TaskGradients], Checkpoints] | None = None
+    job: Job,
+    progress: bool,
+    log: Log,
+    threads: int = 0,
+    keep: Callable[[TaskGradients], Checkpoints] | None = None,
+    ranks: Alone | None = None,
+    before: Sequence[Callback] = (),
 ) -> list[Epoch]:
     """`fit` with the settings of the job's experiment, and a line to `log` for each epoch."""
     e, counts = job.experiment, job.parts.train.class_counts
@@ -206,7 +225,8 @@ def train(
         settings,
         schedule=job.plan,
         task_weights=job.task_weights,
-        callbacks=[gradients, EpochTable(log, e.epochs), *([keep(gradients)] if keep else [])],
+        callbacks=[*before, gradients, EpochTable(log, e.epochs), *([keep(gradients)] if keep else [])],
+        ranks=ranks,
         rng=np.random.default_rng(e.seed).spawn(1)[0],  # so that runs with one seed see the same batches
     )
 

@@ -19,7 +19,7 @@ from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.data.tables import data_files
 from minitx.errors import InputError
 from minitx.models.hub import find_directory
-from minitx.system import check_file, read_fields, usable_cores
+from minitx.system import check_file, read_fields
 from minitx.training.checkpoint import SETTINGS
 from minitx.writing import write_json
 
@@ -32,7 +32,7 @@ class Manifest:
     """What decides a run's every bit."""
 
     experiment: Experiment
-    threads: int  # that share a batch; the shares, and so the last bits, depend on it
+    threads: int  # of all processes, that share a batch; the shares, and so the last bits, depend on it
     overwrite: bool  # whether the directory's old result may be replaced
     directory: str  # that relative paths start from
     inputs: dict[str, str]  # file -> sha256
@@ -40,10 +40,10 @@ class Manifest:
     changes: list[str] = dataclasses.field(default_factory=list)  # what was different when the run was resumed
 
     @classmethod
-    def of(cls, experiment: Experiment, overwrite: bool) -> "Manifest":
+    def of(cls, experiment: Experiment, overwrite: bool, threads: int) -> "Manifest":
         """That of a run which begins now; `InputError` for a file that cannot be read."""
         inputs = {str(file): file_hash(file) for file in _input_files(experiment)}
-        return cls(experiment, experiment.threads or usable_cores(), overwrite, os.getcwd(), inputs, _versions())
+        return cls(experiment, threads, overwrite, os.getcwd(), inputs, _versions())
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":

@@ -16,6 +16,7 @@ from minitx.app.manifest import MANIFEST, Manifest
 from minitx.app.prepare import prepare
 from minitx.app.settings import DEFAULTS, SETTINGS, apply_assignment, experiment_of, read_recipe
 from minitx.app.timeline import timeline
+from minitx.app.together import together
 from minitx.errors import InputError
 from minitx.terminal import shown
 from minitx.writing import RUN, UNFINISHED, check_new_file, whole_file
@@ -24,7 +25,12 @@ NO_PRETRAINING = {name: DEFAULTS[name] for name in ("pretraining", "pretraining_
 
 
 def train(a: argparse.Namespace) -> None:
-    """`minitx train`."""
+    """`minitx train`, in one process or several."""
+    with together(a) as a.ranks:
+        _train(a)
+
+
+def _train(a: argparse.Namespace) -> None:
     labels = dict(a.label)
     if len(labels) < len(a.label):
         raise InputError("--label names the same head twice")
@@ -74,7 +80,7 @@ def _say_what_next(out: Path) -> None:
 def _how(a: argparse.Namespace) -> dict[str, Any]:
     """What a training is watched and stopped by, and does not change its result."""
     shown = sys.stderr.isatty() or a.progress
-    return {"progress": shown, "checkpoint_every": a.checkpoint_every, "stop": a.stop}
+    return {"progress": shown, "checkpoint_every": a.checkpoint_every, "stop": a.stop, "ranks": a.ranks}
 
 
 @contextmanager

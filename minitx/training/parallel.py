@@ -21,7 +21,8 @@ from minitx.autograd.engine import Node, Sums
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch
 from minitx.models.multitask import MultiTaskModel
-from minitx.system import usable_cores, workers
+from minitx.system import workers
+from minitx.training.ranks import Alone
 
 # A thread takes its part of the batch in shares of about so many tokens: their activations stay close to its core from
 # one op to the next, and only one share's are alive at a time.
@@ -50,23 +51,30 @@ class DataParallel:
     There is one model. Each thread has its own run: sums of gradients, and a generator for dropout, spawned from `rng`
     (by default a fixed one). The loss is that of the whole batch whatever the number of
     threads (each share is divided by the batch's size, not by its own), and for a given number of threads the bits are
-    always the same, since shares and the order of the sums are fixed.
+    always the same, since shares and the order of the sums are fixed. With `ranks`, `threads` counts those of all
+    processes together, and who adds up whose gradients is the ranks' affair: see `ranks`.
 
     Use as a context manager, which also keeps BLAS to one thread for each of ours. Torch: `nn.DataParallel`, which
     copies the model to each device.
     """
 
     def __init__(
-        self, model: MultiTaskModel, threads: int | None = None, rng: np.random.Generator | None = None
+        self,
+        model: MultiTaskModel,
+        threads: int | None = None,
+        rng: np.random.Generator | None = None,
+        ranks: Alone | None = None,
     ) -> None:
-        self.model, self.threads = model, threads or usable_cores()
+        self.model, self.ranks = model, ranks or Alone()
+        self.threads = self.ranks.lanes(threads or 0)
+        self.lanes = range(self.ranks.rank, self.threads, self.ranks.size)
         rng = rng or np.random.default_rng(0)
         # SFC64 makes random bits about twice as fast as the default generator.
         self.rngs = [np.random.Generator(np.random.SFC64(child.integers(2**63))) for child in rng.spawn(self.threads)]
 
     def __enter__(self) -> Self:
         with ExitStack() as entered:
-            self._pool, self.process = entered.enter_context(workers(self.threads)), os.getpid()
+            self._pool, self.process = entered.enter_context(workers(len(self.lanes))), os.getpid()
             self.entered = entered.pop_all()
         return self
 
@@ -132,17 +140,34 @@ class DataParallel:
             # The rows of a batch are sorted by length: dealt in turn, every thread gets about as many tokens.
             parts = [np.arange(i, len(batch), self.threads) for i in range(min(self.threads, len(batch)))]
             most = max(pieces, math.ceil(len(parts[0]) * batch.ids.shape[1] / TOKENS_PER_SHARE))
-            shares = [np.array_split(rows, min(most, len(rows))) for rows in parts]
-            jobs = [self.pool.submit(inherit(work), i, share) for i, share in enumerate(shares)]
+            shares = {i: np.array_split(parts[i], min(most, len(parts[i]))) for i in self.lanes if i < len(parts)}
+            jobs = [self.pool.submit(inherit(work), i, share) for i, share in shares.items()]
             wait(jobs)  # an error must not reach the caller while another thread still draws from its generator
             done = [job.result() for job in jobs]
+        losses = {head: sum(losses[head] for losses, _ in done) for head in logits}
         with region("sum of the threads' gradients"):
             sums = self._sum([sums for _, sums in done])
-        return Result(logits, {head: sum(losses[head] for losses, _ in done) for head in logits}), sums
+        if vectors is None and self.ranks.size > 1:
+            rows = np.concatenate([np.empty(0, np.int64), *(parts[i] for i in shares)])
+            losses = self._exchange(rows, logits, losses)
+            with region("sum of the processes' gradients"):
+                sums = self.ranks.add(sums, [*model.parameters()])
+        return Result(logits, losses), sums
+
+    def _exchange(self, rows: np.ndarray, logits: dict[str, np.ndarray], losses: dict[str, float]) -> dict[str, float]:
+        """Tell the other ranks of one's rows, and be told: logits (in place), dropout's generators, and the losses."""
+        states = {i: self.rngs[i].bit_generator.state for i in self.lanes}
+        told = self.ranks.share((rows, {head: z[rows] for head, z in logits.items()}, losses, states))
+        for there, theirs, _, states in told:
+            for head, z in theirs.items():
+                logits[head][there] = z
+            for i, state in states.items():
+                self.rngs[i].bit_generator.state = state
+        return {head: sum(found[head] for _, _, found, _ in told) for head in logits}
 
     def _sum(self, sums: list[Sums]) -> Sums:
         """The threads' sums in one, each thread adding up some of the parameters."""
-        first, *others = sums
+        first, *others = sums or [Sums()]  # of a rank that has no lane with a row
         leaves = list(dict.fromkeys(leaf for one in sums for leaf in one))
 
         def add(part: list[Node]) -> None:
@@ -152,5 +177,5 @@ class DataParallel:
                         first.add(leaf, other[leaf])
 
         if others:
-            list(self.pool.map(add, (leaves[i :: self.threads] for i in range(self.threads))))
+            list(self.pool.map(add, (leaves[i :: len(self.lanes)] for i in range(len(self.lanes)))))
         return first

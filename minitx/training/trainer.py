@@ -24,6 +24,7 @@ from minitx.training.groups import Optimizer
 from minitx.training.nonfinite import check_finite, not_finite
 from minitx.training.optim import clip_grad_norm_
 from minitx.training.parallel import DataParallel, Loss, Result
+from minitx.training.ranks import Alone
 from minitx.training.schedules import LambdaLR
 
 
@@ -56,6 +57,7 @@ def fit(
     schedule: LambdaLR | None = None,
     task_weights: TaskWeights | None = None,
     callbacks: Sequence[Callback] = (),
+    ranks: Alone | None = None,
     rng: np.random.Generator,
 ) -> list[Epoch]:
     """Train, and leave the model with the weights of the epoch that was best on `validation` (`epochs.score`).
@@ -71,6 +73,7 @@ def fit(
         schedule: stepped after every optimizer step; a `thawing.Plan` freezes and thaws as well.
         task_weights: how much each head counts in the loss; all the same if left out.
         callbacks: told of every batch and epoch.
+        ranks: the processes that train it together, each of which calls this with the same arguments; see `ranks`.
         rng: shuffles the rows; dropout's generators are spawned from it.
 
     Raises:
@@ -82,7 +85,7 @@ def fit(
     optimizer.check(model, task_weights)
     check_select(settings.select, validation.labels)
     model.answers = Answers()  # what was fitted to other weights
-    with DataParallel(model, settings.threads, rng.spawn(1)[0]) as parallel:
+    with DataParallel(model, settings.threads, rng.spawn(1)[0], ranks) as parallel:
         training = Training(model, optimizer, settings, schedule, task_weights, parallel, rng)
         for callback in callbacks:
             callback.on_start(training)

@@ -1,0 +1,68 @@
+"""`mpiexec -n 4 minitx train ...`: every process runs the command; the first one writes, prints and is heard."""
+
+import argparse
+import atexit
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from minitx.app.checkpoints import Stop
+from minitx.training.epochs import Callback, Epoch
+from minitx.training.ranks import Alone, Ranks, ranks_here
+from minitx.writing import UNFINISHED
+
+GRACE = 10.0  # seconds in which the first rank meets an error that all of them meet, and tells it
+
+
+@contextmanager
+def together(a: argparse.Namespace) -> Iterator[Alone]:
+    """The processes of this command; in all but the first, `a` then writes to a directory that nobody will see.
+
+    An error of any of them ends all, with exit code 2.
+    """
+    ranks = ranks_here()
+    with ExitStack() as stack:
+        if ranks.rank:
+            scratch = Path(stack.enter_context(TemporaryDirectory())) / "result"
+            if a.resume and (Path(a.resume) / UNFINISHED).is_dir():  # before the first rank goes on with it
+                shutil.copytree(Path(a.resume) / UNFINISHED, scratch / UNFINISHED)
+            a.resume, a.out = (str(scratch), None) if a.resume else (None, str(scratch))
+            a.plan, a.progress = a.plan and f"{scratch}.png", False
+            stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
+        ranks.share("ready")
+        try:
+            yield ranks
+        except BaseException as error:
+            if isinstance(ranks, Ranks):
+                if ranks.rank:
+                    time.sleep(GRACE)
+                    error.add_note(f"so says process {ranks.rank} of {ranks.size}, counted from 0")
+                atexit.register(ranks.comm.Abort, 2)  # once it has been told; the others may wait for this one
+            raise
+
+
+class Agreement(Callback):
+    """That all processes stop after the same step, and still have the same weights."""
+
+    def __init__(self, ranks: Alone, stop: Stop) -> None:
+        self.ranks, self.stop = ranks, stop
+
+    def on_start(self, training: Any) -> None:
+        """Whose weights they are."""
+        self.model = training.model
+
+    def on_step(self) -> None:
+        """Ctrl-C may have reached some before and others after a step."""
+        self.stop.asked = any(self.ranks.share(self.stop.asked))
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """`RuntimeError` if the processes' weights differ in a bit."""
+        weights = hashlib.sha256(b"".join(p.data.tobytes() for p in self.model.parameters())).digest()
+        if len({*self.ranks.share(weights)}) > 1:
+            raise RuntimeError(f"after epoch {epoch.number} the processes do not have the same weights")
