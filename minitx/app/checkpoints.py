@@ -58,11 +58,15 @@ class Stop:
 class Checkpoints(Callback):
     """Keeps the file `path` at where the training stands, and takes the training up there if the file exists.
 
-    A training whose weights are not finite is not saved: the file stays the last good one.
+    A training whose weights are not finite is not saved: the file stays the last good one. Unless it `writes`, as the
+    first of several processes does for all, it only takes up and stops.
     """
 
-    def __init__(self, path: Path, run: str, minutes: float, stop: Stop, gradients: TaskGradients) -> None:
-        self.path, self.run, self.minutes, self.stop, self.gradients = path, run, minutes, stop, gradients
+    def __init__(
+        self, path: Path, run: str, minutes: float, stop: Stop, writes: bool, gradients: TaskGradients
+    ) -> None:
+        self.path, self.run, self.minutes, self.stop, self.writes = path, run, minutes, stop, writes
+        self.gradients = gradients
 
     def on_start(self, training: Any) -> None:
         """Take up what was put down."""
@@ -82,7 +86,8 @@ class Checkpoints(Callback):
     def save(self) -> None:
         """Put down where the training stands; KeyboardInterrupt if it has been asked to stop."""
         check_finite(self.training.model, f"epoch {len(self.training.epochs) + 1}, step {self.training.done}")
-        save_progress(self.path, self.training, run=self.run, grams=self.gradients.grams)
+        if self.writes:
+            save_progress(self.path, self.training, run=self.run, grams=self.gradients.grams)
         self.last = time.monotonic()
         if self.stop.asked:
             raise KeyboardInterrupt

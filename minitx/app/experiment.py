@@ -160,7 +160,7 @@ def _run(
 
     stop = stop or Stop()
     with stop.patience():
-        keep = partial(Checkpoints, checkpoint, manifest.identity, math.inf if ranks.rank else minutes, stop)
+        keep = partial(Checkpoints, checkpoint, manifest.identity, minutes, stop, not ranks.rank)
         agreement = [Agreement(ranks, stop)] * (ranks.size > 1)
         epochs = train(job, progress, log, manifest.threads, keep, ranks, agreement)
     bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
