@@ -18,6 +18,7 @@ from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_to_judge
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
+from minitx.app.together import end_all
 from minitx.app.train_command import add_arguments, name_and_column, replay_result, train
 from minitx.data.batches import TokenisedRows
 from minitx.data.texts import read_texts
@@ -91,6 +92,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: 0 when it worked, 1 when what was checked is wrong, 2 when its input cannot be used."""
+    return end_all(_main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # what its encoding lacks is spelled out, as in \u65e5

@@ -1,22 +1,24 @@
 """`mpiexec -n 4 minitx train ...`: every process runs the command; the first one writes, prints and is heard."""
 
 import argparse
-import atexit
 import hashlib
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from minitx.app.checkpoints import Stop
+from minitx.errors import InputError
 from minitx.training.epochs import Callback, Epoch
 from minitx.training.ranks import Alone, Ranks, ranks_here
 from minitx.writing import UNFINISHED
 
+TOLD = (InputError, FloatingPointError, OSError, MemoryError, KeyboardInterrupt)  # by the command line, in a line
 GRACE = 10.0  # seconds in which the first rank meets an error that all of them meet, and tells it
 
 
@@ -24,27 +26,36 @@ GRACE = 10.0  # seconds in which the first rank meets an error that all of them 
 def together(a: argparse.Namespace) -> Iterator[Alone]:
     """The processes of this command; in all but the first, `a` then writes to a directory that nobody will see.
 
-    An error of any of them ends all, with exit code 2.
+    An error of any of them ends all: see `end_all`.
     """
     ranks = ranks_here()
-    with ExitStack() as stack:
-        if ranks.rank:
-            scratch = Path(stack.enter_context(TemporaryDirectory())) / "result"
-            if a.resume and (Path(a.resume) / UNFINISHED).is_dir():  # before the first rank goes on with it
-                shutil.copytree(Path(a.resume) / UNFINISHED, scratch / UNFINISHED)
-            a.resume, a.out = (str(scratch), None) if a.resume else (None, str(scratch))
-            a.plan, a.progress = a.plan and f"{scratch}.png", False
-            stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
-        ranks.share("ready")
-        try:
+    try:
+        with ExitStack() as stack:
+            if ranks.rank:
+                scratch = Path(stack.enter_context(TemporaryDirectory())) / "result"
+                if a.resume and (Path(a.resume) / UNFINISHED).is_dir():  # before the first rank goes on with it
+                    shutil.copytree(Path(a.resume) / UNFINISHED, scratch / UNFINISHED)
+                a.resume, a.out = (str(scratch), None) if a.resume else (None, str(scratch))
+                a.plan, a.progress = a.plan and f"{scratch}.png", False
+                stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
+            ranks.share("ready")
             yield ranks
-        except BaseException as error:
-            if isinstance(ranks, Ranks):
-                if ranks.rank:
-                    time.sleep(GRACE)
-                    error.add_note(f"so says process {ranks.rank} of {ranks.size}, counted from 0")
-                atexit.register(ranks.comm.Abort, 2)  # once it has been told; the others may wait for this one
-            raise
+    except BaseException as error:
+        if ranks.rank:
+            time.sleep(GRACE)
+            error.add_note(f"so says process {ranks.rank} of {ranks.size}, counted from 0")
+        if not isinstance(error, TOLD):
+            traceback.print_exc()
+            end_all(1)
+        raise
+
+
+def end_all(code: int) -> int:
+    """The code that a process ends with. Unless it is 0, one of several ends the others: they may be waiting for it."""
+    with suppress(InputError):  # of mpi4py that is missing, in all of them
+        if code and isinstance(ranks := ranks_here(), Ranks):
+            ranks.comm.Abort(code)
+    return code
 
 
 class Agreement(Callback):
