@@ -30,7 +30,7 @@ from minitx.models.encoder import SentenceEncoder
 # Of files, and of the report on a test.
 NOT_HERE = ["data", "text", "labels", "rules", "words", "two_stage", "encoding"]
 FIELDS = [(name, Any, None if value == {} else value) for name, value in DEFAULTS.items() if name not in NOT_HERE]
-Settings: Any = make_dataclass("Settings", FIELDS, kw_only=True, eq=False, repr=False)
+Settings: Any = make_dataclass("MultiTaskClassifier", FIELDS, kw_only=True, eq=False, repr=False)
 
 
 class OfTexts(BaseEstimator):

@@ -130,7 +130,8 @@ def open_text(path: PathLike, encoding: str | None = None) -> Iterator[TextIO]:
 
     With an `encoding`, it is somebody's data: it may be gzipped, and UTF-16 if its mark says so; "" stands for UTF-8.
     """
-    name, hint = os.fspath(path), "" if encoding is None else ", or say its --encoding, as in cp1252"
+    name, hint = os.fspath(path), "save it as UTF-8" + ", or say its --encoding, as in cp1252" * (encoding == "")
+    hint = "leave --encoding out if it is UTF-8" if encoding else hint
     check_encoding(encoding or "")
     try:
         try:
@@ -147,9 +148,9 @@ def open_text(path: PathLike, encoding: str | None = None) -> Iterator[TextIO]:
                     yield file
                 except UnicodeDecodeError as error:  # it counts from the start of the last block, which ends at tell()
                     where = f"not {kind} at byte {binary.tell() - len(error.object) + error.start:,}"
-                    raise InputError(f"{name}: {where}; save it as UTF-8{hint}") from None
+                    raise InputError(f"{name}: {where}; {hint}") from None
                 except UnicodeError as error:  # no mark of the order of bytes
-                    raise InputError(f"{name}: not {kind}: {error}; save it as UTF-8{hint}") from None
+                    raise InputError(f"{name}: not {kind}: {error}; {hint}") from None
     except (EOFError, zlib.error) as error:
         raise InputError(f"{name}: a damaged .gz: {error}") from None
     except OSError as error:

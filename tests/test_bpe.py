@@ -13,6 +13,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -162,7 +163,7 @@ def test_learning_does_not_depend_on_the_hash_seed():
         ({"special_tokens": ["[A]", "[A]"]}, "'[A]' is given twice"),
         ({"special_tokens": ["PAD"]}, "'PAD' could be learnt as a word"),
         ({"special_tokens": [""]}, "'' could be learnt"),
-        ({"texts": "one text"}, "takes a list of texts"),
+        ({"texts": "one text"}, "expected a list of texts"),
         ({"texts": ["good", float("nan")]}, "a text must be a str, got float"),
     ],
 )
@@ -288,10 +289,19 @@ def test_half_of_a_surrogate_pair_is_refused_with_its_code(trained, text):
             encode(text)
 
 
+@pytest.mark.parametrize(
+    "texts", [b"ab", {"a": 1}, {"a"}, pd.DataFrame({"content": ["a b"]})], ids=lambda x: type(x).__name__
+)
+def test_what_only_can_be_gone_through_is_no_list_of_texts(texts):
+    for use in (BPETokenizer.train(["a"], vocab_size=300).encode_batch, BPETokenizer.train):
+        with pytest.raises(InputError, match=rf"expected a list of texts, or a column, not one {type(texts).__name__}"):
+            use(texts)
+
+
 def test_what_is_not_a_text_is_refused(trained):
     with pytest.raises(InputError, match="got float"):
         trained.encode(float("nan"))
-    with pytest.raises(InputError, match="takes a list of texts"):
+    with pytest.raises(InputError, match="expected a list of texts"):
         trained.encode_batch("one text")
     with pytest.raises(InputError, match="id 900 is not in the vocabulary; accepted are 0 to 899"):
         trained.decode([1, 900])

@@ -605,3 +605,9 @@ def test_every_explanation_is_in_the_guides_table():
     source = inspect.getsource(importlib.import_module("minitx.learn.gradcheck"))
     assert len(known) == 11
     assert all(e.split(" that does")[0] in source for e in known)
+
+
+@pytest.mark.parametrize("func", [lambda x: x.data * 2, lambda x: None, lambda x: 3.0, lambda x: (x, x.data)])
+def test_what_is_no_tensor_has_left_the_graph(func):
+    with pytest.raises(GradcheckError, match=r"func returned .*, no Tensor: it left the graph, as by .data"):
+        gradcheck(func, (Tensor(np.array([1.0, 2.0]), requires_grad=True),))

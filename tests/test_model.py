@@ -1,6 +1,7 @@
 """SentenceEncoder and MultiTaskModel: against a torch twin over 20 steps, and what must not change a vector."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -161,6 +162,24 @@ def test_a_head_may_not_have_the_name_of_another_part(name, rng):
     encoder = SentenceEncoder(EncoderConfig(9, hidden_size=4, num_heads=1, num_layers=1, intermediate_size=4), rng=rng)
     with pytest.raises(InputError, match="head name"):
         MultiTaskModel(encoder, {name: 2}, rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("heads", "found"),
+    [
+        ({"y": "bad"}, "head y: 'bad'; expected a number of classes, or a list of different names"),
+        ({"y": ["x", "x"]}, "head y: "),
+        ({"y": 0}, "head y: 0"),
+        ({"y": []}, "head y: "),
+        ({"y": {"a", "b"}}, "head y: "),
+        ({}, "heads is {}: expected name -> number of classes, or their names in a list"),
+        (["a", "b"], "heads is "),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_heads_is_refused(rng, heads, found):
+    with pytest.raises(InputError, match=re.escape(found)):
+        MultiTaskModel(SentenceEncoder(EncoderConfig(9, hidden_size=8, num_heads=2), rng=rng), heads, rng=rng)
 
 
 def test_predict_takes_a_list(rng):

@@ -312,3 +312,9 @@ def test_not_strict_returns_what_did_not_match(module):
     assert module.load_state_dict({"scale": np.full(3, 7.0), "extra": np.zeros(1)}, strict=False)[1] == ["extra"]
     assert (module.scale.data == 7).all()
     assert module.scale.dtype == np.float32
+
+
+def test_to_takes_the_device_where_everything_is(rng):
+    layer = Linear(2, 3, rng=rng)
+    assert layer.to("cpu") is layer
+    assert layer.weight.dtype == np.float32

@@ -445,7 +445,7 @@ def test_distill_writes_a_student_and_its_table(capsys, pretrained, texts_file):
         (["pretrain", "{texts}", "--from", "nowhere/at/all"], "nowhere/at/all is not a directory"),
         (
             ["distill", "{model}", "{texts}", "--layers", 2],
-            "2 layers: the student of an encoder with 2 has from 1 to 1",
+            "2 layers: the encoder has 2, and a student has from 1 to 1",
         ),
         (["distill", "{model}", "few.txt", "--layers", 1], "few.txt: 2 different texts"),
         (["distill", "{model}", "{texts}", "--layers", 1, "--batch-size", 0], "batch_size must be at least 1"),

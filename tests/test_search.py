@@ -71,3 +71,9 @@ def test_a_memory_map_is_read_in_blocks(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 2e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("score", [cos_sim, dot_score])
+def test_texts_are_no_vectors(score):
+    with pytest.raises(InputError, match=r"expected vectors, not str.* 'a': encode texts first"):
+        score("a", "b")

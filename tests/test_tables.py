@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import pickle
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -154,8 +155,12 @@ def test_a_kind_of_file_that_is_not_read_is_named(tmp_path, data, kind):
             b"PAR1 and no more",
             "is a damaged parquet file, or none: |is of the kind parquet: `pip install pyarrow",
         ),
-        ("a.csv", "Content,b\na,b\n", "no column content; found Content, b; did you mean Content?"),
-        ("a.csv", "title,b\na,b\n", "no column content; found title, b; choose the column of texts with --text"),
+        ("a.csv", "Content,b\na,b\n", "no column content or text; found Content, b; did you mean --text Content?"),
+        (
+            "a.csv",
+            "title,b\na,b\n",
+            "or text; found title, b; choose the column of texts with --text",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, name, content, message):
@@ -209,7 +214,7 @@ def test_a_directory_of_the_hubs_layout(tmp_path):
     (tmp_path / "data" / "train-00001-of-00002.csv").write_text("content\nb\n", encoding="utf-8")
     with pytest.raises(InputError, match="its files have different columns"):
         read_texts(tmp_path / "train")
-    with pytest.raises(InputError, match=r"nothing: expected one of|nothing: No such file"):
+    with pytest.raises(InputError, match=r"nothing: no such file; expected one of texts"):
         read_texts(tmp_path / "nothing")
 
 
@@ -231,3 +236,19 @@ def test_a_directory_that_datasets_saved(tmp_path):
     assert len(data_files(tmp_path / "train")) == 1
     with pytest.raises(InputError, match=r"holds test, train: choose one, as in .*test"):
         read_table(tmp_path, ["content"])
+
+
+def test_a_zip_archive_is_no_workbook(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv", "w") as archive:
+        archive.writestr("a.csv", "content\na\n")
+    with pytest.raises(InputError, match=r"a.csv is a zip archive; unpack it and give what is inside"):
+        read_table(tmp_path / "a.csv", ["content"])
+
+
+def test_what_is_no_file_at_all_is_named(tmp_path):
+    for name in ("https://example.com/a.csv", "hf://a/b.csv"):
+        with pytest.raises(InputError, match=f"{name} is an address: download the file, and give its name"):
+            read_table(name, ["content"])
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match="is the directory of a model; expected a file of texts"):
+        read_texts(tmp_path)

@@ -16,6 +16,7 @@ from minitx.app.prepare import class_weights, read_data
 from minitx.app.task_gradients import TaskGradients
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import TokenisedRows, length_batches
+from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
 from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
@@ -448,6 +449,29 @@ def test_a_step_without_a_label_says_nothing_about_the_cosine():
     }
     compare.grams = grams[:1]
     assert math.isnan(compare.means()["gradient_cosine_a_b"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (np.array([0.0, 1.0] * 3), "ndarray float64"),
+        (np.array([True, False] * 3), "ndarray bool"),
+        ([0, 1] * 3, "list"),
+        (np.array(["a", "b"] * 3), "ndarray <U1"),
+        (np.array([0, 1]), "ndarray int64"),
+        (None, "missing"),
+    ],
+    ids=str,
+)
+def test_labels_that_are_no_integers_are_refused_by_head_and_kind(rng, labels, kind):
+    model = MultiTaskModel(SentenceEncoder(EncoderConfig(9, hidden_size=8, num_heads=2), rng=rng), {"y": 2}, rng=rng)
+    right = TokenisedRows([[1, 2]] * 6, {"y": np.array([0, 1] * 3)})
+    wrong = TokenisedRows([[1, 2]] * 6, {} if labels is None else {"y": labels})
+    for parts in ((wrong, right), (right, wrong)):
+        with pytest.raises(InputError, match=f"labels of y: {kind}; expected an array of 6 integers, 0 to 1, or"):
+            fit(model, *parts, AdamW(model.parameters()), TrainingSettings(epochs=1, progress=False), rng=rng)
+    with pytest.raises(InputError, match="epochs must be at least 1, not 0"):
+        fit(model, right, right, AdamW(model.parameters()), TrainingSettings(epochs=0, progress=False), rng=rng)
 
 
 def test_learned_task_weights_equal_torch(rng):

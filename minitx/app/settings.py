@@ -21,8 +21,7 @@ from minitx.data.rules import read_rules
 from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError, suggestion
 from minitx.models.config import POSITIONS, EncoderConfig
-from minitx.models.heads import HEAD_KINDS
-from minitx.models.multitask import check_head_names
+from minitx.models.heads import HEAD_KINDS, check_head_names
 from minitx.nn.pooling import POOLING_MODES
 from minitx.system import KINDS as JSON_KINDS, read_text
 from minitx.training.nonfinite import ON_NAN

@@ -16,7 +16,7 @@ from minitx.system import PathLike
 
 FEW_CLASSES, LONGEST_CLASS = 20, 200  # classes that may have a row each; characters of a name
 # What is rather not a class, if there are more than a few:
-NO_CLASSES = {"dates": r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}\b", "texts": r"(\S+\s+){7}"}
+NO_CLASSES = {"dates": r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}\b", "texts": r"(\S+\s+){7}", "measurements": r"[+-]?\d*\.\d+$"}
 
 
 def read_labelled(

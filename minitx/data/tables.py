@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -122,6 +123,8 @@ def data_files(path: PathLike) -> list[PathLike]:
         if os.path.lexists(path) or folder.suffix or not folder.parent.is_dir():
             return [path]
         folder, split = folder.parent, folder.name
+    if not split and ((folder / "modules.json").exists() or (folder / "config.json").exists()):
+        raise InputError(f"{os.fspath(path)} is the directory of a model; expected a file of texts")
     found = [f for pattern in ("*", "data/*") for f in sorted(folder.glob(pattern)) if suffix_of(f) in SUFFIXES]
     names = {f: re.sub(r"-\d+-of-\d+[^.]*", "", f.name) for f in found if f.name not in NOTES}
     chosen = [f for f, name in names.items() if split in ("", name.split(".")[0])]
@@ -140,12 +143,16 @@ def suffix_of(path: PathLike) -> str:
 
 def _open_file(path: PathLike, encoding: str, stack: ExitStack) -> tuple[list[str], Rows]:
     name, start = os.fspath(path), b""
+    if re.match(r"\w+://", name):
+        raise InputError(f"{name} is an address: download the file, and give its name")
     if os.path.isfile(path):  # a pipe cannot be read twice
         with suppress(OSError), open(path, "rb") as binary:
             start = binary.read(4)
     if start[:3] in PACKED:
         kinds = " ".join(SUFFIXES)
         raise InputError(f"{name} is of the kind {PACKED[start[:3]]}; accepted are {kinds}, each also as .gz")
+    if start == b"PK\3\4" and "xl/workbook.xml" not in _names_in(name):
+        raise InputError(f"{name} is a zip archive; unpack it and give what is inside")
     if start in BINARY:
         frame = _read_frame(name, *BINARY[start])
         nested = [c for c in frame if any(isinstance(v, list | dict | np.ndarray) for v in frame[c])]
@@ -159,6 +166,12 @@ def _open_file(path: PathLike, encoding: str, stack: ExitStack) -> tuple[list[st
         return _json_rows(name, file, found[1][0] == "[")
     separator = mark[1] if mark else "\t" if suffix_of(path) == ".tsv" else _separator(head)
     return csv_rows(name, chain(head[bool(mark) :], lines), separator)
+
+
+def _names_in(archive: str) -> list[str]:
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(archive) as opened:
+        return opened.namelist()
+    return ["xl/workbook.xml"]  # damaged: its reader says how
 
 
 def _read_frame(name: str, kind: str, module: str) -> pd.DataFrame:

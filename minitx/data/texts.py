@@ -17,6 +17,8 @@ def stream_texts(path: PathLike, text_column: str | None = None, encoding: str =
     """
     name, plain, count = os.fspath(path), suffix_of(path) == ".txt", 0
     known = plain or suffix_of(path) in SUFFIXES or data_files(path) != [path]
+    if not known and not os.path.lexists(path):
+        raise InputError(f"{name}: no such file; expected one of texts")
     if not known or (plain and text_column is not None):
         kinds = " ".join(SUFFIXES)
         raise InputError(f"{name}: expected one of {kinds}, or a .txt with one text a line and no column name")
@@ -28,7 +30,11 @@ def stream_texts(path: PathLike, text_column: str | None = None, encoding: str =
     else:
         with open_table(path, encoding) as (header, rows):
             column = text_column or ("text" if "text" in header and "content" not in header else "content")
-            (place,) = find_columns(name, header, [column], "choose the column of texts with --text (text= in Python)")
+            if text_column is None and column not in header:
+                near = [f"did you mean --text {c}?" for c in header if c.lower() in ("content", "text")]
+                hint = (near or ["choose the column of texts with --text (text= in Python)"])[0]
+                raise InputError(f"{name}: no column content or text; found {', '.join(header):.300}; {hint}")
+            (place,) = find_columns(name, header, [column])
             for count, (row, fault) in enumerate(rows, start=1):
                 if fault:
                     raise InputError(f"{name}: row {count:,} has {fault}; expected {len(header)}, as in the header")

@@ -18,6 +18,7 @@ import numpy as np
 from minitx.data.split import LabelledTexts, normalise
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
+from minitx.text.tokenizer import check_list
 
 SIMILARITY = 0.8  # of near duplicates, at least
 EXAMPLES = 3  # of each kind, in the text of a report
@@ -97,6 +98,8 @@ def leakage_report(train: Part, test: Part, text: str | None = None) -> LeakageR
 def _rows(part: Part, text: str | None) -> LabelledTexts:
     if isinstance(part, LabelledTexts):
         return part
+    if not isinstance(part, str | PathLike):
+        check_list(part)
     texts = read_texts(part, text) if isinstance(part, str | PathLike) else list(part)
     ids: list[str | None] = [None] * len(texts)
     with suppress(InputError):  # not every file has them

@@ -62,7 +62,11 @@ def compare(
     checked = checked_inputs(inputs)
     before = {i: value.copy() for i, value in _values(inputs).items()}
     with no_grad():
-        first, second = _arrays(func(*inputs)), _arrays(func(*inputs))
+        results = func(*inputs), func(*inputs)
+    for result in results[0] if isinstance(results[0], tuple | list) else results[:1]:
+        if not isinstance(result, Tensor):
+            raise GradcheckError(f"func returned {type(result).__name__}, no Tensor: it left the graph, as by .data")
+    first, second = map(_arrays, results)
     if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True)):
         raise GradcheckError("func gave two results for the same inputs: create its generator anew in each call")
     if not all(np.isfinite(y).all() for y in first):

@@ -7,7 +7,7 @@ Reading `encoder.py` does not need them. Names, order of arguments and results a
 # `self` is a `SentenceEncoder`, which is made of this class and so not known here.
 
 import warnings
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from minitx.models.quantization import PRECISIONS, quantize_embeddings
 from minitx.models.search import PAIRWISE, SIMILARITIES, Score, normalized
 from minitx.models.tensor_like import TensorLike, check_device
 from minitx.nn.module import Module
+from minitx.text.tokenizer import check_list
 from minitx.text.truncation import warn_of_cut
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
@@ -75,8 +76,10 @@ class EncoderHabits(Module):
         if sentences is not None and inputs is not None:
             raise InputError("encode: sentences and inputs are two names of the same argument: give one")
         sentences = inputs if sentences is None else sentences
-        if sentences is None or isinstance(sentences, Mapping | Set | bytes):
-            raise InputError(f"encode takes a str or a list of str, not {type(sentences).__name__}")
+        if sentences is None:
+            raise InputError("encode takes a str or a list of str, not None")
+        if not isinstance(sentences, str):
+            check_list(sentences)
         for name, value, known in (("output_value", output_value, OUTPUT_VALUES), ("precision", precision, PRECISIONS)):
             if value not in known:
                 raise InputError(f"unknown {name} {value!r}: choose from {', '.join(known)}")

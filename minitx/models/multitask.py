@@ -2,9 +2,8 @@
 
 import importlib
 import math
-import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from os import PathLike
 
@@ -13,16 +12,13 @@ import numpy as np
 from minitx.autograd import functional as F
 from minitx.autograd.context import inference
 from minitx.autograd.tensor import Tensor
-from minitx.errors import InputError
 from minitx.models.answers import Answers
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.heads import Head, new_head
+from minitx.models.heads import Head, checked_heads, new_head
 from minitx.nn.layers import Dropout
 from minitx.nn.module import Module
 from minitx.system import one_blas_thread
-
-# Parts that have a name of their own; see `training.freezing`.
-PARTS = ("everything", "backbone", "heads", "embeddings", "upper", "lower")
+from minitx.text.tokenizer import check_list
 
 
 class MultiTaskModel(Module):
@@ -54,9 +50,7 @@ class MultiTaskModel(Module):
         *,
         rng: np.random.Generator,
     ) -> None:
-        check_head_names(heads)
-        self.encoder = encoder
-        self.classes = {h: tuple(map(str, range(c) if isinstance(c, int) else c)) for h, c in heads.items()}
+        self.encoder, self.classes = encoder, checked_heads(heads)
         self.dropout = Dropout(dropout, rng=rng)
         self.hidden, dim = hidden, encoder.config.width
         self.scale = math.sqrt(dim) if encoder.config.normalize else 1.0
@@ -103,11 +97,11 @@ class MultiTaskModel(Module):
 
     def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> dict[str, np.ndarray]:
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
-        if isinstance(texts, str):
-            raise InputError("predict takes a list of texts, not one str")
-        if blank := sum(isinstance(text, str) and not text.strip() for text in texts):
+        check_list(texts)
+        sequences = self.encoder.tokenize(texts)
+        if blank := sum(not text.strip() for text in texts):
             warnings.warn(f"{blank:,} of {len(texts):,} texts are blank: their answers mean nothing", stacklevel=3)
-        return self.probabilities(self.encoder.encode_ids(self.encoder.tokenize(texts), batch_size), texts)
+        return self.probabilities(self.encoder.encode_ids(sequences, batch_size), texts)
 
     def probabilities(self, vectors: np.ndarray, texts: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Class probabilities from sentence vectors (N, D): (N, C) for each head.
@@ -128,12 +122,3 @@ class MultiTaskModel(Module):
             chosen = self.answers.decide(name, rows)
             best[name] = [(self.classes[name][i], float(row[i])) for i, row in zip(chosen, rows, strict=True)]
         return [dict(zip(best, row, strict=True)) for row in zip(*best.values(), strict=True)]
-
-
-def check_head_names(names: Iterable[str]) -> None:
-    """`InputError` for a name that cannot be part of weight and file names, or that means another part of the model."""
-    for name in names:
-        if not re.fullmatch(r"[\w-]+", name):
-            raise InputError(f"head name {name!r}: use letters, digits, _ and - only")
-        if name in PARTS:
-            raise InputError(f"head name {name!r}: {', '.join(PARTS)} are names of other parts of the model")

@@ -121,7 +121,9 @@ class Module:
             parameter.grad = None
 
     def to(self, dtype: Any) -> "Module":
-        """Convert every parameter, in place, to float32 or float64."""
+        """Convert every parameter, in place, to float32 or float64; the device "cpu" is where they are."""
+        if dtype == "cpu":
+            return self
         for parameter in self.parameters():
             parameter.data, parameter.grad = parameter.data.astype(dtype), None
         return self

@@ -37,7 +37,7 @@ from minitx.text.explain import explain_merges, readable
 from minitx.text.offsets import Span, byte_spans
 from minitx.text.spec import MAX_ID, TokenizerSpec
 from minitx.text.specials import CLS_NAMES, SEP_NAMES, SpecialToken, check_new_specials
-from minitx.text.tokenizer import Memo, Tokenizer, checked
+from minitx.text.tokenizer import Memo, Tokenizer, check_list, checked
 from minitx.text.words import BYTE_SYMBOLS, SYMBOL_BYTES, WORD, chunks, count_words, to_symbols
 
 DEFAULT_SPECIALS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
@@ -153,8 +153,7 @@ class BPETokenizer(Tokenizer):
             InputError: `vocab_size` does not hold the specials and the bytes, or a special token could also be learnt
                 from text, which would let a text forge it.
         """
-        if isinstance(texts, str):
-            raise InputError("train got one str; it takes a list of texts")
+        check_list(texts)
         check_new_specials(special_tokens)
         tokens = [*special_tokens, *sorted(BYTE_SYMBOLS)]
         if not len(tokens) <= vocab_size <= MAX_ID:

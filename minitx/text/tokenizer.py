@@ -5,9 +5,9 @@ methods that raise NotImplementedError here. Ids are plain lists of integers, te
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from os import PathLike
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from minitx.errors import InputError
 from minitx.text.offsets import Encoding, Span, trim
@@ -162,8 +162,7 @@ class Tokenizer:
         self, texts: Iterable[str], max_length: int, truncation: str = "head", add_special_tokens: bool = True
     ) -> tuple[list[list[int]], int]:
         """As `encode_batch`, but returns the number of texts that were cut instead of warning."""
-        if isinstance(texts, str):
-            raise InputError("encode_batch got one str; it takes a list of texts")
+        check_list(texts)
         prefix, suffix = (self._prefix_ids, self._suffix_ids) if add_special_tokens else ([], [])
         room = max_length - len(prefix) - len(suffix)
         if room < 1:
@@ -200,6 +199,13 @@ class Tokenizer:
         for id in set(ids) - self._tokens.keys():
             raise InputError(f"id {id} is not in the vocabulary; accepted are 0 to {self.vocab_size - 1}")
         return self._join([id for id in ids if not (skip_special_tokens and id in self._special_ids)])
+
+
+def check_list(texts: Any) -> None:
+    """`InputError` for what is no list of texts, though it can be gone through: one text, a table, a dict."""
+    if isinstance(texts, str | bytes | Mapping | Set) or hasattr(texts, "columns"):
+        what = f"{type(texts).__name__}, whose items are its columns' names" * hasattr(texts, "columns")
+        raise InputError(f"expected a list of texts, or a column, not one {what or type(texts).__name__}")
 
 
 def checked(text: str) -> str:

@@ -80,7 +80,8 @@ def student_of(teacher: SentenceEncoder, layers: int, *, rng: np.random.Generato
     """
     total = teacher.config.num_layers
     if not 1 <= layers < total:
-        raise InputError(f"{layers} layers: the student of an encoder with {total} has from 1 to {total - 1}")
+        few = "a single one has no smaller student" if total == 1 else f"a student has from 1 to {total - 1}"
+        raise InputError(f"{layers} layers: the encoder has {total}, and {few}")
     student = SentenceEncoder(replace(teacher.config, num_layers=layers), teacher.tokenizer, rng=rng)
     kept, weights = [round(block) for block in np.linspace(0, total - 1, layers)], teacher.state_dict()
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from minitx.data.batches import Batch
+from minitx.data.batches import Batch, TokenisedRows
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
 from minitx.training.parallel import DataParallel, Loss
@@ -52,6 +53,20 @@ def check_select(select: str, labels: Mapping[str, np.ndarray]) -> None:
     head, _, metric = select.partition(".")
     if select and (head not in labels or metric not in METRICS):
         raise InputError(f"select {select!r}: expected HEAD.METRIC, of {', '.join(labels)} and {', '.join(METRICS)}")
+
+
+def check_parts(
+    train: TokenisedRows, validation: TokenisedRows, classes: Mapping[str, Sequence[str]], epochs: int
+) -> None:
+    """`InputError` unless every head has an integer for each row of both parts, and there is an epoch."""
+    if epochs < 1:
+        raise InputError(f"epochs must be at least 1, not {epochs}")
+    for rows, (head, names) in product((train, validation), classes.items()):
+        found, shape = rows.labels.get(head), (len(rows.sequences),)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu" or found.shape != shape:
+            kind = "missing" if found is None else f"{type(found).__name__} {getattr(found, 'dtype', '')}".strip()
+            expected = f"an array of {shape[0]:,} integers, 0 to {len(names) - 1}, or -100 for none"
+            raise InputError(f"labels of {head}: {kind}; expected {expected}")
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch:

@@ -19,7 +19,7 @@ from minitx.models.multitask import MultiTaskModel
 from minitx.models.task_weights import TaskWeights
 from minitx.system import Bar
 from minitx.training.average import WeightAverage
-from minitx.training.epochs import Callback, Epoch, best_epoch, check_select, score
+from minitx.training.epochs import Callback, Epoch, best_epoch, check_parts, check_select, score
 from minitx.training.groups import Optimizer
 from minitx.training.nonfinite import check_finite, not_finite
 from minitx.training.optim import clip_grad_norm_
@@ -83,6 +83,7 @@ def fit(
     """
     task_weights = task_weights or TaskWeights(model.heads)
     optimizer.check(model, task_weights)
+    check_parts(train, validation, model.classes, settings.epochs)
     check_select(settings.select, validation.labels)
     model.answers = Answers()  # what was fitted to other weights
     with DataParallel(model, settings.threads, rng.spawn(1)[0], ranks) as parallel:
