@@ -13,15 +13,20 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+import torch
 
+from benchmarks.torch_twin import TorchMultiTask
 from minitx.app import experiment as app, manifest
 from minitx.app.checkpoints import Stop
 from minitx.app.cli import main
 from minitx.app.experiment import replay, resume, run
+from minitx.app.prepare import prepare
 from minitx.app.settings import Experiment
+from minitx.data.batches import length_batches
 from minitx.data.samples import synthetic_reviews
 from minitx.errors import InputError
 from minitx.training.checkpoint import load_model
+from minitx.training.parallel import DataParallel
 from minitx.writing import CHECKPOINT, RUN, UNFINISHED
 
 SIZES = {"hidden_size": 16, "num_heads": 2, "num_layers": 2, "intermediate_size": 16, "vocab_size": 300}
@@ -434,3 +439,48 @@ def test_the_last_good_checkpoint_stays_when_numbers_become_nan(small, tmp_path,
     assert "on_nan='skip'" in err
     assert "minitx train --resume wild" in err
     assert not (tmp_path / "wild" / "config.json").exists()
+
+
+def test_torch_goes_on_from_a_checkpoint_with_equal_losses(small, tmp_path):
+    """The way out in the middle of a training: weights and AdamW's state, for 20 steps in a twin of torch's layers."""
+    settings = dataclasses.replace(small, dropout=0.0, head_dropout=0.0)
+    interrupted(settings, tmp_path / "cut", STEPS + 2)
+    with safetensors.safe_open(tmp_path / "cut" / UNFINISHED / CHECKPOINT, "pt") as file:
+
+        def tensors(value):
+            if isinstance(value, dict):
+                is_array = value.keys() == {"array"}
+                return file.get_tensor(value["array"]) if is_array else {key: tensors(x) for key, x in value.items()}
+            return [tensors(x) for x in value] if isinstance(value, list) else value
+
+        state = tensors(json.loads(file.metadata()["state"]))
+    job = prepare(settings, lambda line: None)
+    ours, rate = job.model, job.plan.optimizer
+    ours.load_state_dict({name: array.numpy() for name, array in state["model"].items()})
+    names = {parameter: name for name, parameter in ours.named_parameters()}
+    twin = TorchMultiTask(ours)
+    theirs = dict(twin.named_parameters())
+    groups = [{"params": [theirs[names[p]] for p in group["params"]]} for group in rate.param_groups]
+    their_rate = torch.optim.AdamW(groups)
+    saved = {int(i): one for i, one in state["optimizer"]["state"].items()}
+    their_rate.load_state_dict({"state": saved, "param_groups": state["optimizer"]["param_groups"]})
+    arrays = {i: {name: x.numpy() if torch.is_tensor(x) else x for name, x in one.items()} for i, one in saved.items()}
+    rate.load_state_dict({"state": arrays, "param_groups": state["optimizer"]["param_groups"]})
+    order = [p for group in rate.param_groups for p in group["params"]]
+    rate.seen_rows = {order[int(i)]: rows.numpy() for i, rows in state["seen_rows"].items()}
+    losses, rng = [], np.random.default_rng(5)
+    with DataParallel(ours, 2) as parallel:
+        while len(losses) < 20:
+            for batch in length_batches(*job.rows["train"], batch_size=24, pad_id=0, rng=rng):
+                rate.zero_grad()
+                loss = sum(parallel.backward(batch).losses.values())
+                rate.step()
+                their_rate.zero_grad()
+                labels = {head: torch.tensor(target) for head, target in batch.labels.items()}
+                expected = twin.loss(torch.tensor(batch.ids), torch.tensor(batch.attention_mask), labels)
+                expected.backward()
+                their_rate.step()
+                losses.append((loss, expected.item()))
+    found, expected = np.transpose(losses)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert expected[-5:].mean() < expected[:5].mean()
