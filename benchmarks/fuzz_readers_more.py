@@ -205,7 +205,7 @@ def use_result(path: Path) -> None:
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
         given = {"text": TEXTS[:2], "data": None, "column": None, "out": None}
         predict(Namespace(**common, **given, format="json"))
-        cli._evaluate(Namespace(**common, data=str(path.parent / "rows.csv"), format="text"))
+        cli._evaluate(Namespace(**common, data=str(path.parent / "rows.csv"), format="text", text=None, label=None))
     printable(out.getvalue())
     printable(err.getvalue())
     assert "nan" not in out.getvalue(), "a figure that is none"

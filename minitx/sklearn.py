@@ -26,6 +26,7 @@ from minitx.data.rules import NO_LABEL
 from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
+from minitx.models.multitask import warn_of_blank
 
 # Of files, and of the report on a test.
 NOT_HERE = ["data", "text", "labels", "rules", "words", "two_stage", "encoding"]
@@ -96,7 +97,8 @@ class MultiTaskClassifier(ClassifierMixin, Settings, OfTexts):
     def predict_proba(self, X: Any) -> Any:
         """Probabilities (N, C) of the classes; a list of them for several heads."""
         check_is_fitted(self)
-        found = [*self.model_.predict_proba(texts_of(X), self.batch_size).values()]
+        warn_of_blank(texts := texts_of(X))
+        found = [*self.model_.predict_proba(texts, self.batch_size).values()]
         return found if self.several_ else found[0]
 
     def predict(self, X: Any) -> np.ndarray:

@@ -101,6 +101,7 @@ TWINS = {
     "Tensor.max": torch.amax,
     "Tensor.max dim=1": lambda x: x.amax(dim=1),
     "Tensor.max dim=(0, 1), keepdim": lambda x: x.amax(dim=(0, 1), keepdim=True),
+    "Tensor.view": lambda x: x.reshape(-1, x.shape[2]),
     "Tensor.reshape": lambda x: x.reshape(x.shape[1], x.shape[0] * x.shape[2]),
     "Tensor.permute": lambda x: x.permute(1, -1, 0),
     "Tensor.transpose": lambda x: x.transpose(0, -1),

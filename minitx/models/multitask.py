@@ -98,10 +98,7 @@ class MultiTaskModel(Module):
     def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> dict[str, np.ndarray]:
         """Class probabilities of each text, (N, C) for each head, in the order of `self.classes`."""
         check_list(texts)
-        sequences = self.encoder.tokenize(texts)
-        if blank := sum(not text.strip() for text in texts):
-            warnings.warn(f"{blank:,} of {len(texts):,} texts are blank: their answers mean nothing", stacklevel=3)
-        return self.probabilities(self.encoder.encode_ids(sequences, batch_size), texts)
+        return self.probabilities(self.encoder.encode_ids(self.encoder.tokenize(texts), batch_size), texts)
 
     def probabilities(self, vectors: np.ndarray, texts: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Class probabilities from sentence vectors (N, D): (N, C) for each head.
@@ -118,7 +115,14 @@ class MultiTaskModel(Module):
     def predict(self, texts: Sequence[str], batch_size: int = 32) -> list[dict[str, tuple[str, float]]]:
         """The answer to each text, as (label, probability) for each head: the most probable class, but for offsets."""
         best = {}
+        warn_of_blank(texts)
         for name, rows in self.predict_proba(texts, batch_size).items():
             chosen = self.answers.decide(name, rows)
             best[name] = [(self.classes[name][i], float(row[i])) for i, row in zip(chosen, rows, strict=True)]
         return [dict(zip(best, row, strict=True)) for row in zip(*best.values(), strict=True)]
+
+
+def warn_of_blank(texts: Sequence[str]) -> None:
+    """One warning for all texts of which no answer means anything."""
+    if blank := sum(isinstance(text, str) and not text.strip() for text in texts):
+        warnings.warn(f"{blank:,} of {len(texts):,} texts are blank: their answers mean nothing", stacklevel=3)
