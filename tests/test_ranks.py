@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.kills import kill_all, ranks as killed_ranks
+from minitx.app import train_command
 from minitx.app.checkpoints import Stop
+from minitx.app.cli import main
 from minitx.app.together import Agreement
 from minitx.errors import InputError
 from minitx.training import ranks
@@ -157,6 +159,45 @@ def test_what_is_wrong_is_told_once_and_ends_all(tmp_path, more, told):
     assert code == 2, err
     assert [told in line for line in err.splitlines() if line.startswith("error: ")] == [True], err
     assert list(tmp_path.iterdir()) == []
+
+
+UNEQUAL = """
+import os, sys
+from minitx.app.cli import main
+sys.exit(main(["recipes"] if os.environ["PMI_RANK"] == "1" else ["predict", "none", "a text"]))
+"""
+
+
+def test_another_command_that_fails_in_one_process_waits_for_none():
+    code, _, err = mpiexec(2, "-c", UNEQUAL)
+    assert (code, err.count("error: ")) == (2, 1), err
+
+
+CLOSED = """
+import os, sys
+from minitx.app.cli import main
+if os.environ["PMI_RANK"] == "0":  # nobody reads what it prints, as behind `| head -1`
+    read, write = os.pipe()
+    os.close(read)
+    os.dup2(write, 1)
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
+
+def test_all_end_when_nobody_reads_what_the_first_one_prints(tmp_path):
+    code, _, err = mpiexec(2, "-c", CLOSED, *SMALL, "--out", "new", cwd=tmp_path)
+    assert code != 0
+    assert "Traceback" not in err
+
+
+def test_a_mistake_of_ours_is_shown_once_by_one_process(monkeypatch, capsys):
+    def mistaken(a):
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr(train_command, "_train", mistaken)
+    with pytest.raises(ValueError, match="a mistake"):
+        main(["train"])
+    assert capsys.readouterr().err == ""  # Python itself will show it
 
 
 def test_what_is_left_when_a_process_is_killed_is_gone_on_with_by_two_or_by_one(tmp_path):

@@ -93,11 +93,12 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: 0 when it worked, 1 when what was checked is wrong, 2 when its input cannot be used."""
-    return end_all(_main(argv))
-
-
-def _main(argv: Sequence[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
+    code = _main(argv)
+    return end_all(code) if argv[:1] == ["train"] else code  # the processes of other commands know nothing of each other
+
+
+def _main(argv: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # what its encoding lacks is spelled out, as in \u65e5
             stream.reconfigure(errors="backslashreplace")

@@ -44,7 +44,9 @@ def together(a: argparse.Namespace) -> Iterator[Alone]:
         if ranks.rank:
             time.sleep(GRACE)
             error.add_note(f"so says process {ranks.rank} of {ranks.size}, counted from 0")
-        if not isinstance(error, TOLD):
+        if isinstance(error, BrokenPipeError):  # which the command line says nothing of
+            end_all(1)
+        if ranks.size > 1 and not isinstance(error, TOLD):
             traceback.print_exc()
             end_all(1)
         raise
