@@ -11,8 +11,9 @@ import pytest
 
 from benchmarks.kills import kill_all, ranks as killed_ranks
 from minitx.app import train_command
-from minitx.app.checkpoints import Stop
+from minitx.app.checkpoints import Checkpoints, Stop
 from minitx.app.cli import main
+from minitx.app.task_gradients import TaskGradients
 from minitx.app.together import Agreement
 from minitx.errors import InputError
 from minitx.training import ranks
@@ -225,15 +226,35 @@ class Two(Alone):
         return [item, self.other]
 
 
-def test_all_stop_when_one_is_asked_to_and_no_weights_may_part():
-    class Training:
-        model = type("Model", (), {"parameters": lambda self: iter(())})()
+class Training:
+    model = type("Model", (), {"parameters": lambda self: iter(()), "named_parameters": lambda self: iter(())})()
+    epochs, done = (), 1
 
-    stop = Stop()
-    agreement = Agreement(Two(other=True), stop)
-    agreement.on_start(Training())
-    agreement.on_step()
+
+def test_all_stop_after_the_same_step_when_one_is_asked_to(tmp_path, monkeypatch):
+    saved, stop, both = [], Stop(), Two(other=False)
+    monkeypatch.setattr("minitx.app.checkpoints.save_progress", lambda *_, **__: saved.append(True))
+    keep = Checkpoints(tmp_path / "none", "run", 5.0, stop, both, TaskGradients((), 0, 1))
+    keep.on_start(Training())
+
+    def meanwhile(item):
+        stop.asked = True  # Ctrl-C, when this one has said that it was not asked
+        return [item, False]
+
+    monkeypatch.setattr(both, "share", meanwhile)
+    keep.on_step()  # as the other one, which knows nothing of it, goes on
     assert stop.asked
+    with pytest.raises(KeyboardInterrupt):
+        keep.on_step()
+    stop.asked, both.share, both.rank = False, lambda item: [True, item], 1
+    with pytest.raises(KeyboardInterrupt):
+        keep.on_step()
+    assert len(saved) == 1
+
+
+def test_no_weights_may_part():
+    agreement = Agreement(Two(other=True))
+    agreement.on_start(Training())
     with pytest.raises(RuntimeError, match="after epoch 3 the processes do not have the same weights"):
         agreement.on_epoch(Epoch(3, {}, {}, 0.0, 0.0, 0.0))
 

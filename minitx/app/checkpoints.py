@@ -12,6 +12,7 @@ from minitx.app.task_gradients import TaskGradients
 from minitx.training.epochs import Callback, Epoch
 from minitx.training.nonfinite import check_finite
 from minitx.training.progress import load_progress, save_progress
+from minitx.training.ranks import Alone
 
 MINUTES = 5.0  # between two checkpoints of an epoch, if nobody says otherwise
 
@@ -58,14 +59,14 @@ class Stop:
 class Checkpoints(Callback):
     """Keeps the file `path` at where the training stands, and takes the training up there if the file exists.
 
-    A training whose weights are not finite is not saved: the file stays the last good one. Unless it `writes`, as the
-    first of several processes does for all, it only takes up and stops.
+    A training whose weights are not finite is not saved: the file stays the last good one. Of several processes the
+    first one saves, and all stop after the same step if any of them is asked to.
     """
 
     def __init__(
-        self, path: Path, run: str, minutes: float, stop: Stop, writes: bool, gradients: TaskGradients
+        self, path: Path, run: str, minutes: float, stop: Stop, ranks: Alone, gradients: TaskGradients
     ) -> None:
-        self.path, self.run, self.minutes, self.stop, self.writes = path, run, minutes, stop, writes
+        self.path, self.run, self.minutes, self.stop, self.ranks = path, run, minutes, stop, ranks
         self.gradients = gradients
 
     def on_start(self, training: Any) -> None:
@@ -76,18 +77,22 @@ class Checkpoints(Callback):
 
     def on_step(self) -> None:
         """Save if it is time."""
-        if self.stop.asked or time.monotonic() - self.last > 60 * self.minutes:
-            self.save()
+        if (asked := self._asked()) or time.monotonic() - self.last > 60 * self.minutes:
+            self.save(asked)
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Save; callbacks that add to the epoch come earlier."""
-        self.save()
+        self.save(self._asked())
 
-    def save(self) -> None:
-        """Put down where the training stands; KeyboardInterrupt if it has been asked to stop."""
+    def _asked(self) -> bool:
+        """Whether anybody was, until now: what comes while they tell each other is for the next step."""
+        return any(self.ranks.share(self.stop.asked))
+
+    def save(self, stops: bool) -> None:
+        """Put down where the training stands; KeyboardInterrupt if it `stops` here."""
         check_finite(self.training.model, f"epoch {len(self.training.epochs) + 1}, step {self.training.done}")
-        if self.writes:
+        if not self.ranks.rank:
             save_progress(self.path, self.training, run=self.run, grams=self.gradients.grams)
         self.last = time.monotonic()
-        if self.stop.asked:
+        if stops:
             raise KeyboardInterrupt

@@ -160,8 +160,8 @@ def _run(
 
     stop = stop or Stop()
     with stop.patience():
-        keep = partial(Checkpoints, checkpoint, manifest.identity, minutes, stop, not ranks.rank)
-        agreement = [Agreement(ranks, stop)] * (ranks.size > 1)
+        keep = partial(Checkpoints, checkpoint, manifest.identity, minutes, stop, ranks)
+        agreement = [Agreement(ranks)] * (ranks.size > 1)
         epochs = train(job, progress, log, manifest.threads, keep, ranks, agreement)
     bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
     job.model.answers = stack(job, progress, log)

@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from minitx.app.checkpoints import Stop
 from minitx.errors import InputError
 from minitx.training.epochs import Callback, Epoch
 from minitx.training.ranks import Alone, Ranks, ranks_here
@@ -61,18 +60,14 @@ def end_all(code: int) -> int:
 
 
 class Agreement(Callback):
-    """That all processes stop after the same step, and still have the same weights."""
+    """That all processes still have the same weights."""
 
-    def __init__(self, ranks: Alone, stop: Stop) -> None:
-        self.ranks, self.stop = ranks, stop
+    def __init__(self, ranks: Alone) -> None:
+        self.ranks = ranks
 
     def on_start(self, training: Any) -> None:
         """Whose weights they are."""
         self.model = training.model
-
-    def on_step(self) -> None:
-        """Ctrl-C may have reached some before and others after a step."""
-        self.stop.asked = any(self.ranks.share(self.stop.asked))
 
     def on_epoch(self, epoch: Epoch) -> None:
         """`RuntimeError` if the processes' weights differ in a bit."""
