@@ -13,6 +13,8 @@ from benchmarks.kills import kill_all, ranks as killed_ranks
 from minitx.app import train_command
 from minitx.app.checkpoints import Checkpoints, Stop
 from minitx.app.cli import main
+from minitx.app.manifest import Manifest
+from minitx.app.settings import Experiment
 from minitx.app.task_gradients import TaskGradients
 from minitx.app.together import Agreement
 from minitx.errors import InputError
@@ -144,6 +146,14 @@ def test_a_command_in_two_processes_is_heard_once_and_writes_what_one_writes(tmp
     for name in ("model.safetensors", "heads.safetensors", "words.safetensors", "minitx.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_how_many_processes_there_were_is_noted_as_it_decides_how_sums_are_rounded(tmp_path):
+    whole = Manifest.of(Experiment(), False, threads=4, processes=2)
+    whole.write(tmp_path / "whole.json")
+    assert Manifest.read(tmp_path / "whole.json").check(tmp_path) == ["processes 2, then 1"]
+    assert whole.check(tmp_path, 2) == []
+    assert Manifest.of(Experiment(), False, threads=2, processes=2).check(tmp_path) == []  # a + b is b + a
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def run(
     """
     ranks = ranks or Alone()
     with new_directory(out, overwrite) as directory:
-        manifest = Manifest.of(experiment, overwrite, ranks.lanes(experiment.threads))
+        manifest = Manifest.of(experiment, overwrite, ranks.lanes(experiment.threads), ranks.size)
         manifest.write(directory.parent / RUN)
         with _what_is_kept(out):
             return _run(manifest, directory, progress, log, checkpoint_every, stop, ranks)
@@ -98,7 +98,7 @@ def resume(
     if finish(out, manifest.overwrite):
         log("only the last files had not been moved to their place")
         return {}
-    changes = manifest.check(out)
+    changes = manifest.check(out, ranks.size)
     if (threads := threads or max(manifest.threads, ranks.size)) != manifest.threads:
         changes.append(f"threads {manifest.threads}, then {threads}")
         manifest.threads = threads
@@ -109,6 +109,7 @@ def resume(
         log(f"note: {shown(change)}: not every bit will be as if it had never stopped")
     with new_directory(out, manifest.overwrite, go_on=True) as directory, _what_is_kept(out):
         manifest.changes += changes
+        manifest.processes = ranks.size if manifest.threads > 2 else manifest.processes
         manifest.write(work / RUN)
         return _run(manifest, directory, progress, log, checkpoint_every, stop, ranks)
 

@@ -38,12 +38,13 @@ class Manifest:
     inputs: dict[str, str]  # file -> sha256
     versions: dict[str, str]  # of minitx and what it rests on: with others the last bits may differ
     changes: list[str] = dataclasses.field(default_factory=list)  # what was different when the run was resumed
+    processes: int = 1  # that the threads are of; with more than two threads, the last bits depend on it
 
     @classmethod
-    def of(cls, experiment: Experiment, overwrite: bool, threads: int) -> "Manifest":
+    def of(cls, experiment: Experiment, overwrite: bool, threads: int, processes: int = 1) -> "Manifest":
         """That of a run which begins now; `InputError` for a file that cannot be read."""
         inputs = {str(file): file_hash(file) for file in _input_files(experiment)}
-        return cls(experiment, threads, overwrite, os.getcwd(), inputs, _versions())
+        return cls(experiment, threads, overwrite, os.getcwd(), inputs, _versions(), processes=processes)
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -58,7 +59,8 @@ class Manifest:
         tables = (fields.within(name) for name in ("inputs", "versions"))
         inputs, versions = ({key: table.get(key, str) for key in table.data} for table in tables)
         changes = [str(change) for change in fields.get("changes", list, [])]
-        return cls(experiment, threads, overwrite, fields.get("directory", str), inputs, versions, changes)
+        directory, processes = fields.get("directory", str), fields.get("processes", int, 1, least=1)
+        return cls(experiment, threads, overwrite, directory, inputs, versions, changes, processes)
 
     def write(self, path: Path, **more: Any) -> None:
         """As JSON, with `more` entries."""
@@ -78,7 +80,7 @@ class Manifest:
             not e.pretrained or from_labels_alone(find_directory(e.pretrained))
         )
 
-    def check(self, where: Path) -> list[str]:
+    def check(self, where: Path, processes: int = 1) -> list[str]:
         """What is different now and may change the last bits.
 
         `InputError` for another version of minitx, if a file that the run began with is gone or has changed, and if its
@@ -96,6 +98,9 @@ class Manifest:
             if file_hash(Path(name)) != before:
                 raise InputError(f"{name} is not what {where} began with (sha256 {before[:12]}...): put that back")
         pairs = [(name, self.versions.get(name), value) for name, value in now.items()]
+        pairs += [("processes", str(self.processes), str(processes))] * (
+            self.threads > 2
+        )  # two sums are added in any order
         return [f"{name} {before}, then {value}" for name, before, value in pairs if before != value]
 
 
