@@ -110,9 +110,14 @@ def free_memory() -> float:
     return min(free)
 
 
+def cores() -> set[int]:
+    """The numbers of the cores that this process may run on, which can be fewer than the machine has."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {*range(os.cpu_count() or 1)}
+
+
 def usable_cores() -> int:
-    """Cores this process may run on, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many they are."""
+    return len(cores())
 
 
 def check_encoding(name: str) -> None:

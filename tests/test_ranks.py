@@ -115,6 +115,11 @@ assert (full[0] == 11).all() and (full[1][:5, 0] == [1, 10, 12, 10, 0]).all(), f
 assert (full[2] == 10).all() and (full[3][:5, 1] == [0, 10, 10, 10, 0]).all(), full[2:4]
 assert (full[4][:, 0] == [1, 11, 11, 11, 1]).all() and (full[5] == 11).all(), full[4:]
 assert all.share(r) == [0, 1] and all.lanes(5) == 5 and all.lanes(0) >= 2
+import os
+os.sched_getaffinity = lambda pid: set(range(4))
+assert all.lanes(0) == 4  # of both
+os.sched_getaffinity = lambda pid: {4 * r + core for core in range(4)}
+assert all.lanes(0) == 8  # each its own
 """
 
 

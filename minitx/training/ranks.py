@@ -21,7 +21,7 @@ from minitx.autograd.engine import Sums
 from minitx.autograd.rows import RowGradient
 from minitx.errors import InputError
 from minitx.nn.module import Parameter
-from minitx.system import usable_cores
+from minitx.system import cores, usable_cores
 
 BUCKET = 1 << 22  # bytes that are added up at once: large messages, of which one is packed while others travel
 # What mpiexec tells a process: how many they are. MPICH and its kin, Open MPI, Slurm's srun.
@@ -64,8 +64,9 @@ class Ranks(Alone):
         """As in `Alone`, the cores of a machine divided among its ranks; `InputError` for fewer lanes than ranks."""
         if 0 < asked < self.size:
             raise InputError(f"threads is {asked}, fewer than the {self.size} processes; expected 0 or that many")
-        local = self.comm.Split_type(self.mpi.COMM_TYPE_SHARED).Get_size()
-        return asked or self.size * max(1, min(self.share(usable_cores() // local)))
+        machine = self.comm.Split_type(self.mpi.COMM_TYPE_SHARED)
+        here = set[int]().union(*machine.allgather(cores()))  # mpiexec may have given each rank its own
+        return asked or self.size * max(1, min(self.share(len(here) // machine.Get_size())))
 
     def add(self, sums: Sums, parameters: Sequence[Parameter]) -> Sums:
         """Arrays are added up in buckets, all under way at once; of rows that were looked up, only these travel.
