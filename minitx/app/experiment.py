@@ -162,7 +162,7 @@ def _run(
     stop = stop or Stop()
     with stop.patience():
         keep = partial(Checkpoints, checkpoint, manifest.identity, minutes, stop, ranks)
-        agreement = [Agreement(ranks)] * (ranks.size > 1)
+        agreement = [Agreement(ranks, job.model)] * (ranks.size > 1)
         epochs = train(job, progress, log, manifest.threads, keep, ranks, agreement)
     bag_of_words = BagOfWords.fit(job.parts.train, progress=progress)
     job.model.answers = stack(job, progress, log)

@@ -98,9 +98,8 @@ class Manifest:
             if file_hash(Path(name)) != before:
                 raise InputError(f"{name} is not what {where} began with (sha256 {before[:12]}...): put that back")
         pairs = [(name, self.versions.get(name), value) for name, value in now.items()]
-        pairs += [("processes", str(self.processes), str(processes))] * (
-            self.threads > 2
-        )  # two sums are added in any order
+        if self.threads > 2:  # two sums are added in any order
+            pairs.append(("processes", str(self.processes), str(processes)))
         return [f"{name} {before}, then {value}" for name, before, value in pairs if before != value]
 
 

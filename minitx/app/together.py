@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from minitx.errors import InputError
+from minitx.nn.module import Module
 from minitx.training.epochs import Callback, Epoch
 from minitx.training.ranks import Alone, Ranks, ranks_here
 from minitx.writing import UNFINISHED
@@ -35,7 +35,7 @@ def together(a: argparse.Namespace) -> Iterator[Alone]:
                 if a.resume and (Path(a.resume) / UNFINISHED).is_dir():  # before the first rank goes on with it
                     shutil.copytree(Path(a.resume) / UNFINISHED, scratch / UNFINISHED)
                 a.resume, a.out = (str(scratch), None) if a.resume else (None, str(scratch))
-                a.plan, a.progress = a.plan and f"{scratch}.png", False
+                a.plan = a.plan and f"{scratch}.png"
                 stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
             ranks.share("ready")
             yield ranks
@@ -62,12 +62,8 @@ def end_all(code: int) -> int:
 class Agreement(Callback):
     """That all processes still have the same weights."""
 
-    def __init__(self, ranks: Alone) -> None:
-        self.ranks = ranks
-
-    def on_start(self, training: Any) -> None:
-        """Whose weights they are."""
-        self.model = training.model
+    def __init__(self, ranks: Alone, model: Module) -> None:
+        self.ranks, self.model = ranks, model
 
     def on_epoch(self, epoch: Epoch) -> None:
         """`RuntimeError` if the processes' weights differ in a bit."""

@@ -79,7 +79,7 @@ def _say_what_next(out: Path) -> None:
 
 def _how(a: argparse.Namespace) -> dict[str, Any]:
     """What a training is watched and stopped by, and does not change its result."""
-    shown = sys.stderr.isatty() or a.progress
+    shown = not a.ranks.rank and (sys.stderr.isatty() or a.progress)
     return {"progress": shown, "checkpoint_every": a.checkpoint_every, "stop": a.stop, "ranks": a.ranks}
 
 

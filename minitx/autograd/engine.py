@@ -56,11 +56,8 @@ class Node:
 def op_name(backward_fn: Callable[..., Any]) -> str:
     """The name of an op, read off its backward function, which is defined inside it: `linear`, `Tensor.exp`."""
     # TensorHabits is a part of Tensor, which nobody who reads a table of ops need know.
-    return (
-        backward_fn.__qualname__.replace("TensorHabits.", "Tensor.")
-        .rsplit(".<locals>", 1)[0]
-        .rsplit("<locals>.", 1)[-1]
-    )
+    name = backward_fn.__qualname__.replace("TensorHabits.", "Tensor.")
+    return name.rsplit(".<locals>", 1)[0].rsplit("<locals>.", 1)[-1]
 
 
 def topological_order(root: Node) -> list[Node]:

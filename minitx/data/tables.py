@@ -34,14 +34,8 @@ NOTES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.
 NESTED = "(lists or objects)"  # stands behind the name of a column that has no cells, and so cannot be asked for
 OTHER_DATA = "of what is no review file, name the columns: --text COLUMN --label NAME=COLUMN"
 SEPARATORS = (",", ";", "\t", "|")
-PACKED = {
-    b"BZh": "bzip2",
-    b"\xfd7z": "xz",
-    b"(\xb5/": "zstd",
-    b"\x80\4\x95": "pickle",
-    b"\x80\5\x95": "pickle",
-    b"%PD": "PDF",
-}
+PACKED = {b"BZh": "bzip2", b"\xfd7z": "xz", b"(\xb5/": "zstd", b"%PD": "PDF"}
+PACKED |= {b"\x80\4\x95": "pickle", b"\x80\5\x95": "pickle"}
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".xls", ".arrow")
 
 
