@@ -262,7 +262,7 @@ def test_all_stop_after_the_same_step_when_one_is_asked_to(tmp_path, monkeypatch
 
 def test_no_weights_may_part():
     agreement = Agreement(Two(other=True), Training.model)
-    with pytest.raises(RuntimeError, match="after epoch 3 the processes do not have the same weights"):
+    with pytest.raises(InputError, match="after epoch 3 the processes do not have the same weights"):
         agreement.on_epoch(Epoch(3, {}, {}, 0.0, 0.0, 0.0))
 
 

@@ -233,12 +233,13 @@ def _search(a: argparse.Namespace) -> None:
     texts = read_texts(a.corpus, a.text, a.encoding)
     asked, document = encoder.encode(a.query, encoder.of_role("query")), encoder.of_role("document")
     corpus = load_vectors(a.vectors, encoder, texts) if a.vectors else encoder.encode(texts, document)
-    score, rows = SIMILARITIES[encoder.similarity_fn_name], [i for i, text in enumerate(texts) if text.strip()]
-    if len(rows) < len(texts):  # which a model puts near to short queries
-        corpus = corpus[rows]
-        print(f"note: {len(texts) - len(rows):,} of {len(texts):,} texts are blank and left out", file=sys.stderr)
-    for hit in semantic_search(asked, corpus, top_k=a.top_k, score_function=score)[0] if rows else []:
-        row = rows[int(hit["corpus_id"])]
+    score = SIMILARITIES[encoder.similarity_fn_name]
+    blank = {row for row, text in enumerate(texts) if not text.strip()}  # which a model puts near to short queries
+    if blank:
+        print(f"note: {len(blank):,} of {len(texts):,} texts are blank and left out", file=sys.stderr)
+    found = semantic_search(asked, corpus, top_k=a.top_k + len(blank), score_function=score)[0]
+    for hit in [hit for hit in found if hit["corpus_id"] not in blank][: a.top_k]:
+        row = int(hit["corpus_id"])
         if a.format == "json":
             print(json_line({"corpus_id": row, "score": hit["score"], "text": texts[row]}))
         else:

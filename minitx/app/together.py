@@ -36,7 +36,8 @@ def together(a: argparse.Namespace) -> Iterator[Alone]:
                     shutil.copytree(Path(a.resume) / UNFINISHED, scratch / UNFINISHED)
                 a.resume, a.out = (str(scratch), None) if a.resume else (None, str(scratch))
                 a.plan = a.plan and f"{scratch}.png"
-                stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8", newline=""))
+                stack.enter_context(redirect_stdout(nowhere))
             ranks.share("ready")
             yield ranks
     except BaseException as error:
@@ -66,7 +67,8 @@ class Agreement(Callback):
         self.ranks, self.model = ranks, model
 
     def on_epoch(self, epoch: Epoch) -> None:
-        """`RuntimeError` if the processes' weights differ in a bit."""
+        """`InputError` if the processes' weights differ in a bit, as machines of different kinds may let them."""
         weights = hashlib.sha256(b"".join(p.data.tobytes() for p in self.model.parameters())).digest()
         if len({*self.ranks.share(weights)}) > 1:
-            raise RuntimeError(f"after epoch {epoch.number} the processes do not have the same weights")
+            found = f"after epoch {epoch.number} the processes do not have the same weights"
+            raise InputError(f"{found}: expected machines that compute alike")

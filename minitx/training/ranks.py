@@ -24,7 +24,7 @@ from minitx.nn.module import Parameter
 from minitx.system import cores, usable_cores
 
 BUCKET = 1 << 22  # bytes that are added up at once: large messages, of which one is packed while others travel
-# What mpiexec tells a process: how many they are. MPICH and its kin, Open MPI, Slurm's srun.
+# What mpiexec tells a process: how many they are. MPICH and its kin, Open MPI, PMIx.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE")
 FULL = -1  # in the place of a count of rows: a gradient that is an array
 
@@ -97,7 +97,11 @@ class Ranks(Alone):
         """The rows of all ranks, one rank's after the other's."""
         table = parameter.data
         rows, values = np.empty(sum(counts), np.int64), np.empty((sum(counts), *table.shape[1:]), table.dtype)
-        mine = (rows[:0], values[:0]) if g is None else (g.rows.astype(np.int64), np.ascontiguousarray(g.values))
+        mine = (
+            (rows[:0], values[:0])
+            if g is None
+            else (g.rows.astype(np.int64), np.ascontiguousarray(g.values, table.dtype))
+        )
         width = math.prod(table.shape[1:])
         for one, everyones, size in zip(mine, (rows, values), (1, width), strict=True):
             self.comm.Allgatherv(one, [everyones, [count * size for count in counts]])
