@@ -63,6 +63,7 @@ def test_the_directory_holds_everything(trained):
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.filterwarnings("ignore:.*texts are blank")
 def test_loaded_twice_it_gives_the_same_vectors(trained):
     first, second = load_model(trained), load_model(str(trained))
     np.testing.assert_array_equal(first.encoder.encode(TEXTS), second.encoder.encode(TEXTS))
