@@ -211,6 +211,7 @@ def test_evaluate_on_columns_of_other_names(capsys, trained):
     assert "labels of sentiment that are none of its classes: 1, as 'great'; it knows negative, neutral, posi" in out
     assert "other.csv has no column engagement, so engagement is not measured" in out
     assert "no column mode" in refused(capsys, *asked[:-1], "sentiment=mode", "--label", "engagement=level")
+    assert "--label names the same head twice" in refused(capsys, *asked, "--label", "sentiment=body")
     assert "labels mood; expected sentiment, engagement" in refused(capsys, *asked[:-1], "mood=mood")
 
 

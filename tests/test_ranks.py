@@ -216,6 +216,19 @@ def test_what_is_left_when_a_process_is_killed_is_gone_on_with_by_two_or_by_one(
     assert outcome.wrong == []
 
 
+def test_processes_that_have_other_data_do_not_train_together(tmp_path):
+    for folder, label in (("a", "x"), ("b", "y")):
+        (tmp_path / folder).mkdir()
+        rows = [f"text {i},{label if i == 7 else 'xyz'[i % 3]}" for i in range(60)]
+        (tmp_path / folder / "d.csv").write_text("\n".join(["message,kind", *rows]), encoding="utf-8")
+    how = [sys.executable, "-c", MINITX, "train", *SMALL, "--out", "m", "--data", "d.csv", "--text", "message"]
+    each = [["-wdir", str(tmp_path / folder), "-n", "1", *how, "--label", "kind=kind"] for folder in "ab"]
+    found = subprocess.run([MPIEXEC, *each[0], ":", *each[1]], capture_output=True, text=True, timeout=300)
+    assert "error: the processes do not have the same settings and data: their files differ" in found.stderr
+    assert found.returncode == 2
+    assert not (tmp_path / "a" / "m").exists()
+
+
 def test_a_plan_is_drawn_by_one(tmp_path):
     code, out, err = mpiexec(2, "-c", MINITX, "train", *SMALL, "--plan", "plan.png", cwd=tmp_path)
     assert (code, out.count("the plan is drawn in plan.png")) == (0, 1), err

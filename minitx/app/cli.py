@@ -19,7 +19,7 @@ from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_to_judge
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
 from minitx.app.together import end_all
-from minitx.app.train_command import add_arguments, name_and_column, replay_result, train
+from minitx.app.train_command import add_arguments, labels_of, name_and_column, replay_result, train
 from minitx.data.batches import TokenisedRows
 from minitx.data.texts import read_texts
 from minitx.errors import InputError, suggestion
@@ -161,7 +161,7 @@ def _evaluate(a: argparse.Namespace) -> None:
     text = a.text or labelling.get("text", str, None)
     if a.label:
         own = {head: head for head in model.classes} | tables["labels"]  # heads that it does not name
-        tables, text = {"labels": own | dict(a.label)}, text or "content"
+        tables, text = {"labels": own | labels_of(a.label)}, text or "content"
     try:
         e = experiment_of({"data": a.data, "text": text, "encoding": a.encoding}, tables)
     except InputError as error:

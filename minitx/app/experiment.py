@@ -153,6 +153,8 @@ def _run(
     if not minutes >= 0:
         raise InputError(f"minutes between checkpoints must be at least 0, not {minutes}")
     experiment, checkpoint = manifest.experiment, directory.parent / CHECKPOINT
+    if len({*ranks.share(manifest.identity)}) > 1:
+        raise InputError("the processes do not have the same settings and data: their files differ")
     job = prepare(experiment, log)
     timeline(job.plan, directory / "timeline.png")  # before training: it is a plan
     before = trainable_report(job.model, job.plan.optimizer)

@@ -4,7 +4,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
@@ -31,9 +31,7 @@ def train(a: argparse.Namespace) -> None:
 
 
 def _train(a: argparse.Namespace) -> None:
-    labels = dict(a.label)
-    if len(labels) < len(a.label):
-        raise InputError("--label names the same head twice")
+    labels = labels_of(a.label)
     recipe = read_recipe(a.recipe) if a.recipe else {}
     for assignment in a.set:
         apply_assignment(recipe, assignment)
@@ -112,6 +110,13 @@ def _unused(path: Path) -> Path:
             (candidate / UNFINISHED).mkdir()
             return candidate
     raise AssertionError("there is no end to numbers")
+
+
+def labels_of(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Head -> column, of what --label was given; `InputError` for a head that it names twice."""
+    if len(labels := dict(pairs)) < len(pairs):
+        raise InputError("--label names the same head twice")
+    return labels
 
 
 def name_and_column(text: str) -> tuple[str, str]:

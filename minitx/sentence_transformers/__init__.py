@@ -75,11 +75,3 @@ class SentenceTransformer(SentenceEncoder):
     def _chosen(self, known: dict[str, Score]) -> Score:
         score = super()._chosen(known)  # for `similarity` and `similarity_pairwise`
         return lambda a, b: np.asarray(score(a, b)).view(TensorLike)
-
-
-def __getattr__(name: str) -> Any:
-    """What a program imports from sentence-transformers that is not here: an `ImportError` that says what is."""
-    if name.startswith("_"):  # asked by Python itself
-        raise AttributeError(name)
-    here = "SentenceTransformer, SimilarityFunction and util; encoders are trained by minitx.training.contrastive"
-    raise ImportError(f"minitx.sentence_transformers has no {name}: it has {here}")
