@@ -291,3 +291,10 @@ def test_one_process_is_alone_and_several_need_mpi4py(monkeypatch):
         ranks_here()
     with pytest.raises(ImportError):
         Ranks()
+
+
+@pytest.mark.parametrize(("size", "code"), [("1", 130), ("2", -9)])
+def test_ctrl_c_before_one_of_several_has_begun_kills_it_which_mpiexec_tells_the_others(size, code):
+    leave = [sys.executable, "-c", "from minitx.command import _leave; _leave()"]
+    found = subprocess.run(leave, env=os.environ | {"PMI_SIZE": size}, capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stderr) == (code, "interrupted; nothing was written\n")

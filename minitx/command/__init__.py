@@ -25,4 +25,6 @@ def main() -> int:
 
 def _leave(*_: object) -> NoReturn:
     os.write(2, b"interrupted; nothing was written\n")
+    if int(os.environ.get("PMI_SIZE") or 1) > 1:  # only of a process that is killed mpiexec tells the others
+        os.kill(os.getpid(), signal.SIGKILL)
     os._exit(130)
