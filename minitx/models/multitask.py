@@ -114,9 +114,9 @@ class MultiTaskModel(Module):
 
     def predict(self, texts: Sequence[str], batch_size: int = 32) -> list[dict[str, tuple[str, float]]]:
         """The answer to each text, as (label, probability) for each head: the most probable class, but for offsets."""
-        best = {}
+        best, found = {}, self.predict_proba(texts, batch_size)
         warn_of_blank(texts)
-        for name, rows in self.predict_proba(texts, batch_size).items():
+        for name, rows in found.items():
             chosen = self.answers.decide(name, rows)
             best[name] = [(self.classes[name][i], float(row[i])) for i, row in zip(chosen, rows, strict=True)]
         return [dict(zip(best, row, strict=True)) for row in zip(*best.values(), strict=True)]
