@@ -56,6 +56,7 @@ def end_all(code: int) -> int:
     """The code that a process ends with. Unless it is 0, one of several ends the others: they may be waiting for it."""
     with suppress(InputError):  # of mpi4py that is missing, in all of them
         if code and isinstance(ranks := ranks_here(), Ranks):
+            time.sleep(0.3)  # Abort may overtake what was said, on its way through mpiexec
             ranks.comm.Abort(code)
     return code
 
