@@ -292,6 +292,13 @@ def test_one_process_is_alone_and_several_need_mpi4py(monkeypatch):
     with pytest.raises(ImportError):
         Ranks()
 
+    def no_library(name):
+        raise RuntimeError("cannot load MPI library\nlibmpi.so: not found")
+
+    monkeypatch.setattr(ranks.importlib, "import_module", no_library)
+    with pytest.raises(InputError, match=r"lets them talk: cannot load MPI library$"):
+        ranks_here()
+
 
 @pytest.mark.parametrize(("size", "code"), [("1", 130), ("2", -9)])
 def test_ctrl_c_before_one_of_several_has_begun_kills_it_which_mpiexec_tells_the_others(size, code):

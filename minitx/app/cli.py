@@ -95,9 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: 0 when it worked, 1 when what was checked is wrong, 2 when its input cannot be used."""
     argv = sys.argv[1:] if argv is None else list(argv)
     code = _main(argv)
-    return (
-        end_all(code) if argv[:1] == ["train"] else code
-    )  # the processes of other commands know nothing of each other
+    # Processes of other commands know nothing of each other.
+    return end_all(code) if argv[:1] == ["train"] else code
 
 
 def _main(argv: list[str]) -> int:

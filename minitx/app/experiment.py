@@ -86,8 +86,9 @@ def resume(
 
     Returns what `run` does, and nothing if the result was there and had only to be moved to its place.
     `threads` and `on_nan` may be changed. With other threads than before, sums are rounded otherwise: without dropout,
-    weights differ by 1e-4 or so; with it, its masks differ. `InputError` if there is no such run, it is under way, or
-    minitx, the data or the pretrained encoder are not those that it began with.
+    weights differ by 1e-4 or so; with it, its masks differ. So does another number of processes round, if there are
+    more than two threads. `InputError` if there is no such run, it is under way, or minitx, the data or the pretrained
+    encoder are not those that it began with.
     """
     work, ranks = out / UNFINISHED, ranks or Alone()
     if not (work / RUN).is_file():

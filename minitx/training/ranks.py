@@ -97,11 +97,9 @@ class Ranks(Alone):
         """The rows of all ranks, one rank's after the other's."""
         table = parameter.data
         rows, values = np.empty(sum(counts), np.int64), np.empty((sum(counts), *table.shape[1:]), table.dtype)
-        mine = (
-            (rows[:0], values[:0])
-            if g is None
-            else (g.rows.astype(np.int64), np.ascontiguousarray(g.values, table.dtype))
-        )
+        mine = rows[:0], values[:0]
+        if g is not None:
+            mine = g.rows.astype(np.int64), np.ascontiguousarray(g.values, table.dtype)
         width = math.prod(table.shape[1:])
         for one, everyones, size in zip(mine, (rows, values), (1, width), strict=True):
             self.comm.Allgatherv(one, [everyones, [count * size for count in counts]])
@@ -114,8 +112,9 @@ def ranks_here() -> Alone:
         return Alone()
     try:
         return Ranks()
-    except ImportError as error:
-        raise InputError(f"there are several processes: `pip install mpi4py mpich` lets them talk: {error}") from None
+    except (ImportError, RuntimeError) as error:  # the latter where it finds no library of MPI
+        why = str(error).splitlines()[0]
+        raise InputError(f"there are several processes: `pip install mpi4py mpich` lets them talk: {why}") from None
 
 
 def _buckets(arrays: Sequence[tuple[Parameter, np.ndarray]]) -> Iterator[list[tuple[Parameter, np.ndarray]]]:
