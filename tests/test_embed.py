@@ -454,7 +454,7 @@ def test_memory_does_not_grow_with_the_file(encoder, here, monkeypatch):
         (["texts.txt", "--out", "v.csv"], "v.csv: the output is a .npy file, so its name must end in .npy"),
         (["texts.txt", "--out", "none/v.npy"], "none is not a directory"),
         (["none.txt", "--out", "v.npy"], "none.txt: No such file"),
-        (["texts.csv", "--text", "x", "--out", "v.npy"], "texts.csv: no column x; found id, content"),
+        (["texts.csv", "--text", "x", "--out", "v.npy"], "texts.csv: no column x; the header has id, content"),
         (["bad.csv", "--out", "v.npy"], "bad.csv: row 2 has too many fields"),
     ],
 )

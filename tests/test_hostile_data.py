@@ -519,7 +519,7 @@ def test_an_error_is_one_printable_line_whatever_the_file_is_called_and_says(cap
     path = write_csv(tmp_path / "x\x1b[2J\n\u202e.csv", ["a"], header='"con\x9btent\nx"')
     message = refused(capsys, "train", "--data", path)
     assert not CONTROLS.search(message)
-    assert r"x\x1b[2J\n\u202e.csv: no column content, score, thumbsUpCount; found con\x9btent\nx" in message
+    assert r"x\x1b[2J\n\u202e.csv: no column content, score, thumbsUpCount; the header has con\x9btent\nx" in message
     assert not CONTROLS.search(refused(capsys, "predict", "\udcff\x1b[2J", "a"))
 
 

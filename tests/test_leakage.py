@@ -62,13 +62,14 @@ def test_files_may_call_their_column_anything(tmp_path):
         (tmp_path / name).write_text("\n".join(["message", *texts]), encoding="utf-8")
     files = [tmp_path / "a.csv", tmp_path / "b.csv"]
     assert leakage_report(*files, text="message").rows("same_text") == 1
-    with pytest.raises(InputError, match=r"no column content or text; found message; .* --text \(text= in Python\)"):
+    with pytest.raises(InputError, match=r"the header has message; .* --text \(text= in Python\)"):
         leakage_report(*files)
 
 
 def test_a_table_is_no_list_of_its_columns_names():
     table = pd.DataFrame({"content": ["love it", "too slow"]})
     assert leakage_report(table["content"], ["love it"]).rows("same_text") == 1
+    assert leakage_report(table, table, text="content").rows("same_text") == 2
     with pytest.raises(InputError, match="or a column, not one DataFrame, whose items are its columns' names"):
         leakage_report(table, table)
 

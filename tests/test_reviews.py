@@ -38,8 +38,11 @@ def written(folder: Path, content: str | bytes, name: str = "reviews.csv") -> Pa
         ("", "empty file; expected a CSV with a header line"),
         ("\n\n", "empty file; expected a CSV with a header line"),
         (HEADER, "a header but no rows"),
-        ("id,content,stars\n1,fine,5\n", "no column score, thumbsUpCount; found id, content, stars"),
-        ("content^score^thumbsUpCount\nfine^5^0\n", "no column content, .*; found content.score.thumbsUpCount"),
+        ("id,content,stars\n1,fine,5\n", "no column score, thumbsUpCount; the header has id, content, stars"),
+        (
+            "content^score^thumbsUpCount\nfine^5^0\n",
+            "no column .*; the header has content.score.thumbsUpCount",
+        ),
         ("content,score,score,thumbsUpCount\na,5,5,0\n", "more than one column named score; names must be unique"),
         (
             "content,score,thumbsUpCount\n\n  ,5,0\nx,9,0\n",
@@ -223,7 +226,7 @@ def test_read_labelled_with_the_classes_of_a_model(tmp_path: Path) -> None:
     ("content", "columns", "message"),
     [
         ("body,team\na,\nb, \n", {"team": "team"}, "no usable row among 2"),
-        (TICKETS, {"team": "squad"}, "no column squad; found body, team, urgent"),
+        (TICKETS, {"team": "squad"}, "no column squad; the header has body, team, urgent"),
         (TICKETS, {}, "labels missing; expected at least one"),
     ],
 )
@@ -253,9 +256,9 @@ def test_read_texts(tmp_path: Path, name: str, content: str, column: str | None,
     [
         ("a.txt", "", None, "empty file; expected one text a line"),
         ("a.txt", "one", "content", "expected one of .csv .* or a .txt with one text a line"),
-        ("a.json", "[]", None, "no column content or text; found "),
+        ("a.json", "[]", None, "no column content or text; the header has "),
         ("a.docx", "one", None, "expected one of .csv .* or a .txt"),
-        ("a.csv", "title\nx\n", None, "no column content or text; found title"),
+        ("a.csv", "title\nx\n", None, "no column content or text; the header has title"),
         ("a.csv", "content,b\nx,1\ny\nz,1\n", None, "a.csv: row 2 has too few fields"),
         ("a.txt", b"ok\n\xff\n", None, "not UTF-8 at byte 3"),
     ],

@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import itertools
+import pickle
 import re
 import warnings
 from contextlib import redirect_stdout
@@ -529,6 +530,8 @@ def test_what_the_module_and_util_offer_is_there_too():
     for name in ("SentenceTransformer", "SimilarityFunction", "util"):
         assert hasattr(sentence_transformers, name)
         assert hasattr(minitx.sentence_transformers, name)
+    assert {*ours.SimilarityFunction.possible_values()} <= {*sentence_transformers.SimilarityFunction.possible_values()}
+    assert pickle.loads(pickle.dumps(ours.cos_sim))([1.0, 0.0], [1.0, 0.0]) == 1
     own = {"TensorLike", "check_device"}
     public = {name for name, value in vars(ours).items() if getattr(value, "__module__", "") == ours.__name__}
     assert {name for name in public - own if not name.startswith("_") and not hasattr(theirs, name)} == set()
@@ -573,7 +576,7 @@ def test_the_largest_and_what_torch_does_with_it(rng):
     assert torch.equal(torch.argsort(x, dim=1, descending=True)[:, :2], torch.from_numpy(x.topk(2)[1].numpy()))
 
 
-@pytest.mark.parametrize("dim", [5000, -5, 0, "x"])
+@pytest.mark.parametrize("dim", [5000, -5, 0, "x", True])
 def test_a_truncate_dim_that_cannot_be_is_refused(directory, dim):
     with pytest.raises(InputError, match=r"SentenceTransformer: truncate_dim is .*; accepted are 1 to "):
         SentenceTransformer(directory, truncate_dim=dim)

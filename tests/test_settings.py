@@ -216,7 +216,7 @@ def test_settings_that_cannot_be_used(settings, message):
         (["--plan", "plan.jpg"], "plan.jpg: the output is a .png file"),
         (
             ["--data", "synthetic sentences", "--set", "labels.mood=mood"],
-            "synthetic sentences: no column mood; found topic, kind",
+            "synthetic sentences: no column mood; the header has topic, kind",
         ),
         (["--pretrained", "nowhere"], "nowhere"),
         (["--set", "kinds.mood=corn"], "classes and kinds: there is no head 'mood': there is sentiment, engagement"),

@@ -110,7 +110,7 @@ def test_json_values_are_cells_and_a_key_may_come_late(tmp_path):
     with open_table(path) as (header, rows):
         assert header == ["content", "tags (lists or objects)", "score", "ok"]
         assert [row for row, _ in rows] == [["a", '["x"]', "", ""], ["", "", "5", ""], ["", "", "4.5", "True"]]
-    with pytest.raises(InputError, match=r"no column tags; found content, tags \(lists or objects\), score, ok"):
+    with pytest.raises(InputError, match=r"column tags; the header has content, tags \(lists or objects\), score, ok"):
         read_table(path, ["tags"])
 
 
@@ -155,11 +155,15 @@ def test_a_kind_of_file_that_is_not_read_is_named(tmp_path, data, kind):
             b"PAR1 and no more",
             "is a damaged parquet file, or none: |is of the kind parquet: `pip install pyarrow",
         ),
-        ("a.csv", "Content,b\na,b\n", "no column content or text; found Content, b; did you mean --text Content?"),
+        (
+            "a.csv",
+            "Content,b\na,b\n",
+            "content or text; the header has Content, b; did you mean --text Content?",
+        ),
         (
             "a.csv",
             "title,b\na,b\n",
-            "or text; found title, b; choose the column of texts with --text",
+            "or text; the header has title, b; choose the column of texts with --text",
         ),
     ],
 )
@@ -180,7 +184,7 @@ def test_what_is_no_review_file_is_told_how_to_name_its_columns(tmp_path):
     (tmp_path / "tickets.csv").write_text("message,team\na,b\n", encoding="utf-8")
     with pytest.raises(InputError, match="of what is no review file, name the columns: --text COLUMN --label NAME=COL"):
         read_reviews(tmp_path / "tickets.csv")
-    with pytest.raises(InputError, match="no column ' message'; found message, team; did you mean message"):
+    with pytest.raises(InputError, match="no column ' message'; the header has message, team; did you mean message"):
         read_table(tmp_path / "tickets.csv", [" message"])
 
 
@@ -241,7 +245,7 @@ def test_a_directory_that_datasets_saved(tmp_path):
 def test_a_zip_archive_is_no_workbook(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.csv", "w") as archive:
         archive.writestr("a.csv", "content\na\n")
-    with pytest.raises(InputError, match=r"a.csv is a zip archive; unpack it and give what is inside"):
+    with pytest.raises(InputError, match=r"a.csv is a zip archive, but not an .xlsx: give what is inside"):
         read_table(tmp_path / "a.csv", ["content"])
 
 

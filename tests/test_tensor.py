@@ -61,6 +61,8 @@ def test_arrays_are_not_copied():
         (lambda: math.exp(leaf(1.0, 2)), TypeError, "must be real number"),
         (lambda: leaf(1.0, 2).__setitem__(0, 3), TypeError, r"build a new one with where\(\) or cat\(\)"),
         (lambda: bool(leaf(1.0, 2)), ValueError, "ambiguous"),
+        (lambda: leaf(1.0, 2).sum(0, 1), TypeError, r"keepdim must be True or False, not 1; several axes are a tuple"),
+        (lambda: leaf(1.0, 2).max(0, 0), TypeError, "keepdim must be True or False, not 0"),
         (lambda: leaf(1.0).no_such_thing, AttributeError, "no_such_thing"),
         (lambda: setattr(leaf(1.0), "gard", 3), AttributeError, "gard"),
     ],
@@ -138,6 +140,10 @@ def test_lists_meet_integers_as_numbers_do():
 def test_a_number_that_does_not_fit_is_refused(number):
     with pytest.raises(OverflowError):
         _ = Tensor(np.array([1, 2], np.uint8)) * number
+
+
+def test_the_variance_of_integers_is_a_fraction():
+    np.testing.assert_array_equal(Tensor([1, 2, 4]).var().data, np.var([1, 2, 4], ddof=1))
 
 
 def test_arrays_keep_their_precision():

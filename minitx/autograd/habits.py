@@ -151,7 +151,8 @@ def _off_mean(x: np.ndarray, dim: int | tuple[int, ...] | None, correction: int)
     """x - mean, and 1 / (n - correction), NaN where that is not positive."""
     total = x.sum(axis=dim, keepdims=True)
     n = x.size // max(1, total.size)
-    return x - total / max(1, n), x.dtype.type(1 / (n - correction) if n > correction else math.nan)
+    off = x - total / max(1, n)  # of integers: float64
+    return off, off.dtype.type(1 / (n - correction) if n > correction else math.nan)
 
 
 def sizes_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:

@@ -230,7 +230,7 @@ class Tensor(TensorHabits):
 
     def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """Sum over `dim` (all axes by default). dx = dy, broadcast back over the summed axes."""
-        y, shape = self.data.sum(axis=dim, keepdims=keepdim), self.shape
+        y, shape = self.data.sum(axis=dim, keepdims=_flag(keepdim)), self.shape
         return Tensor.from_op(y, (self,), lambda dy: (np.broadcast_to(_restore_dims(dy, dim, keepdim), shape),))
 
     def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
@@ -242,7 +242,7 @@ class Tensor(TensorHabits):
     def max(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """Largest value over `dim` (all axes by default). Ties share dy evenly. Torch: `torch.amax`."""
         x = self.data
-        y = x.max(axis=dim, keepdims=keepdim)
+        y = x.max(axis=dim, keepdims=_flag(keepdim))
 
         def backward(dy: np.ndarray) -> Gradients:
             largest = x == _restore_dims(y, dim, keepdim)
@@ -339,6 +339,12 @@ def where(condition: ArrayLike, x: Any, y: Any) -> Tensor:
     x, y = (as_tensor(one, other) for one, other in ((x, y), (y, x)))
     taken = np.where(condition, x.data, y.data)
     return Tensor.from_op(taken, (x, y), lambda dy: (np.where(condition, dy, 0), np.where(condition, 0, dy)))
+
+
+def _flag(keepdim: bool) -> bool:
+    if not isinstance(keepdim, bool):  # NumPy would take sum(0, 1) for sum(0, keepdims=True)
+        raise TypeError(f"keepdim must be True or False, not {keepdim!r}; several axes are a tuple, as in sum((0, 1))")
+    return keepdim
 
 
 def _restore_dims(dy: np.ndarray, dim: int | tuple[int, ...] | None, keepdim: bool) -> np.ndarray:

@@ -45,7 +45,7 @@ def find_columns(name: str, header: Sequence[str], wanted: Sequence[str], hint: 
     if missing:
         near = suggestion(missing[0].strip(), header, hint or " ")
         lacks = ", ".join(c if c == c.strip() else repr(c) for c in missing)  # blanks are seen in quotes
-        found = f"no column {lacks}; found {', '.join(header):.300}"
+        found = f"no column {lacks}; the header has {', '.join(header):.300}"
         raise InputError(f"{name}: {found}" + f"; {near}" * bool(near.strip()))
     doubled = [column for column in wanted if header.count(column) > 1]
     if doubled:

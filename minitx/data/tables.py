@@ -35,7 +35,7 @@ NESTED = "(lists or objects)"  # stands behind the name of a column that has no 
 OTHER_DATA = "of what is no review file, name the columns: --text COLUMN --label NAME=COLUMN"
 SEPARATORS = (",", ";", "\t", "|")
 PACKED = {b"BZh": "bzip2", b"\xfd7z": "xz", b"(\xb5/": "zstd", b"%PD": "PDF"}
-PACKED |= {b"\x80\4\x95": "pickle", b"\x80\5\x95": "pickle"}
+PACKED |= {b"\x80\4\x95": "pickle", b"\x80\5\x95": "pickle"} | dict.fromkeys((b"<!D", b"<!d", b"<ht", b"<HT"), "HTML")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".xls", ".arrow")
 
 
@@ -146,7 +146,7 @@ def _open_file(path: PathLike, encoding: str, stack: ExitStack) -> tuple[list[st
         kinds = " ".join(SUFFIXES)
         raise InputError(f"{name} is of the kind {PACKED[start[:3]]}; accepted are {kinds}, each also as .gz")
     if start == b"PK\3\4" and "xl/workbook.xml" not in _names_in(name):
-        raise InputError(f"{name} is a zip archive; unpack it and give what is inside")
+        raise InputError(f"{name} is a zip archive, but not an .xlsx: give what is inside, or save it as .csv")
     if start in BINARY:
         frame = _read_frame(name, *BINARY[start])
         nested = [c for c in frame if any(isinstance(v, list | dict | np.ndarray) for v in frame[c])]
@@ -156,8 +156,8 @@ def _open_file(path: PathLike, encoding: str, stack: ExitStack) -> tuple[list[st
     lines = lines_of(name, file)
     head = [*islice(lines, 2)]
     mark = re.fullmatch(r"sep=(.)\s*", head[0]) if head else None  # Excel's own way to say it
-    if found := re.match(r"\s*(\{|\[\s*(\{|\]|$))", "".join(head)):
-        return _json_rows(name, file, found[1][0] == "[")
+    if found := re.match(r"\s*(\{(?=\s*(\"[^\"]*\"\s*:|\}|$))|\[\s*(\{|\]|$))", "".join(head)):
+        return _json_rows(name, file, found[1][0] == "[" or head[0].strip() == "{")
     separator = mark[1] if mark else "\t" if suffix_of(path) == ".tsv" else _separator(head)
     return csv_rows(name, chain(head[bool(mark) :], lines), separator)
 
@@ -196,7 +196,7 @@ def _read_frame(name: str, kind: str, module: str) -> pd.DataFrame:
 
 
 def _json_rows(name: str, file: TextIO, whole: bool) -> tuple[list[str], Rows]:
-    """JSON lines or, as a `whole`, a list of objects; the file is read twice, since any object may bring a new key."""
+    """JSON lines or, as a `whole`, a list or an object; the file is read twice, as any object may bring a new key."""
 
     def objects() -> Iterator[dict[str, Any]]:
         file.seek(0)
@@ -204,8 +204,9 @@ def _json_rows(name: str, file: TextIO, whole: bool) -> tuple[list[str], Rows]:
             try:
                 items = json.loads(line) if line.strip() else []
             except (ValueError, RecursionError) as error:
-                raise InputError(f"{name}: line {number:,} is not JSON: {error}") from None
-            for item in items if whole or not line.strip() else [items]:
+                where = "it" if whole else f"line {number:,}"
+                raise InputError(f"{name}: {where} is not JSON: {error}") from None
+            for item in items if isinstance(items, list) and (whole or not line.strip()) else [items]:
                 if not isinstance(item, dict):
                     raise InputError(f"{name}: line {number:,} is {item!r:.60}; expected objects, one on each line")
                 yield item

@@ -33,7 +33,7 @@ def stream_texts(path: PathLike, text_column: str | None = None, encoding: str =
             if text_column is None and column not in header:
                 near = [f"did you mean --text {c}?" for c in header if c.lower() in ("content", "text")]
                 hint = (near or ["choose the column of texts with --text (text= in Python)"])[0]
-                raise InputError(f"{name}: no column content or text; found {', '.join(header):.300}; {hint}")
+                raise InputError(f"{name}: no column content or text; the header has {', '.join(header):.300}; {hint}")
             (place,) = find_columns(name, header, [column])
             for count, (row, fault) in enumerate(rows, start=1):
                 if fault:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 import numpy as np
+import pandas as pd
 
 from minitx.data.split import LabelledTexts, normalise
 from minitx.data.texts import read_texts
@@ -28,7 +29,7 @@ KINDS = {
     "same_id": "the same reviewId",
     "near": f"near duplicates: at least {SIMILARITY:.0%} of the two texts' distinct words are in both",
 }
-Part = LabelledTexts | Sequence[str] | PathLike[str]
+Part = LabelledTexts | Sequence[str] | PathLike[str] | pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class LeakageReport:
 def leakage_report(train: Part, test: Part, text: str | None = None) -> LeakageReport:
     """Find the rows of `test` that are in `train` too: the same text, the same reviewId, or a near duplicate.
 
-    Each is a list of texts, a file of them (`data.texts.stream_texts`; `text` is its column) or `LabelledTexts`.
+    Each is a list of texts, a file of them (`data.texts.stream_texts`), a DataFrame or `LabelledTexts`; `text` is the
+    column of a file or a DataFrame.
 
     * same text: equal after `normalise`;
     * same reviewId: equal ids, where both have one;
@@ -99,6 +101,7 @@ def _rows(part: Part, text: str | None) -> LabelledTexts:
     if isinstance(part, LabelledTexts):
         return part
     if not isinstance(part, str | PathLike):
+        part = part[text] if isinstance(part, pd.DataFrame) and text is not None else part
         check_list(part)
     texts = read_texts(part, text) if isinstance(part, str | PathLike) else list(part)
     ids: list[str | None] = [None] * len(texts)

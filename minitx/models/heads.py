@@ -123,7 +123,8 @@ def checked_heads(heads: Mapping[str, int | Sequence[str]]) -> dict[str, tuple[s
     check_head_names(heads)
     for head, given in heads.items():
         names = range(given) if isinstance(given, int) else given
-        if not isinstance(names, range | list | tuple) or not 0 < len(names) == len({*names}):
+        different = isinstance(names, range | list | tuple) and {*map(str, names)} - {"", "None"}
+        if not different or len(names) != len(different):
             raise InputError(f"head {head}: {given!r:.60}; expected a number of classes, or a list of different names")
     return {head: tuple(map(str, range(c) if isinstance(c, int) else c)) for head, c in heads.items()}
 
@@ -131,7 +132,7 @@ def checked_heads(heads: Mapping[str, int | Sequence[str]]) -> dict[str, tuple[s
 def check_head_names(names: Iterable[str]) -> None:
     """`InputError` for a name that cannot be part of weight and file names, or that means another part of the model."""
     for name in names:
-        if not re.fullmatch(r"[\w-]+", name):
+        if not (isinstance(name, str) and re.fullmatch(r"[\w-]+", name)):
             raise InputError(f"head name {name!r}: use letters, digits, _ and - only")
         if name in PARTS:
             raise InputError(f"head name {name!r}: {', '.join(PARTS)} are names of other parts of the model")

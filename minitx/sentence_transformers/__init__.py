@@ -49,7 +49,7 @@ class SentenceTransformer(SentenceEncoder):
         vars(self).update(vars(SentenceEncoder.from_pretrained(model_name_or_path, rng=rng)))
         self.prompts = {"query": "", "document": ""} | self.prompts | dict(prompts or {})
         dim, most = options.get("truncate_dim"), self.config.width
-        if dim is not None and not (isinstance(dim, int) and 1 <= dim <= most):
+        if dim is not None and not (type(dim) is int and 1 <= dim <= most):
             raise InputError(f"SentenceTransformer: truncate_dim is {dim!r:.60}; accepted are 1 to {most}")
         for name, value in options.items():
             if value and name in SETTINGS:

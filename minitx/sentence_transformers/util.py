@@ -4,6 +4,7 @@ Scores come as a `TensorLike`, an array that also does what programs there ask o
 """
 
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,18 @@ class SimilarityFunction(StrEnum):
     EUCLIDEAN = "euclidean"
     MANHATTAN = "manhattan"
 
+    @classmethod
+    def possible_values(cls) -> list[str]:
+        """All of them."""
+        return [one.value for one in cls]
+
 
 def _tensorlike(score: Score) -> Any:
-    return lambda a, b: np.asarray(score(a, b)).view(TensorLike)
+    return partial(_scored, score)  # which can be pickled, and so sent to a process
+
+
+def _scored(score: Score, a: ArrayLike, b: ArrayLike) -> TensorLike:
+    return np.asarray(score(a, b)).view(TensorLike)
 
 
 cos_sim, dot_score, euclidean_sim, manhattan_sim = map(_tensorlike, SIMILARITIES.values())

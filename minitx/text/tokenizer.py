@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from os import PathLike
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from minitx.errors import InputError
 from minitx.text.offsets import Encoding, Span, trim
 from minitx.text.pairs import encode_pair
@@ -203,7 +205,7 @@ class Tokenizer:
 
 def check_list(texts: Any) -> None:
     """`InputError` for what is no list of texts, though it can be gone through: one text, a table, a dict."""
-    if isinstance(texts, str | bytes | Mapping | Set) or hasattr(texts, "columns"):
+    if isinstance(texts, str | bytes | Mapping | Set) or hasattr(texts, "columns") or not np.iterable(texts):
         what = f"{type(texts).__name__}, whose items are its columns' names" * hasattr(texts, "columns")
         raise InputError(f"expected a list of texts, or a column, not one {what or type(texts).__name__}")
 
