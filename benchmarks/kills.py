@@ -1,12 +1,12 @@
 """Runs that are killed, and resumed, and killed again: do they end with the bytes of a run that was never killed?
 
-    python -m benchmarks.kills training|ranks|embed [--kills 200] [--seed 0] [--size 1]
+    python -m benchmarks.kills training|ranks|embed|parts [--kills 200] [--seed 0] [--size 1]
 
 A third of the kills wait until only the final writing is left; the others come at an instant that is drawn from the
 time of a whole run. Seven in ten are SIGKILL, the others SIGTERM and SIGINT (Ctrl-C). After a kill the run is resumed,
-and perhaps killed again; of `ranks`, which are two processes of mpiexec, one of them is killed, and one or two go on.
-When it has ended by itself, all that it was to leave is compared, and that there is nothing
-else. The exit code is 1 if any differs.
+and perhaps killed again; of `ranks`, which are two processes of mpiexec, one of them is killed, and one or two go on;
+of `parts`, which Dask's workers embed, a worker or whoever started them. When it has ended by itself, all that it was
+to leave is compared, and that there is nothing else. The exit code is 1 if any differs.
 
 To add a subject, write a function of a directory, where it prepares what it needs, and a size, which returns a
 `Subject`; and put it into `SUBJECTS`.
@@ -166,17 +166,11 @@ def kill_all(subject: Subject, kills: int, seed: int, place: Path, progress: boo
 
 def embed(place: Path, size: float = 1) -> Subject:
     """`minitx embed` of some 20,000 synthetic reviews by a small model, or of a part of that in as many blocks."""
-    lines, block = int(20_000 * size), int(TEXTS_AT_ONCE * size)
-    reviews = synthetic_reviews(n=lines, seed=0)["content"].dropna()
-    texts = [f"{' '.join(review.split())} {i}" for i, review in enumerate(reviews)]
+    block, texts = int(TEXTS_AT_ONCE * size), texts_for_a_model(place, int(20_000 * size))
     (place / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
-    tokenizer = BPETokenizer.train(texts[:500], vocab_size=400)
-    sizes = {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "intermediate_size": 64, "max_length": 64}
-    encoder = SentenceEncoder(EncoderConfig(tokenizer.vocab_size, **sizes), tokenizer, rng=np.random.default_rng(0))
-    encoder.save_pretrained(place / "model")
     blocks = f"from minitx.app import embed; embed.TEXTS_AT_ONCE = {block}; "
     arguments = ["embed", str(place / "model"), str(place / "texts.txt"), "--out", "X.npy"]
-    whole = 128 + 4 * len(texts) * encoder.config.hidden_size
+    whole = 128 + 4 * len(texts) * 32
 
     def progress(folder: Path) -> float:
         out, partial = folder / "X.npy", folder / "X.npy.partial"
@@ -188,6 +182,35 @@ def embed(place: Path, size: float = 1) -> Subject:
             return 0
 
     return Subject(lambda _: [sys.executable, "-c", blocks + MINITX, *arguments], progress)
+
+
+def texts_for_a_model(place: Path, lines: int) -> list[str]:
+    """Synthetic reviews, and in `place` a small encoder of width 32 that has a tokenizer learned from them."""
+    reviews = synthetic_reviews(n=lines, seed=0)["content"].dropna()
+    texts = [f"{' '.join(review.split())} {i}" for i, review in enumerate(reviews)]
+    tokenizer = BPETokenizer.train(texts[:500], vocab_size=400)
+    sizes = {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "intermediate_size": 64, "max_length": 64}
+    encoder = SentenceEncoder(EncoderConfig(tokenizer.vocab_size, **sizes), tokenizer, rng=np.random.default_rng(0))
+    encoder.save_pretrained(place / "model")
+    return texts
+
+
+def parts(place: Path, size: float = 1) -> Subject:
+    """`minitx embed --engine dask` of eight files, of which one process is killed: a worker, or who started them."""
+    texts = texts_for_a_model(place, int(40_000 * size))
+    (place / "data").mkdir()
+    for number in range(8):
+        (place / "data" / f"part-{number}.txt").write_text("\n".join(texts[number::8]) + "\n", encoding="utf-8")
+    arguments = ["embed", str(place / "model"), str(place / "data"), "--out", "vectors", "--engine", "dask"]
+
+    def progress(folder: Path) -> float:
+        return 2 * len([*(folder / "vectors").glob("*.npy")]) / 8
+
+    def compared(folder: Path) -> dict[str, str]:
+        note = folder / "vectors" / "parts.jsonl"  # whose lines are in the order in which parts ended
+        return everything(folder) | {"vectors/parts.jsonl": "".join(sorted(note.read_text("utf-8").splitlines()))}
+
+    return Subject(lambda _: [sys.executable, "-c", MINITX, *arguments], progress, compared, pythons_below)
 
 
 def training(place: Path, size: float = 1) -> Subject:
@@ -223,18 +246,19 @@ def ranks(place: Path, size: float = 1) -> Subject:
         many = 1 + next(count) % 2 if begun else 2
         return [str(mpiexec), "-n", str(many), *alone.command(folder), *([] if begun else ["--threads", "2"])]
 
-    return dataclasses.replace(alone, command=command, victims=ranks_below)
+    return dataclasses.replace(alone, command=command, victims=pythons_below)
 
 
-def ranks_below(pid: int) -> list[int]:
-    """The processes below mpiexec that run Python; mpiexec itself while there are none."""
+def pythons_below(pid: int) -> list[int]:
+    """This process, if it runs Python, and those below that do; the process itself while there are none."""
     found, below = [], [pid]
     while below:
         one = below.pop()
         with suppress(OSError):
-            children = Path(f"/proc/{one}/task/{one}/children").read_text("ascii").split()
-            below += map(int, children)
-            found += [one] * (b"python" in Path(f"/proc/{one}/comm").read_bytes())
+            for thread in Path(f"/proc/{one}/task").iterdir():
+                below += map(int, (thread / "children").read_text("ascii").split())
+            command = Path(f"/proc/{one}/cmdline").read_bytes()
+            found += [one] * (b"python" in command.partition(b"\0")[0] and b"resource_tracker" not in command)
     return found or [pid]
 
 
@@ -250,7 +274,7 @@ def untimed(folder: Path) -> dict[str, str]:
     return found
 
 
-SUBJECTS = {"training": training, "ranks": ranks, "embed": embed}
+SUBJECTS = {"training": training, "ranks": ranks, "embed": embed, "parts": parts}
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ import codecs
 import json
 import math
 import os
+import re
 import reprlib
 import stat
 import threading
@@ -116,8 +117,9 @@ def cores() -> set[int]:
 
 
 def usable_cores() -> int:
-    """How many they are."""
-    return len(cores())
+    """How many they are, or fewer if OMP_NUM_THREADS says so, as Dask does to its workers. Torch: `get_num_threads`."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(len(cores()), int(asked)) if re.fullmatch("[1-9][0-9]{,8}", asked) else len(cores())
 
 
 def check_encoding(name: str) -> None:

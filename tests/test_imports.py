@@ -80,6 +80,7 @@ def test_imports_at_run_time_are_few_and_the_command_line_alone_calls_up_to_lear
         found |= {str(path.relative_to(PACKAGE)): names} if names else {}
     assert found == {
         "command/__init__.py": ["'minitx.app.cli'"],  # a package of its own, see pyproject.toml
+        "app/parts.py": ["'distributed'"],
         "app/cli.py": ["'minitx.learn.commands'", "'shtab'"],
         "data/tables.py": ["module"],  # pyarrow or openpyxl
         "models/multitask.py": ["'minitx.training.checkpoint'"],  # its `from_pretrained` reads what that writes

@@ -2,12 +2,19 @@
 
 import pytest
 
-from benchmarks.kills import Subject, embed, kill_all, training
+from benchmarks.kills import Subject, embed, kill_all, parts, training
 
 
 def test_embed_that_is_killed_ends_with_the_bytes_of_a_run_never_killed(tmp_path):
     (tmp_path / "runs").mkdir()
     outcome = kill_all(embed(tmp_path, size=1 / 40), 3, seed=0, place=tmp_path / "runs")
+    assert outcome.kills.total() == 3
+    assert outcome.wrong == []
+
+
+def test_parts_whose_workers_are_killed_end_with_the_bytes_of_a_run_never_killed(tmp_path):
+    (tmp_path / "runs").mkdir()
+    outcome = kill_all(parts(tmp_path, size=1 / 10), 3, seed=0, place=tmp_path / "runs")
     assert outcome.kills.total() == 3
     assert outcome.wrong == []
 

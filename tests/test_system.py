@@ -6,7 +6,7 @@ import pytest
 
 from minitx import system
 from minitx.errors import InputError
-from minitx.system import Fields, read_fields
+from minitx.system import Fields, read_fields, usable_cores
 from minitx.writing import write_json
 
 
@@ -67,3 +67,12 @@ def test_a_file_may_be_optional_but_not_something_else(tmp_path):
         read_fields(tmp_path / "list.json", optional=True)
     with pytest.raises(InputError, match="cannot be written"):
         write_json(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"), [("1", 1), ("3", 3), ("99", 8), ("", 8), ("0", 8), ("-1", 8), ("many", 8), ("9" * 99, 8)]
+)
+def test_omp_num_threads_is_obeyed_where_it_is_a_number_of_cores_there_are(monkeypatch, asked, found):
+    monkeypatch.setattr(system, "cores", lambda: set(range(8)))
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert usable_cores() == found

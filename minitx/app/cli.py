@@ -11,22 +11,21 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
-from minitx.app import predict, pretrain as unlabelled
+from minitx.app import parts, predict, pretrain as unlabelled
 from minitx.app.checkpoints import Stop
-from minitx.app.embed import beside, check_vectors, embed_file, load_vectors
+from minitx.app.embed import beside, check_vectors, embed_file
 from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_to_judge
+from minitx.app.search_command import search
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
 from minitx.app.together import end_all
 from minitx.app.train_command import add_arguments, labels_of, name_and_column, replay_result, train
 from minitx.data.batches import TokenisedRows
-from minitx.data.texts import read_texts
 from minitx.errors import InputError, suggestion
 from minitx.evaluation.evaluate import evaluate
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
-from minitx.models.search import SIMILARITIES, semantic_search
 from minitx.system import Fields, __version__
 from minitx.terminal import json_line, shown
 from minitx.text.load import load_tokenizer
@@ -206,6 +205,17 @@ def _say_what_vectors_mean(model: str) -> None:
         print(LABELS_ALONE, file=sys.stderr)
 
 
+def _on_dask(command: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
+    """The command, or what it does to many files at once if that is asked for."""
+
+    def either(a: argparse.Namespace) -> None:
+        if a.scheduler and not a.engine:
+            raise InputError("--scheduler goes with --engine dask")
+        (parts.on_dask if a.engine else command)(a)
+
+    return either
+
+
 def _embed(a: argparse.Namespace) -> None:
     out = Path(a.out)
     check_vectors(out, a.overwrite)  # before the model is loaded
@@ -228,21 +238,7 @@ def _embed(a: argparse.Namespace) -> None:
 
 def _search(a: argparse.Namespace) -> None:
     _refuse_blank("QUERY", [a.query])
-    encoder = SentenceEncoder.from_pretrained(a.model)
-    texts = read_texts(a.corpus, a.text, a.encoding)
-    asked, document = encoder.encode(a.query, encoder.of_role("query")), encoder.of_role("document")
-    corpus = load_vectors(a.vectors, encoder, texts) if a.vectors else encoder.encode(texts, document)
-    score = SIMILARITIES[encoder.similarity_fn_name]
-    blank = {row for row, text in enumerate(texts) if not text.strip()}  # which a model puts near to short queries
-    if blank:
-        print(f"note: {len(blank):,} of {len(texts):,} texts are blank and left out", file=sys.stderr)
-    found = semantic_search(asked, corpus, top_k=a.top_k + len(blank), score_function=score)[0]
-    for hit in [hit for hit in found if hit["corpus_id"] not in blank][: a.top_k]:
-        row = int(hit["corpus_id"])
-        if a.format == "json":
-            print(json_line({"corpus_id": row, "score": hit["score"], "text": texts[row]}))
-        else:
-            print(shown(f"{hit['score']:.3f}  {row:>6}  {texts[row]}"))
+    search(a)
     _say_what_vectors_mean(a.model)
 
 
@@ -310,11 +306,15 @@ def _parser() -> Parser:
     replay = add("replay", replay_result, "do a finished run again and compare every figure and file").add_argument
     replay("model", metavar="DIR", help="a result directory")
 
-    predict.add_arguments(add("predict", predict.predict, "label texts"), text_or_json)
+    answer = add("predict", _on_dask(predict.predict), "label texts")
+    predict.add_arguments(answer, text_or_json)
+    parts.add_arguments(answer)
 
     model = dict[str, Any](metavar="MODEL", help="a model directory, a result directory, or a name on the hub")
     texts, column = "a .txt with one text a line, a .csv or another table", "text column; content or text by default"
-    embed = add("embed", _embed, "write one vector per text, of any number of texts; resumable").add_argument
+    vectors = add("embed", _on_dask(_embed), "write one vector per text, of any number of texts; resumable")
+    parts.add_arguments(vectors)
+    embed = vectors.add_argument
     embed("model", **model)
     embed("file", metavar="FILE", help=texts)
     embed("--text", metavar="COLUMN", help=column)
@@ -328,7 +328,7 @@ def _parser() -> Parser:
     search("query", metavar="QUERY")
     search("--text", metavar="COLUMN", help=column)
     search("--encoding", **encoding)
-    search("--vectors", metavar="X.npy", help="vectors of the corpus, written by embed: none is computed")
+    search("--vectors", metavar="X.npy", help="vectors of the corpus, or a directory of its parts', by embed")
     search("--top-k", type=_at_least_1, default=10, metavar="K", help="how many (default: %(default)s)")
     search("--format", **text_or_json)
 

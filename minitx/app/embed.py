@@ -28,7 +28,7 @@ from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.search import normalized
-from minitx.system import Bar, check_file
+from minitx.system import Bar, PathLike, check_file
 from minitx.writing import alone, check_new_file, take_place, to_disk, whole_file
 
 OURS = b'{"minitx": '  # how a note begins
@@ -75,7 +75,7 @@ def embed_file(
         with alone(lock, out):
             how = source, text_column, encoding
             blocks = [block for _, block in _in_blocks(stream_texts(*how))]
-            made_of = _made_of(encoder, blocks)
+            made_of = of_encoder(encoder) | _of_texts(blocks)
             partial.touch()
             note.touch()
             to_disk(partial.parent)
@@ -136,14 +136,14 @@ def check_vectors(out: Path, overwrite: bool = False) -> None:
     check_new_file(out, ".npy", overwrite)
 
 
-def load_vectors(path: str, encoder: SentenceEncoder, texts: Sequence[str]) -> np.ndarray:
-    """The vectors (N, D) of N texts that `embed_file` wrote, mapped into memory.
+def load_vectors(path: PathLike, encoder: SentenceEncoder, texts: Sequence[str], model: dict[str, str]) -> np.ndarray:
+    """The vectors (N, D) of N texts that `embed_file` wrote, mapped into memory; `model` is `of_encoder(encoder)`.
 
     Those without checksums, from elsewhere or an older minitx, are compared with what the encoder makes of some texts.
     `InputError` for another kind of file, and for vectors of other texts or of another model.
     """
     vectors, trailer = map_vectors(path, (len(texts), encoder.get_embedding_dimension()))
-    made_of = _made_of(encoder, [block for _, block in _in_blocks(iter(texts))])
+    made_of = model | _of_texts([block for _, block in _in_blocks(iter(texts))])
     wrong = ""
     if trailer and trailer != _trailer(made_of):
         other_model, other_texts = (made_of[what].encode() not in trailer for what in RECORDED)
@@ -160,7 +160,7 @@ def load_vectors(path: str, encoder: SentenceEncoder, texts: Sequence[str]) -> n
     return vectors
 
 
-def map_vectors(path: str, expected: tuple[int, int]) -> tuple[np.ndarray, bytes]:
+def map_vectors(path: PathLike, expected: tuple[int, int]) -> tuple[np.ndarray, bytes]:
     """The (N, D) floats of a .npy, mapped into memory, and what stands behind them; `InputError` for another file."""
     check_file(path)
     try:
@@ -201,8 +201,8 @@ def _in_blocks(texts: Iterator[str]) -> Iterator[tuple[list[str], tuple[int, str
         yield part, (len(part), _sha256(json.dumps(part).encode()))
 
 
-def _made_of(encoder: SentenceEncoder, blocks: Sequence[tuple[int, str]]) -> dict[str, str]:
-    """Whatever decides about the bits of the vectors, as checksums."""
+def of_encoder(encoder: SentenceEncoder) -> dict[str, str]:
+    """What beside the texts decides about the bits of their vectors, as checksums."""
     weights = [
         (name, w.dtype.str, w.shape, _sha256(np.ascontiguousarray(w).data)) for name, w in encoder.state_dict().items()
     ]
@@ -211,10 +211,13 @@ def _made_of(encoder: SentenceEncoder, blocks: Sequence[tuple[int, str]]) -> dic
     made_of = {
         "minitx": "second format",
         "model": (encoder.config, *usage, encoder.tokenizer and encoder.tokenizer.spec, weights),
-        "file": blocks,
         "NumPy, Python or processor": (np.__version__, unidata_version, ids, encoder.encode_ids(ids).tobytes()),
     }
     return {what: _sha256(ascii(value).encode()) for what, value in made_of.items()}
+
+
+def _of_texts(blocks: Sequence[tuple[int, str]]) -> dict[str, str]:
+    return {"file": _sha256(ascii(blocks).encode())}
 
 
 def _begin(file: BinaryIO, log: BinaryIO, made_of: dict[str, str], overwrite: bool) -> None:

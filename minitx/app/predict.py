@@ -6,12 +6,12 @@ import csv
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from io import IncrementalNewlineDecoder
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from minitx.data.csv_files import LONGEST_LINE
 from minitx.data.labelled import are_numbers
@@ -19,7 +19,7 @@ from minitx.data.tables import suffix_of
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.multitask import MultiTaskModel
-from minitx.system import Fields, check_encoding
+from minitx.system import Fields, PathLike, check_encoding
 from minitx.terminal import json_line, shown
 from minitx.text.truncation import warn_of_cut
 from minitx.training.checkpoint import load_config, load_model
@@ -34,7 +34,7 @@ NO_ANSWER = {"label": None, "probability": None, "probabilities": None}
 
 def predict(a: argparse.Namespace) -> None:
     """`minitx predict`: a line for each text; `InputError` at the end if some were none, after all answers."""
-    out, file = Path(a.out) if a.out else None, sys.stdout
+    out = Path(a.out) if a.out else None
     refused = {
         "TEXT and --data were given: give one of them": a.text and a.data,
         "--encoding is of a file or of standard input, and TEXT was given": a.text and a.encoding,
@@ -52,42 +52,77 @@ def predict(a: argparse.Namespace) -> None:
             raise InputError(f"TEXT {text!r:.100} is no text but a file: {hint}")
     if out:
         check_new_file(out, out.suffix if out.suffix in SUFFIXES else " or ".join(SUFFIXES), a.overwrite)
-    model, count, blank, cut, broken = load_model(a.model), 0, 0, 0, 0
-    form, name, where = out.suffix if out else a.format, a.encoding or "UTF-8", ""
-    trained = Fields(load_config(a.model), f"{a.model}: minitx.json").within("data", {}).get("text", str, None)
-    column = a.column or (trained if a.data and suffix_of(a.data) != ".txt" else None)  # the one it was trained on
+    model, column = load_model(a.model), a.column or (trained_column(a.model, a.data) if a.data else None)
     given = stream_texts(a.data, column, a.encoding) if a.data else iter(a.text)
-    with ExitStack() as stack:
-        if out:
-            path = stack.enter_context(whole_file(out))
-            file = stack.enter_context(path.open("w", encoding="utf-8", newline="", errors="backslashreplace"))
-        table = csv.writer(file, lineterminator="\n")
-        if form == ".csv":
-            table.writerow(["text", *(name for head in model.classes for name in (head, f"{head} probability"))])
-        for texts in iter(lambda: list(islice(given, AT_ONCE)), []) if a.data or a.text else lines(a.encoding):
-            found, too_long = answers(model, texts)
-            for text, of in zip(texts, found, strict=True):
-                count, blank = count + 1, blank + (not text.strip())
-                if BROKEN.search(text):
-                    broken, where = broken + 1, where or f"line {count:,} is not {name}: {text!a}"
-                if form == ".csv":
-                    cells = [one[what] for one in of.values() for what in ("label", "probability")]
-                    table.writerow([_safe(text), *(x if are_numbers([str(x)]) else _safe(x) for x in cells)])
-                elif form == "text":
-                    said = [f"{head}: {x['label']} {x['probability']:.2f}" for head, x in of.items() if x["label"]]
-                    print(shown("  ".join([*(said or ["no answer"]), f"| {text}"])))
-                else:
-                    print(json_line({"text": text, **of}), file=file)
-            file.flush()
-            cut += too_long
-    warn_of_cut(cut, count, model.encoder.max_seq_length)
-    if blank:
-        print(f"note: blank texts have no answer: {blank:,} of {count:,}", file=sys.stderr)
+    texts = blocks(given) if a.data or a.text else lines(a.encoding)
+    count = write_file(model, texts, out, a.encoding) if out else write(model, texts, sys.stdout, a.format, a.encoding)
+    warn_of_cut(count.cut, count.rows, model.encoder.max_seq_length)
+    say_count(count, a.out)
+
+
+@dataclass
+class Count:
+    """Of texts that were answered: how many there were, were blank, were cut, or not in their encoding."""
+
+    rows: int = 0
+    blank: int = 0
+    cut: int = 0
+    broken: int = 0
+    where: str = ""  # the first that was not, as the start of a message
+
+
+def say_count(count: Count, out: str | None, what: str = "answers") -> None:
+    """What is to be known when all texts are answered; `InputError` if some were none."""
+    if count.blank:
+        print(f"note: blank texts have no answer: {count.blank:,} of {count.rows:,}", file=sys.stderr)
     if out:
-        print(f"{count:,} answers written to {shown(a.out)}")
-    if broken:
-        where = re.sub(r"\\udc(..)", r"\\x\1", where)  # the byte itself
-        raise InputError(f"{where:.100}; {broken:,} of {count:,} are not, all others are answered; say its --encoding")
+        print(f"{count.rows:,} {what} written to {shown(out)}")
+    if count.broken:
+        how = f"{count.broken:,} of {count.rows:,} are not, all others are answered; say its --encoding"
+        raise InputError(f"{count.where:.100}; {how}")
+
+
+def trained_column(model: str, source: PathLike) -> str | None:
+    """The column of texts that a result directory was trained on, but none of a .txt."""
+    trained = Fields(load_config(model), f"{model}: minitx.json").within("data", {}).get("text", str, None)
+    return None if suffix_of(source) == ".txt" else trained
+
+
+def blocks(texts: Iterator[str]) -> Iterator[list[str]]:
+    """Some texts at once, all of them in their order."""
+    return iter(lambda: list(islice(texts, AT_ONCE)), [])
+
+
+def write_file(model: MultiTaskModel, texts: Iterable[Sequence[str]], out: Path, encoding: str) -> Count:
+    """`write` to a new file, whose name says in which form."""
+    with whole_file(out) as path, path.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:
+        return write(model, texts, file, out.suffix, encoding)
+
+
+def write(model: MultiTaskModel, texts: Iterable[Sequence[str]], file: TextIO, form: str, encoding: str) -> Count:
+    """An answer to each text of each block, as "text", ".csv", or else a line of JSON."""
+    count, table = Count(), csv.writer(file, lineterminator="\n")
+    if form == ".csv":
+        table.writerow(["text", *(name for head in model.classes for name in (head, f"{head} probability"))])
+    for block in texts:
+        found, too_long = answers(model, block)
+        for text, of in zip(block, found, strict=True):
+            count.rows, count.blank = count.rows + 1, count.blank + (not text.strip())
+            if BROKEN.search(text):
+                where = re.sub(r"\\udc(..)", r"\\x\1", f"{text!a}")  # the byte itself
+                count.where = count.where or f"line {count.rows:,} is not {encoding or 'UTF-8'}: {where}"
+                count.broken += 1
+            if form == ".csv":
+                cells = [one[what] for one in of.values() for what in ("label", "probability")]
+                table.writerow([_safe(text), *(x if are_numbers([str(x)]) else _safe(x) for x in cells)])
+            elif form == "text":
+                said = [f"{head}: {x['label']} {x['probability']:.2f}" for head, x in of.items() if x["label"]]
+                print(shown("  ".join([*(said or ["no answer"]), f"| {text}"])), file=file)
+            else:
+                print(json_line({"text": text, **of}), file=file)
+        file.flush()
+        count.cut += too_long
+    return count
 
 
 def answers(model: MultiTaskModel, texts: Sequence[str]) -> tuple[list[dict[str, dict[str, Any]]], int]:

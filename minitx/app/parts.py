@@ -1,0 +1,220 @@
+"""Many files, a result for each, on the workers of a Dask cluster: `embed`, `predict` and `search` of parts.
+
+    OUT/NAME.npy        the result of the part NAME.csv or NAME.parquet, written whole
+    OUT/parts.jsonl     what all results are made of, and then a line for each that is finished
+
+A part is the work of one worker, which loads the model once. The same command goes on with the parts that are not
+finished, so that a kill costs what was at work, and of vectors no more than a block (`app.embed`).
+
+Rocklin 2015, "Dask: Parallel Computation with Blocked algorithms and Task Scheduling".
+"""
+
+import argparse
+import glob
+import hashlib
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from minitx.app.embed import embed_file
+from minitx.app.predict import Count, blocks, say_count, trained_column, write_file
+from minitx.data.tables import NOTES, SUFFIXES, suffix_of
+from minitx.data.texts import stream_texts
+from minitx.errors import InputError
+from minitx.models.encoder import SentenceEncoder
+from minitx.models.hub import find_directory
+from minitx.models.multitask import MultiTaskModel
+from minitx.system import Bar, usable_cores
+from minitx.training.checkpoint import load_model
+from minitx.writing import alone, to_disk, write_text
+
+NOTE, LOCK = "parts.jsonl", "parts.lock"
+TIMEOUT = 10.0  # seconds in which a scheduler has to answer
+_loading = Lock()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done to each part: all that a worker needs to know, which may be another machine."""
+
+    command: str  # "embed" or "predict"
+    model: str
+    checksum: str  # of the files of the model
+    text: str | None
+    encoding: str
+    suffix: str  # of a result
+
+
+def on_dask(a: argparse.Namespace) -> None:
+    """`minitx embed` and `minitx predict` with `--engine dask`; `InputError` if something cannot be used."""
+    logging.disable()  # of a worker that died Dask writes much, and another does its part
+    embed = hasattr(a, "file")
+    pattern, text = (a.file, a.text) if embed else (a.data, a.column)
+    if not pattern or not a.out or (not embed and a.text):
+        raise InputError("--engine dask takes --data 'PATTERN' and --out DIRECTORY, and no TEXT")
+    first = next(iter(find_parts(pattern).values()))
+    suffix = ".npy" if embed else ".jsonl" if a.format == "json" else ".csv"
+    text = text if embed else text or trained_column(a.model, first)
+    job = new_job("embed" if embed else "predict", a.model, text, a.encoding, suffix)
+    found = run_parts(job, pattern, Path(a.out), a.scheduler, a.overwrite, sys.stderr.isatty())
+    rows, blank, cut, broken = (sum(part[what] for part in found) for what in ("rows", "blank", "cut", "broken"))
+    if before := sum(not part["new"] for part in found):
+        print(f"{before:,} of {len(found):,} parts were finished already")
+    if cut:
+        print(f"warning: {cut:,} of {rows:,} texts were too long and cut", file=sys.stderr)
+    where = next((f"{part['part']}: {part['where']}" for part in found if part["where"]), "")
+    say_count(
+        Count(rows, blank, cut, broken, where), f"{a.out}, in {len(found):,} parts", "vectors" if embed else "answers"
+    )
+
+
+def new_job(command: str, model: str, text: str | None, encoding: str, suffix: str) -> Job:
+    """A job with a model's directory or name; `InputError` if there is no such model."""
+    folder, checksum = Path(find_directory(model)).resolve(), hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            checksum.update(f"{file.relative_to(folder)} {_checksum(file)}\n".encode())
+    return Job(command, str(folder), checksum.hexdigest(), text, encoding, suffix)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `embed` and `predict` take beside their own arguments."""
+    help = "the file is a pattern, as 'data/*.parquet', and --out a directory: a result for each, on a Dask cluster"
+    parser.add_argument("--engine", choices=("dask",), help=help)
+    parser.add_argument("--scheduler", default="", metavar="ADDRESS", help="of the cluster; by default one starts here")
+
+
+def find_parts(pattern: str) -> dict[str, Path]:
+    """The files that a pattern ("data/*.parquet") or a directory holds, by their names without the kind of file.
+
+    `InputError` if there are none, or two of a name.
+    """
+    pattern = os.path.join(glob.escape(pattern), "*") if os.path.isdir(pattern) else pattern
+    files = [Path(file) for file in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(file)]
+    files = [file for file in files if suffix_of(file) in (*SUFFIXES, ".txt") and file.name not in NOTES]
+    parts = dict[str, Path]()
+    for file in files:
+        name = Path(file.name.removesuffix(".gz")).stem
+        if (other := parts.setdefault(name, file.absolute())) != file.absolute():
+            raise InputError(f"{file} and {other} would have results of the same name: rename one")
+    if not parts:
+        raise InputError(f"{pattern} has no parts; expected files of the kinds {' '.join(SUFFIXES)} .txt")
+    return parts
+
+
+def run_parts(
+    job: Job, pattern: str, out: Path, scheduler: str = "", overwrite: bool = False, progress: bool = True
+) -> list[dict[str, Any]]:
+    """Do a job for every part of `pattern`, with the results in the directory `out`.
+
+    Args:
+        job: see `new_job`.
+        pattern: see `find_parts`.
+        out: a new or empty directory, or one that this function began for the same job.
+        scheduler: the address of a Dask scheduler, whose workers find files under the names that they have here; by
+            default, workers are started here, one for each core.
+        overwrite: begin anew in a directory that was begun for another job.
+        progress: show a bar.
+
+    Returns:
+        Of each part "rows", how many of its texts were "blank" and how many "cut", and whether it is "new".
+
+    Raises:
+        InputError: a part or a combination cannot be used; results that are finished stay.
+    """
+    parts = find_parts(pattern)
+    with ExitStack() as stack:
+        try:
+            out.mkdir(exist_ok=True)
+            stack.enter_context(alone(out / LOCK, out))
+            known = _begin(out / NOTE, job, overwrite)
+            note = stack.enter_context((out / NOTE).open("a", encoding="utf-8", newline="\n"))
+            dask, client = stack.enter_context(_cluster(scheduler, len(parts)))
+            work = [(source, out.absolute() / f"{name}{job.suffix}", known.get(name)) for name, source in parts.items()]
+            futures = [client.submit(do_part, job, *one, pure=False) for one in work]
+            bar = stack.enter_context(Bar(total=len(parts), unit=" parts", disable=not progress))
+            for future in dask.as_completed(futures):
+                found = future.result()
+                known[found["part"]] = found
+                if found["new"]:
+                    note.write(json.dumps(found) + "\n")
+                    note.flush()
+                    to_disk(out / NOTE)
+                bar.update()
+        except OSError as error:
+            raise InputError(f"{error.filename or out} cannot be used: {error.strerror or error}") from error
+    return [known[name] for name in parts]
+
+
+def do_part(job: Job, source: Path, target: Path, known: dict[str, Any] | None) -> dict[str, Any]:
+    """What a worker does: one part, unless the result that is `known` is there and the part has not changed."""
+    checksum = _checksum(source)
+    if known and known["file"] == checksum and target.is_file() and target.stat().st_size == known["bytes"]:
+        return known | {"new": False}
+    with _loading:  # once, though a worker may have several threads
+        model = _load(job)
+    if isinstance(model, MultiTaskModel):
+        count = write_file(model, blocks(stream_texts(source, job.text, job.encoding)), target, job.encoding)
+    else:
+        how: Any = {"text_column": job.text, "encoding": job.encoding, "overwrite": True, "progress": False}
+        rows, _, cut = embed_file(model, source, target, **how)
+        count = Count(rows, cut=cut)
+    written = {"file": checksum, "bytes": target.stat().st_size}
+    return {"part": target.name.removesuffix(job.suffix), **asdict(count), **written, "new": True}
+
+
+@lru_cache(1)
+def _load(job: Job) -> SentenceEncoder | MultiTaskModel:
+    return load_model(job.model) if job.command == "predict" else SentenceEncoder.from_pretrained(job.model)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _begin(note: Path, job: Job, overwrite: bool) -> dict[str, dict[str, Any]]:
+    """What is finished of this job; `InputError` for a directory that is none of ours, or of another job."""
+    mine = {key: value for key, value in asdict(job).items() if key != "model"}  # which may have moved
+    if not note.exists() and (others := [file.name for file in note.parent.iterdir() if file.name != LOCK]):
+        raise InputError(f"{note.parent} has no {NOTE} but {others[0]}: choose an empty directory or a new name")
+    lines = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
+    found = [json.loads(line) for line in lines if line.endswith("}")]  # the last one may be torn
+    if found and found[0] != mine:
+        if not overwrite:
+            other = next(key for key in mine if found[0].get(key) != mine[key])
+            raise InputError(f"{note.parent} was begun with another {other}: choose another name, or pass --overwrite")
+        found = []
+    found = found or [mine]
+    write_text(note, "".join(json.dumps(line) + "\n" for line in found))
+    return {line["part"]: line for line in found[1:]}
+
+
+@contextmanager
+def _cluster(scheduler: str, parts: int) -> Iterator[tuple[Any, Any]]:
+    """The module `distributed`, and a client of a scheduler, or of workers of our own, of which each has one core."""
+    try:
+        dask = importlib.import_module("distributed")
+    except ImportError:
+        raise InputError("`pip install distributed` lets minitx use --engine dask") from None
+    with ExitStack() as stack:
+        try:
+            how = {"n_workers": min(parts, usable_cores()), "threads_per_worker": 1, "dashboard_address": None}
+            where = scheduler or stack.enter_context(dask.LocalCluster(**how, silence_logs=logging.CRITICAL))
+            client = stack.enter_context(dask.Client(where, timeout=TIMEOUT))
+        except (OSError, ValueError, RuntimeError) as error:
+            what = f"no Dask scheduler answers at {scheduler}" if scheduler else "Dask could not start its workers"
+            raise InputError(f"{what}: {error!s:.200}") from None
+        try:
+            yield dask, client
+        except dask.KilledWorker as error:
+            raise InputError(f"a part's workers were killed, one after the other: {error!s:.300}") from None

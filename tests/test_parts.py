@@ -1,0 +1,234 @@
+"""Many files on Dask's workers: what `--engine dask` of embed and predict writes, and a search over it."""
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import dask
+import numpy as np
+import pandas as pd
+import pytest
+from checkpoints import TEXTS, make_checkpoint
+from distributed import LocalCluster
+
+from minitx.app import parts
+from minitx.app.cli import main
+from minitx.app.parts import do_part, find_parts, new_job
+from minitx.errors import InputError
+from minitx.models.encoder import SentenceEncoder
+
+LINES = [f"{text} {i}" if text.strip() else "" for i, text in enumerate(TEXTS * 5)]
+THIRDS = [LINES[:9], LINES[9:16], LINES[16:]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "bert"
+    make_checkpoint("bert", path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers that all tests share: starting them is most of what a small job takes."""
+    how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with dask.config.set({"distributed.comm.timeouts.connect": "180s"}), LocalCluster(**how) as two:
+        yield two.scheduler_address
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Three parts of three kinds: a.csv, b.jsonl.gz and c.parquet."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    first, second, third = (pd.DataFrame({"content": texts}) for texts in THIRDS)
+    first.to_csv("data/a.csv", index=False)
+    lines = "".join(json.dumps({"content": text}) + "\n" for text in second["content"])
+    Path("data/b.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    third.to_parquet("data/c.parquet")
+    return tmp_path
+
+
+@pytest.fixture
+def on_cluster(cluster):
+    return ["--engine", "dask", "--scheduler", cluster]
+
+
+def states(folder):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in Path(folder).glob("*.npy")}
+
+
+def refused(capsys, *command):
+    assert main([*map(str, command)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+# -- embed -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pattern", ["data", "data/*", "d*/*.*"])
+def test_each_part_gives_the_vectors_that_it_gives_alone(model, on_cluster, pattern, capsys):
+    assert main(["embed", model, pattern, "--out", "vectors", *on_cluster]) == 0
+    assert capsys.readouterr().out == "25 vectors written to vectors, in 3 parts\n"
+    for file in ("a.csv", "b.jsonl.gz", "c.parquet"):
+        assert main(["embed", model, f"data/{file}", "--out", "alone.npy", "--overwrite"]) == 0
+        assert Path("vectors", f"{file[0]}.npy").read_bytes() == Path("alone.npy").read_bytes()
+    assert sorted(path.name for path in Path("vectors").iterdir()) == ["a.npy", "b.npy", "c.npy", "parts.jsonl"]
+
+
+def test_the_same_command_does_what_is_not_finished_and_nothing_else(model, on_cluster, capsys):
+    command = ["embed", model, "data", "--out", "vectors", *on_cluster]
+    assert main(command) == 0
+    before = states("vectors")
+    assert main(command) == 0
+    assert "3 of 3 parts were finished already\n" in capsys.readouterr().out
+    assert states("vectors") == before
+    Path("vectors/b.npy").unlink()
+    pd.DataFrame({"content": THIRDS[0][::-1]}).to_csv("data/a.csv", index=False)
+    assert main(command) == 0
+    assert "1 of 3 parts were finished already\n" in capsys.readouterr().out
+    after = states("vectors")
+    assert after["b.npy"][0] == before["b.npy"][0]
+    assert after["a.npy"][0] != before["a.npy"][0]
+    assert after["c.npy"] == before["c.npy"]
+
+
+def test_a_note_that_a_kill_has_torn_costs_one_part(model, on_cluster, capsys):
+    command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.jsonl")
+    assert main(command) == 0
+    whole = note.read_text("utf-8")
+    note.write_text(whole[:-9], "utf-8")
+    assert main(command) == 0
+    assert "2 of 3 parts were finished already\n" in capsys.readouterr().out
+    assert note.read_text("utf-8") == whole
+
+
+def test_a_directory_of_another_job_is_not_touched(model, on_cluster, tmp_path, capsys):
+    make_checkpoint("roberta", tmp_path / "other")
+    assert main(["embed", model, "data", "--out", "vectors", *on_cluster]) == 0
+    before, command = states("vectors"), ["embed", tmp_path / "other", "data", "--out", "vectors", *on_cluster]
+    capsys.readouterr()
+    assert "vectors was begun with another checksum" in refused(capsys, *command)
+    assert states("vectors") == before
+    assert main([*map(str, command), "--overwrite"]) == 0
+    assert np.load("vectors/a.npy").shape[0] == 9
+    assert states("vectors") != before
+    Path("mine").mkdir()
+    Path("mine/letter").write_text("dear", "utf-8")
+    command = ["embed", model, "data", "--out", "mine", *on_cluster]
+    capsys.readouterr()
+    assert "mine has no parts.jsonl but letter: choose an empty directory" in refused(capsys, *command, "--overwrite")
+    assert [path.name for path in Path("mine").iterdir()] == ["letter"]
+
+
+def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cluster, capsys):
+    Path("data/d.csv").write_text("title\nno texts\n", "utf-8")
+    command = ["embed", model, "data", "--out", "vectors", *on_cluster]
+    assert "d.csv: no column content or text; the header has title" in refused(capsys, *command)
+    pd.DataFrame({"content": ["mended"]}).to_csv("data/d.csv", index=False)
+    assert main(command) == 0
+    assert "26 vectors written to vectors, in 4 parts\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("embed M data --out v --scheduler tcp://127.0.0.1:1", "--scheduler goes with --engine dask"),
+        ("embed M data --out v --engine dask --scheduler tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127"),
+        ("embed M data --out v --engine dask --scheduler nowhere://x", "no Dask scheduler answers at nowhere://x"),
+        ("embed M 'none/*' --out v --engine dask", "'none/*' has no parts; expected files of the kinds .csv"),
+        ("embed M data --out no/v --engine dask", "no/v cannot be used: No such file or directory"),
+        ("embed M data --out data/a.csv --engine dask", "data/a.csv cannot be used: File exists"),
+        ("embed nothing data --out v --engine dask", "nothing is not a directory"),
+        ("predict M --data data --engine dask", "--engine dask takes --data 'PATTERN' and --out DIRECTORY"),
+        ("predict M love --engine dask --out v", "--engine dask takes --data 'PATTERN' and --out DIRECTORY"),
+        ("search M data Great --vectors data", "data/a.npy"),
+    ],
+)
+def test_a_command_that_cannot_be_is_refused(model, command, told, capsys, monkeypatch):
+    monkeypatch.setattr(parts, "TIMEOUT", 0.2)
+    assert told in refused(capsys, *command.replace("M", model).split())
+
+
+def test_two_parts_of_a_name_are_refused():
+    Path("data/a.txt").write_text("x\n", "utf-8")
+    with pytest.raises(InputError, match=r"data/a\.txt and .*data/a\.csv would have results of the same name"):
+        find_parts("data")
+
+
+def test_without_dask_it_is_told_how_to_get_it(model, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    command = ["embed", model, "data", "--out", "v", "--engine", "dask"]
+    assert "`pip install distributed` lets minitx use --engine dask" in refused(capsys, *command)
+
+
+def test_a_worker_loads_the_model_once(model, here, monkeypatch):
+    loads, load = [], parts.SentenceEncoder.from_pretrained
+    monkeypatch.setattr(parts.SentenceEncoder, "from_pretrained", lambda path: loads.append(path) or load(path))
+    parts._load.cache_clear()
+    job = new_job("embed", model, None, "", ".npy")
+    known = [do_part(job, source, here / f"{name}.npy", None) for name, source in find_parts("data").items()]
+    assert loads == [str(Path(model).resolve())]
+    assert [part["rows"] for part in known] == [9, 7, 9]
+    assert all(part["new"] for part in known)
+    assert not do_part(job, here / "data" / "a.csv", here / "a.npy", known[0])["new"]
+
+
+def test_the_program_of_the_documentation(model, here):
+    page = (Path(__file__).parents[1] / "docs" / "many-files.md").read_text(encoding="utf-8")
+    program = re.search(r"<!-- tested -->\n```python\n(.*?)```", page, re.DOTALL)[1]
+    assert program.count("\n") <= 15
+    for number in range(2):
+        pd.DataFrame({"content": THIRDS[number]}).to_parquet(f"data/part-{number}.parquet")
+    Path("data/c.parquet").unlink()
+    Path("program.py").write_text(program.replace("all-MiniLM-L6-v2", model).replace("384", "21"), "utf-8")
+    subprocess.run([sys.executable, "program.py"], check=True, timeout=300)
+    expected = SentenceEncoder.from_pretrained(model).encode(LINES[:16])
+    np.testing.assert_allclose(pd.read_parquet("vectors"), expected, atol=1e-6)
+
+
+# -- predict ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_each_part_is_answered_as_it_is_alone(trained, on_cluster, form, capsys):
+    assert main(["predict", str(trained), "--data", "data/*", "--out", "answers", "--format", form, *on_cluster]) == 0
+    out, err = capsys.readouterr()
+    assert out == "25 answers written to answers, in 3 parts\n"
+    assert f"note: blank texts have no answer: {LINES.count('')} of 25\n" in err
+    suffix = {"text": "csv", "json": "jsonl"}[form]
+    for file in ("a.csv", "b.jsonl.gz", "c.parquet"):
+        alone = ["predict", str(trained), "--data", f"data/{file}", "--out", f"alone.{suffix}", "--overwrite"]
+        assert main(alone) == 0
+        assert Path("answers", f"{file[0]}.{suffix}").read_bytes() == Path(f"alone.{suffix}").read_bytes()
+
+
+# -- search ----------------------------------------------------------------------------------------------------
+
+
+def test_a_search_over_parts_finds_what_one_over_a_file_finds(model, on_cluster, capsys):
+    pd.DataFrame({"content": LINES}).to_csv("all.csv", index=False)
+    assert main(["embed", model, "data", "--out", "vectors", *on_cluster]) == 0
+    ask = ["Great film!", "--top-k", "8", "--format", "json"]
+    capsys.readouterr()
+    assert main(["search", model, "all.csv", *ask, "--top-k", "25"]) == 0
+    whole = {hit["corpus_id"]: hit for hit in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert main(["search", model, "data", *ask, "--vectors", "vectors"]) == 0
+    out, err = capsys.readouterr()
+    hits = [json.loads(line) for line in out.splitlines()]
+    starts = {"a.csv": 0, "b.jsonl.gz": 9, "c.parquet": 16}
+    alone = [whole[starts[hit["part"]] + hit["corpus_id"]] for hit in hits]
+    assert [hit["text"] for hit in hits] == [hit["text"] for hit in alone]
+    np.testing.assert_allclose([hit["score"] for hit in hits], [hit["score"] for hit in alone], atol=1e-6)
+    best = [hit["score"] for hit in whole.values()][:8]  # of some that are equal, rounding decides which
+    np.testing.assert_allclose([hit["score"] for hit in hits], best, atol=1e-6)
+    assert f"note: {LINES.count('')} of 25 texts are blank and left out\n" in err
+    pd.DataFrame({"content": THIRDS[0][::-1]}).to_csv("data/a.csv", index=False)
+    told = refused(capsys, "search", model, "data", *ask, "--vectors", "vectors")
+    assert "vectors/a.npy was made of other texts" in told
