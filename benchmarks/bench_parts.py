@@ -15,12 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from distributed import LocalCluster
 
 from minitx.app.embed import embed_file
-from minitx.app.parts import new_job, run_parts
+from minitx.app.parts import local_cluster, new_job, run_parts
 from minitx.data.texts import read_texts
 from minitx.models.encoder import SentenceEncoder
 
@@ -48,14 +48,14 @@ def main() -> None:
     job, encoder = new_job("embed", MODEL, None, "", ".npy"), SentenceEncoder.from_pretrained(MODEL)
     with (
         tempfile.TemporaryDirectory() as temporary,
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as one,
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as two,
+        local_cluster(1) as one,
+        local_cluster(2) as two,
     ):
         place = Path(temporary)
         write_parts(read_texts(a.reviews), a.texts, place / "data")
         write_parts(["warm"], PARTS, place / "warm")
 
-        def by(cluster: LocalCluster) -> Callable[[Path, Path], object]:
+        def by(cluster: Any) -> Callable[[Path, Path], object]:
             return lambda data, out: run_parts(job, str(data), out, cluster.scheduler_address, progress=False)
 
         def alone(data: Path, out: Path) -> None:

@@ -29,6 +29,7 @@ PathLike = str | os.PathLike[str]
 CONFIG, WEIGHTS, MODULES = "config.json", "model.safetensors", "modules.json"  # what makes a directory a model's
 MOST_BYTES = 64 << 20  # of a file that is read whole; the largest tokenizer.json that minitx reads has some 30 MB
 
+_asked = os.environ.get("OMP_NUM_THREADS", "")  # once: Dask sets it for processes that it starts, and leaves it set
 _blas = threading.Lock()
 _blas_users: set[object] = set()
 _blas_limits: list[Any] = []  # the limit in force, if there is one; it knows what was before
@@ -118,8 +119,7 @@ def cores() -> set[int]:
 
 def usable_cores() -> int:
     """How many they are, or fewer if OMP_NUM_THREADS says so, as Dask does to its workers. Torch: `get_num_threads`."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(len(cores()), int(asked)) if re.fullmatch("[1-9][0-9]{,8}", asked) else len(cores())
+    return min(len(cores()), int(_asked)) if re.fullmatch("[1-9][0-9]{,8}", _asked) else len(cores())
 
 
 def check_encoding(name: str) -> None:

@@ -399,6 +399,7 @@ TESTED_BY = {
     "../tutorials/capstone.py": "capstone",
     "../docs/build.py": "site",
     "../benchmarks/studies": "studies",
+    "../benchmarks/scaling.py": "scaling",
     "../minitx": "imports house long_runs everywhere",
 }
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,13 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from checkpoints import TEXTS, make_checkpoint
-from distributed import LocalCluster
+from distributed import Client
 
 from minitx.app import parts
 from minitx.app.cli import main
 from minitx.app.parts import do_part, find_parts, new_job
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
+from minitx.system import usable_cores
 
 LINES = [f"{text} {i}" if text.strip() else "" for i, text in enumerate(TEXTS * 5)]
 THIRDS = [LINES[:9], LINES[9:16], LINES[16:]]
@@ -34,8 +36,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster():
     """Two workers that all tests share: starting them is most of what a small job takes."""
-    how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
-    with dask.config.set({"distributed.comm.timeouts.connect": "180s"}), LocalCluster(**how) as two:
+    with dask.config.set({"distributed.comm.timeouts.connect": "180s"}), parts.local_cluster(2) as two:
         yield two.scheduler_address
 
 
@@ -166,6 +167,14 @@ def test_without_dask_it_is_told_how_to_get_it(model, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     command = ["embed", model, "data", "--out", "v", "--engine", "dask"]
     assert "`pip install distributed` lets minitx use --engine dask" in refused(capsys, *command)
+
+
+def test_workers_have_one_thread_and_keep_the_memory_that_they_will_need_again(cluster):
+    with Client(cluster) as client:
+        environment, _ = client.run(lambda: dict(os.environ)).values()
+        assert {*client.run(usable_cores).values()} == {1}
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert "MALLOC_TRIM_THRESHOLD_" not in environment
 
 
 def test_a_worker_loads_the_model_once(model, here, monkeypatch):

@@ -74,5 +74,5 @@ def test_a_file_may_be_optional_but_not_something_else(tmp_path):
 )
 def test_omp_num_threads_is_obeyed_where_it_is_a_number_of_cores_there_are(monkeypatch, asked, found):
     monkeypatch.setattr(system, "cores", lambda: set(range(8)))
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setattr(system, "_asked", asked)
     assert usable_cores() == found
