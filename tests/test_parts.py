@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import os
 import re
 import subprocess
@@ -126,6 +127,25 @@ def test_a_directory_of_another_job_is_not_touched(model, on_cluster, tmp_path, 
     capsys.readouterr()
     assert "mine has no parts.jsonl but letter: choose an empty directory" in refused(capsys, *command, "--overwrite")
     assert [path.name for path in Path("mine").iterdir()] == ["letter"]
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", "[1]", '{"part": []}', "3}", '{"part": "a", "rows": "1"}', "\x00}", '{"part": "a"}']
+)
+def test_a_note_that_nobody_wrote_is_refused_and_stays(model, on_cluster, line, capsys):
+    command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.jsonl")
+    assert main(command) == 0
+    capsys.readouterr()
+    found = note.read_text("utf-8") + line + "\n"
+    note.write_text(found, "utf-8")
+    assert "parts.jsonl is not what minitx has written: move it away" in refused(capsys, *command)
+    assert note.read_text("utf-8") == found
+
+
+def test_logging_is_as_it_was(model, on_cluster):
+    before = logging.root.manager.disable
+    assert main(["embed", model, "data", "--out", "vectors", *on_cluster]) == 0
+    assert logging.root.manager.disable == before
 
 
 def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cluster, capsys):

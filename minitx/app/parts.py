@@ -38,6 +38,7 @@ from minitx.training.checkpoint import load_model
 from minitx.writing import alone, to_disk, write_text
 
 NOTE, LOCK = "parts.jsonl", "parts.lock"
+COUNTED = ("rows", "blank", "cut", "broken", "bytes")  # of each part that is finished
 TIMEOUT = 10.0  # seconds in which a scheduler has to answer
 _loading = Lock()
 
@@ -56,29 +57,30 @@ class Job:
 
 def on_dask(a: argparse.Namespace) -> None:
     """`minitx embed` and `minitx predict` with `--engine dask`; `InputError` if something cannot be used."""
-    logging.disable()  # of a worker that died Dask writes much, and another does its part
     embed = hasattr(a, "file")
     pattern, text = (a.file, a.text) if embed else (a.data, a.column)
     if not pattern or not a.out or (not embed and a.text):
         raise InputError("--engine dask takes --data 'PATTERN' and --out DIRECTORY, and no TEXT")
-    first = next(iter(find_parts(pattern).values()))
     suffix = ".npy" if embed else ".jsonl" if a.format == "json" else ".csv"
-    text = text if embed else text or trained_column(a.model, first)
+    text = text if embed else text or trained_column(a.model, min(find_parts(pattern).values()))
     job = new_job("embed" if embed else "predict", a.model, text, a.encoding, suffix)
+    level = logging.root.manager.disable
+    logging.disable()  # of a worker that died Dask writes much, and another does its part
     try:
         found = run_parts(job, pattern, Path(a.out), a.scheduler, a.overwrite, sys.stderr.isatty())
     except KeyboardInterrupt as error:
         error.add_note(f"finished parts are in {a.out}: the same command goes on")
         raise
-    rows, blank, cut, broken = (sum(part[what] for part in found) for what in ("rows", "blank", "cut", "broken"))
+    finally:
+        logging.disable(level)
+    rows, blank, cut, broken, _ = (sum(part[what] for part in found) for what in COUNTED)
     if before := sum(not part["new"] for part in found):
         print(f"{before:,} of {len(found):,} parts were finished already")
     if cut:
         print(f"warning: {cut:,} of {rows:,} texts were too long and cut", file=sys.stderr)
-    where = next((f"{part['part']}: {part['where']}" for part in found if part["where"]), "")
-    say_count(
-        Count(rows, blank, cut, broken, where), f"{a.out}, in {len(found):,} parts", "vectors" if embed else "answers"
-    )
+    where = next((f"{part['part']}: {part['where']}" for part in found if part.get("where")), "")
+    what = "vectors" if embed else "answers"
+    say_count(Count(rows, blank, cut, broken, where), f"{a.out}, in {len(found):,} parts", what)
 
 
 def new_job(command: str, model: str, text: str | None, encoding: str, suffix: str) -> Job:
@@ -150,8 +152,7 @@ def run_parts(
                 found = future.result()
                 known[found["part"]] = found
                 if found["new"]:
-                    note.write(json.dumps(found) + "\n")
-                    note.flush()
+                    print(json.dumps(found), file=note, flush=True)
                     to_disk(out / NOTE)
                 bar.update()
         except OSError as error:
@@ -162,7 +163,7 @@ def run_parts(
 def do_part(job: Job, source: Path, target: Path, known: dict[str, Any] | None) -> dict[str, Any]:
     """What a worker does: one part, unless the result that is `known` is there and the part has not changed."""
     checksum = _checksum(source)
-    if known and known["file"] == checksum and target.is_file() and target.stat().st_size == known["bytes"]:
+    if known and known.get("file") == checksum and target.is_file() and target.stat().st_size == known["bytes"]:
         return known | {"new": False}
     with _loading:  # once, though a worker may have several threads
         model = _load(job)
@@ -191,14 +192,18 @@ def _begin(note: Path, job: Job, overwrite: bool) -> dict[str, dict[str, Any]]:
     mine = {key: value for key, value in asdict(job).items() if key != "model"}  # which may have moved
     if not note.exists() and (others := [file.name for file in note.parent.iterdir() if file.name != LOCK]):
         raise InputError(f"{note.parent} has no {NOTE} but {others[0]}: choose an empty directory or a new name")
-    lines = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
-    found = [json.loads(line) for line in lines if line.endswith("}")]  # the last one may be torn
+    try:
+        lines = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
+        found = [json.loads(line) for line in lines if line.endswith("}")]  # the last one may be torn
+        known = {line["part"]: line for line in found[1:] if sum(line[what] for what in COUNTED) >= 0}  # are numbers
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise InputError(f"{note} is not what minitx has written: move it away") from None
     if found and found[0] != mine and not overwrite:
         other = next(key for key in mine if found[0].get(key) != mine[key])
         raise InputError(f"{note.parent} was begun with another {other}: choose another name, or pass --overwrite")
-    found = found if found[:1] == [mine] else [mine]
-    write_text(note, "".join(json.dumps(line) + "\n" for line in found))
-    return {line["part"]: line for line in found[1:]}
+    known = known if found[:1] == [mine] else {}
+    write_text(note, "".join(json.dumps(line) + "\n" for line in (mine, *known.values())))
+    return known
 
 
 @contextmanager
