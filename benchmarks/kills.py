@@ -207,8 +207,8 @@ def parts(place: Path, size: float = 1) -> Subject:
         return 2 * len([*(folder / "vectors").glob("*.npy")]) / 8
 
     def compared(folder: Path) -> dict[str, str]:
-        note = folder / "vectors" / "parts.jsonl"  # whose lines are in the order in which parts ended
-        return everything(folder) | {"vectors/parts.jsonl": "".join(sorted(note.read_text("utf-8").splitlines()))}
+        note = folder / "vectors" / "parts.log"  # whose lines are in the order in which parts ended
+        return everything(folder) | {"vectors/parts.log": "".join(sorted(note.read_text("utf-8").splitlines()))}
 
     return Subject(lambda _: [sys.executable, "-c", MINITX, *arguments], progress, compared, pythons_below)
 

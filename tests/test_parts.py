@@ -81,7 +81,7 @@ def test_each_part_gives_the_vectors_that_it_gives_alone(model, on_cluster, patt
     for file in ("a.csv", "b.jsonl.gz", "c.parquet"):
         assert main(["embed", model, f"data/{file}", "--out", "alone.npy", "--overwrite"]) == 0
         assert Path("vectors", f"{file[0]}.npy").read_bytes() == Path("alone.npy").read_bytes()
-    assert sorted(path.name for path in Path("vectors").iterdir()) == ["a.npy", "b.npy", "c.npy", "parts.jsonl"]
+    assert sorted(path.name for path in Path("vectors").iterdir()) == ["a.npy", "b.npy", "c.npy", "parts.log"]
 
 
 def test_the_same_command_does_what_is_not_finished_and_nothing_else(model, on_cluster, capsys):
@@ -102,7 +102,7 @@ def test_the_same_command_does_what_is_not_finished_and_nothing_else(model, on_c
 
 
 def test_a_note_that_a_kill_has_torn_costs_one_part(model, on_cluster, capsys):
-    command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.jsonl")
+    command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.log")
     assert main(command) == 0
     whole = note.read_text("utf-8")
     note.write_text(whole[:-9], "utf-8")
@@ -125,21 +125,53 @@ def test_a_directory_of_another_job_is_not_touched(model, on_cluster, tmp_path, 
     Path("mine/letter").write_text("dear", "utf-8")
     command = ["embed", model, "data", "--out", "mine", *on_cluster]
     capsys.readouterr()
-    assert "mine has no parts.jsonl but letter: choose an empty directory" in refused(capsys, *command, "--overwrite")
+    assert "mine has no parts.log but letter: choose an empty directory" in refused(capsys, *command, "--overwrite")
     assert [path.name for path in Path("mine").iterdir()] == ["letter"]
 
 
 @pytest.mark.parametrize(
-    "line", ["{}", '{"part": []}', "3}", '{"part": "a", "rows": "1"}', "\x00}", '{"part": "a"}']
+    "line", ["{}", '{"part": []}', "3}", '{"part": "a", "rows": "1"}', "\x00}", '{"part": "a"}', "[" * 99999]
 )
 def test_a_note_that_nobody_wrote_is_refused_and_stays(model, on_cluster, line, capsys):
-    command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.jsonl")
+    command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.log")
     assert main(command) == 0
     capsys.readouterr()
     found = note.read_text("utf-8") + line + "\n"
     note.write_text(found, "utf-8")
-    assert "parts.jsonl is not what minitx has written: move it away" in refused(capsys, *command)
+    assert "parts.log is not what minitx has written: move it away" in refused(capsys, *command)
     assert note.read_text("utf-8") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("my own notes", "is not what minitx"), ('{"command": "fly"}\n', "is not what")]
+)
+def test_notes_of_somebody_else_are_not_written_over(model, on_cluster, text, told, capsys):
+    Path("mine").mkdir()
+    Path("mine/parts.log").write_text(text, "utf-8")
+    told = refused(capsys, "embed", model, "data", "--out", "mine", *on_cluster, "--overwrite")
+    assert "parts.log is not what minitx has written: move it away" in told
+    assert Path("mine/parts.log").read_text("utf-8") == text
+
+
+def test_a_note_of_another_minitx_is_refused(model, on_cluster, capsys):
+    command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.log")
+    assert main(command) == 0
+    capsys.readouterr()
+    note.write_text(note.read_text("utf-8").replace("{", '{"more": 1, ', 1), "utf-8")
+    assert "vectors was begun with another minitx" in refused(capsys, *command)
+
+
+def test_overwrite_begins_anew(model, on_cluster, capsys):
+    command = ["embed", model, "data", "--out", "vectors", *on_cluster]
+    assert main(command) == main([*command, "--overwrite"]) == 0
+    assert "finished already" not in capsys.readouterr().out
+
+
+def test_a_scheduler_without_workers_is_told(model, capsys, monkeypatch):
+    monkeypatch.setattr(parts, "TIMEOUT", 0.5)
+    with parts.local_cluster(0) as nobody:
+        command = ["embed", model, "data", "--out", "v", "--engine", "dask", "--scheduler", nobody.scheduler_address]
+        assert "no Dask scheduler with workers answers at tcp://" in refused(capsys, *command)
 
 
 def test_logging_is_as_it_was(model, on_cluster):
@@ -154,15 +186,22 @@ def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cl
     assert "d.csv: no column content or text; the header has title" in refused(capsys, *command)
     pd.DataFrame({"content": ["mended"]}).to_csv("data/d.csv", index=False)
     assert main(command) == 0
-    assert "26 vectors written to vectors, in 4 parts\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out == "3 of 4 parts were finished already\n26 vectors written to vectors, in 4 parts\n"
 
 
 @pytest.mark.parametrize(
     ("command", "told"),
     [
         ("embed M data --out v --scheduler tcp://127.0.0.1:1", "--scheduler goes with --engine dask"),
-        ("embed M data --out v --engine dask --scheduler tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127"),
-        ("embed M data --out v --engine dask --scheduler nowhere://x", "no Dask scheduler answers at nowhere://x"),
+        (
+            "embed M data --out v --engine dask --scheduler tcp://127.0.0.1:1",
+            "no Dask scheduler with workers answers at tcp://127",
+        ),
+        (
+            "embed M data --out v --engine dask --scheduler nowhere://x",
+            "no Dask scheduler with workers answers at nowhere://x",
+        ),
         ("embed M 'none/*' --out v --engine dask", "'none/*' has no parts; expected files of the kinds .csv"),
         ("embed M data --out no/v --engine dask", "no/v cannot be used: No such file or directory"),
         ("embed M data --out data/a.csv --engine dask", "data/a.csv cannot be used: File exists"),
@@ -236,6 +275,16 @@ def test_each_part_is_answered_as_it_is_alone(trained, on_cluster, form, capsys)
         alone = ["predict", str(trained), "--data", f"data/{file}", "--out", f"alone.{suffix}", "--overwrite"]
         assert main(alone) == 0
         assert Path("answers", f"{file[0]}.{suffix}").read_bytes() == Path(f"alone.{suffix}").read_bytes()
+
+
+def test_parts_of_all_kinds_and_one_that_is_called_parts(trained, on_cluster, capsys):
+    Path("data/0.txt").write_text("love it\nhate it\n", "utf-8")
+    pd.DataFrame({"content": ["fine"]}).to_csv("data/parts.csv", index=False)
+    command = ["predict", str(trained), "--data", "data", "--out", "answers", "--format", "json", *on_cluster]
+    assert main(command) == 0
+    assert main(command) == 0
+    assert "5 of 5 parts were finished already\n28 answers written" in capsys.readouterr().out
+    assert json.loads(Path("answers/parts.jsonl").read_text("utf-8"))["text"] == "fine"
 
 
 # -- search ----------------------------------------------------------------------------------------------------

@@ -212,6 +212,8 @@ def _on_dask(command: Callable[[argparse.Namespace], None]) -> Callable[[argpars
         if a.scheduler and not a.engine:
             raise InputError("--scheduler goes with --engine dask")
         (parts.on_dask if a.engine else command)(a)
+        if a.engine and command is _embed:
+            _say_what_vectors_mean(a.model)
 
     return either
 

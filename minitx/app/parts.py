@@ -1,7 +1,7 @@
-"""Many files, a result for each, on the workers of a Dask cluster: `embed`, `predict` and `search` of parts.
+"""Many files, a result for each, on the workers of a Dask cluster: `embed` and `predict` of parts.
 
     OUT/NAME.npy        the result of the part NAME.csv or NAME.parquet, written whole
-    OUT/parts.jsonl     what all results are made of, and then a line for each that is finished
+    OUT/parts.log       what all results are made of, and then a line for each that is finished
 
 A part is the work of one worker, which loads the model once. The same command goes on with the parts that are not
 finished, so that a kill costs what was at work, and of vectors no more than a block (`app.embed`).
@@ -37,7 +37,7 @@ from minitx.system import Bar, usable_cores
 from minitx.training.checkpoint import load_model
 from minitx.writing import alone, to_disk, write_text
 
-NOTE, LOCK = "parts.jsonl", "parts.lock"
+NOTE, LOCK = "parts.log", "parts.lock"  # no result has these endings
 COUNTED = ("rows", "blank", "cut", "broken", "bytes")  # of each part that is finished
 TIMEOUT = 10.0  # seconds in which a scheduler has to answer
 _loading = Lock()
@@ -62,7 +62,6 @@ def on_dask(a: argparse.Namespace) -> None:
     if not pattern or not a.out or (not embed and a.text):
         raise InputError("--engine dask takes --data 'PATTERN' and --out DIRECTORY, and no TEXT")
     suffix = ".npy" if embed else ".jsonl" if a.format == "json" else ".csv"
-    text = text if embed else text or trained_column(a.model, min(find_parts(pattern).values()))
     job = new_job("embed" if embed else "predict", a.model, text, a.encoding, suffix)
     level = logging.root.manager.disable
     logging.disable()  # of a worker that died Dask writes much, and another does its part
@@ -94,9 +93,11 @@ def new_job(command: str, model: str, text: str | None, encoding: str, suffix: s
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `embed` and `predict` take beside their own arguments."""
-    help = "the file is a pattern, as 'data/*.parquet', and --out a directory: a result for each, on a Dask cluster"
+    help = "the file is a pattern, as 'data/*.parquet', and --out a directory: one result for each, by Dask's workers"
     parser.add_argument("--engine", choices=("dask",), help=help)
-    parser.add_argument("--scheduler", default="", metavar="ADDRESS", help="of the cluster; by default one starts here")
+    parser.add_argument(
+        "--scheduler", default="", metavar="ADDRESS", help="of its scheduler; by default workers start here"
+    )
 
 
 def find_parts(pattern: str) -> dict[str, Path]:
@@ -128,7 +129,7 @@ def run_parts(
         out: a new or empty directory, or one that this function began for the same job.
         scheduler: the address of a Dask scheduler, whose workers find files under the names that they have here; by
             default, workers are started here, one for each core.
-        overwrite: begin anew in a directory that was begun for another job.
+        overwrite: begin anew in a directory that was begun for this or another job.
         progress: show a bar.
 
     Returns:
@@ -149,12 +150,15 @@ def run_parts(
             futures = [client.submit(do_part, job, *one, pure=False) for one in work]
             bar = stack.enter_context(Bar(total=len(parts), unit=" parts", disable=not progress))
             for future in dask.as_completed(futures):
+                if future.status == "error":
+                    continue
                 found = future.result()
                 known[found["part"]] = found
                 if found["new"]:
                     print(json.dumps(found), file=note, flush=True)
                     to_disk(out / NOTE)
                 bar.update()
+            client.gather(futures)  # raises what was wrong with one, now that the others are finished
         except OSError as error:
             raise InputError(f"{error.filename or out} cannot be used: {error.strerror or error}") from error
     return [known[name] for name in parts]
@@ -168,7 +172,8 @@ def do_part(job: Job, source: Path, target: Path, known: dict[str, Any] | None) 
     with _loading:  # once, though a worker may have several threads
         model = _load(job)
     if isinstance(model, MultiTaskModel):
-        count = write_file(model, blocks(stream_texts(source, job.text, job.encoding)), target, job.encoding)
+        column = job.text or trained_column(job.model, source)
+        count = write_file(model, blocks(stream_texts(source, column, job.encoding)), target, job.encoding)
     else:
         how: Any = {"text_column": job.text, "encoding": job.encoding, "overwrite": True, "progress": False}
         rows, _, cut = embed_file(model, source, target, **how)
@@ -193,15 +198,18 @@ def _begin(note: Path, job: Job, overwrite: bool) -> dict[str, dict[str, Any]]:
     if not note.exists() and (others := [file.name for file in note.parent.iterdir() if file.name != LOCK]):
         raise InputError(f"{note.parent} has no {NOTE} but {others[0]}: choose an empty directory or a new name")
     try:
-        lines = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
-        found = [json.loads(line) for line in lines if line.endswith("}")]  # the last one may be torn
-        known = {line["part"]: line for line in found[1:] if sum(line[what] for what in COUNTED) >= 0}  # are numbers
-    except (ValueError, LookupError, TypeError, AttributeError):
+        lines = note.read_text(encoding="utf-8").split("\n")[:-1] if note.exists() else [json.dumps(mine)]
+        found = [json.loads(line) for line in lines]  # without the last one, which is empty or torn
+        counts = [line[what] for line in found[1:] for what in COUNTED]
+        if found[0]["command"] not in ("embed", "predict") or not all(type(count) is int for count in counts):
+            raise ValueError
+        known = {line["part"]: line for line in found[1:]}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{note} is not what minitx has written: move it away") from None
-    if found and found[0] != mine and not overwrite:
-        other = next(key for key in mine if found[0].get(key) != mine[key])
+    if found[0] != mine and not overwrite:
+        other = next((key for key in mine if found[0].get(key) != mine[key]), "minitx")
         raise InputError(f"{note.parent} was begun with another {other}: choose another name, or pass --overwrite")
-    known = known if found[:1] == [mine] else {}
+    known = {} if overwrite else known
     write_text(note, "".join(json.dumps(line) + "\n" for line in (mine, *known.values())))
     return known
 
@@ -228,10 +236,17 @@ def _cluster(scheduler: str, parts: int) -> Iterator[tuple[Any, Any]]:
         try:
             where = scheduler or stack.enter_context(local_cluster(min(parts, usable_cores())))
             client = stack.enter_context(dask.Client(where, timeout=TIMEOUT))
+            client.wait_for_workers(1, timeout=TIMEOUT)
         except (OSError, ValueError, RuntimeError) as error:
-            what = f"no Dask scheduler answers at {scheduler}" if scheduler else "Dask could not start its workers"
+            what = (
+                f"no Dask scheduler with workers answers at {scheduler}"
+                if scheduler
+                else "Dask could not start its workers"
+            )
             raise InputError(f"{what}: {error!s:.200}") from None
         try:
             yield dask, client
         except dask.KilledWorker as error:
             raise InputError(f"a part's workers were killed, one after the other: {error!s:.300}") from None
+        except dask.client.FutureCancelledError as error:
+            raise InputError(f"the Dask scheduler is gone: {error!s:.200}; the same command goes on") from None

@@ -109,7 +109,7 @@ def write(model: MultiTaskModel, texts: Iterable[Sequence[str]], file: TextIO, f
         for text, of in zip(block, found, strict=True):
             count.rows, count.blank = count.rows + 1, count.blank + (not text.strip())
             if BROKEN.search(text):
-                where = re.sub(r"\\udc(..)", r"\\x\1", f"{text!a}")  # the byte itself
+                where = re.sub(r"\\udc(..)", r"\\x\1", f"{text[:100]!a}")  # the byte itself
                 count.where = count.where or f"line {count.rows:,} is not {encoding or 'UTF-8'}: {where}"
                 count.broken += 1
             if form == ".csv":

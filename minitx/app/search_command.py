@@ -17,7 +17,7 @@ def search(a: argparse.Namespace) -> None:
     """`minitx search`; `InputError` if the vectors are of other texts or by another model."""
     encoder = SentenceEncoder.from_pretrained(a.model)
     asked, document = encoder.encode(a.query, encoder.of_role("query")), encoder.of_role("document")
-    score, model = SIMILARITIES[encoder.similarity_fn_name], of_encoder(encoder)
+    score, model = SIMILARITIES[encoder.similarity_fn_name], of_encoder(encoder) if a.vectors else {}
     several = bool(a.vectors) and os.path.isdir(a.vectors)
     parts = find_parts(a.corpus) if several else {"": a.corpus}
     best, count, left_out = list[tuple[float, str, int, str]](), 0, 0
@@ -31,6 +31,7 @@ def search(a: argparse.Namespace) -> None:
         best += [(by, file.name if several else "", row, texts[row]) for by, row in rows]
         best = sorted(best, key=lambda hit: -hit[0])[: a.top_k]  # of equal ones the first stays first
         count, left_out = count + len(texts), left_out + len(blank)
+        del texts  # before the next part is read
     if left_out:
         print(f"note: {left_out:,} of {count:,} texts are blank and left out", file=sys.stderr)
     for by, part, row, text in best:

@@ -156,7 +156,7 @@ def _open_file(path: PathLike, encoding: str, stack: ExitStack) -> tuple[list[st
     lines = lines_of(name, file)
     head = [*islice(lines, 2)]
     mark = re.fullmatch(r"sep=(.)\s*", head[0]) if head else None  # Excel's own way to say it
-    if found := re.match(r"\s*(\{(?=\s*(\"[^\"]*\"\s*:|\}|$))|\[\s*(\{|\]|$))", "".join(head)):
+    if found := re.match(r"\s*(\{(?=\s*(\"(?:\\.|[^\"\\])*\"\s*:|\}|$))|\[\s*(\{|\]|$))", "".join(head)):
         return _json_rows(name, file, found[1][0] == "[" or head[0].strip() == "{")
     separator = mark[1] if mark else "\t" if suffix_of(path) == ".tsv" else _separator(head)
     return csv_rows(name, chain(head[bool(mark) :], lines), separator)
@@ -204,8 +204,8 @@ def _json_rows(name: str, file: TextIO, whole: bool) -> tuple[list[str], Rows]:
             try:
                 items = json.loads(line) if line.strip() else []
             except (ValueError, RecursionError) as error:
-                where = "it" if whole else f"line {number:,}"
-                raise InputError(f"{name}: {where} is not JSON: {error}") from None
+                where = "" if whole else f"line {number:,} "
+                raise InputError(f"{name}: {where}is not JSON: {error}") from None
             for item in items if isinstance(items, list) and (whole or not line.strip()) else [items]:
                 if not isinstance(item, dict):
                     raise InputError(f"{name}: line {number:,} is {item!r:.60}; expected objects, one on each line")
