@@ -129,9 +129,10 @@ def test_a_directory_of_another_job_is_not_touched(model, on_cluster, tmp_path, 
     assert [path.name for path in Path("mine").iterdir()] == ["letter"]
 
 
-@pytest.mark.parametrize(
-    "line", ["{}", '{"part": []}', "3}", '{"part": "a", "rows": "1"}', "\x00}", '{"part": "a"}', "[" * 99999]
-)
+WRONG_LINES = ["{}", '{"part": []}', "3}", '{"part": "a", "rows": "1"}', "\x00}", '{"part": "a"}', "[" * 99_999]
+
+
+@pytest.mark.parametrize("line", WRONG_LINES, ids=lambda line: ascii(line[:8]))
 def test_a_note_that_nobody_wrote_is_refused_and_stays(model, on_cluster, line, capsys):
     command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.log")
     assert main(command) == 0
