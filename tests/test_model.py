@@ -171,7 +171,7 @@ def test_a_head_may_not_have_the_name_of_another_part(name, rng):
         ({"y": ["x", "x"]}, "head y: "),
         ({"y": 0}, "head y: 0"),
         ({"y": []}, "head y: "),
-        ({"y": {"a", "b"}}, "head y: "),
+        ({"y": {"a"}}, "head y: "),
         ({"y": [1, "1"]}, "head y: "),
         ({"y": ["a", None]}, "head y: "),
         ({"y": ["a", ""]}, "head y: "),
