@@ -95,9 +95,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `embed` and `predict` take beside their own arguments."""
     help = "the file is a pattern, as 'data/*.parquet', and --out a directory: one result for each, by Dask's workers"
     parser.add_argument("--engine", choices=("dask",), help=help)
-    parser.add_argument(
-        "--scheduler", default="", metavar="ADDRESS", help="of its scheduler; by default workers start here"
-    )
+    help_scheduler = "of Dask's scheduler; by default workers start here"
+    parser.add_argument("--scheduler", default="", metavar="ADDRESS", help=help_scheduler)
 
 
 def find_parts(pattern: str) -> dict[str, Path]:
@@ -238,11 +237,7 @@ def _cluster(scheduler: str, parts: int) -> Iterator[tuple[Any, Any]]:
             client = stack.enter_context(dask.Client(where, timeout=TIMEOUT))
             client.wait_for_workers(1, timeout=TIMEOUT)
         except (OSError, ValueError, RuntimeError) as error:
-            what = (
-                f"no Dask scheduler with workers answers at {scheduler}"
-                if scheduler
-                else "Dask could not start its workers"
-            )
+            what = f"no Dask scheduler with workers answers at {scheduler}" if scheduler else "Dask has no workers"
             raise InputError(f"{what}: {error!s:.200}") from None
         try:
             yield dask, client
