@@ -5,8 +5,9 @@
 A third of the kills wait until only the final writing is left; the others come at an instant that is drawn from the
 time of a whole run. Seven in ten are SIGKILL, the others SIGTERM and SIGINT (Ctrl-C). After a kill the run is resumed,
 and perhaps killed again; of `ranks`, which are two processes of mpiexec, one of them is killed, and one or two go on;
-of `parts`, which Dask's workers embed, a worker or whoever started them. When it has ended by itself, all that it was
-to leave is compared, and that there is nothing else. The exit code is 1 if any differs.
+of `parts`, which Dask's workers embed, a worker, after which the command must end as if nothing had been, or the
+command itself. When it has ended by itself, all that it was to leave is compared, and that there is nothing else. The
+exit code is 1 if any differs.
 
 To add a subject, write a function of a directory, where it prepares what it needs, and a size, which returns a
 `Subject`; and put it into `SUBJECTS`.
@@ -65,6 +66,7 @@ class Subject:
     progress: Callable[[Path], float]  # 0: nothing is there; 1: only the final writing is left; 2: finished
     compared: Callable[[Path], dict[str, str]] = everything  # what must be equal, by name
     victims: Callable[[int], list[int]] = lambda pid: [pid]  # of the process that was started, those to choose from
+    survives: bool = False  # and it must end with 0 all the same if another than itself is killed
 
 
 @dataclass
@@ -95,9 +97,11 @@ def start(subject: Subject, folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(subject.command(folder), cwd=folder, env=environment, stdout=log, stderr=log)
 
 
-def kill(subject: Subject, folder: Path, child: subprocess.Popen[bytes], seconds: float, rng: random.Random) -> str:
-    """Send a signal at a random instant; its name, or "" if the run has ended before."""
-    delay, number = rng.random() * seconds, rng.choice(SIGNALS)
+def kill(
+    subject: Subject, folder: Path, child: subprocess.Popen[bytes], seconds: float, rng: random.Random
+) -> tuple[str, int]:
+    """Send a signal at a random instant; its name, or "" if the run has ended before, and which process had it."""
+    delay, number, victim = rng.random() * seconds, rng.choice(SIGNALS), child.pid
     if rng.random() < LATE:
         delay = rng.random() ** 4 * seconds / 20  # most of them just after the last block, where a lot happens
         while subject.progress(folder) < 1 and child.poll() is None:
@@ -106,10 +110,11 @@ def kill(subject: Subject, folder: Path, child: subprocess.Popen[bytes], seconds
         child.wait(delay)
     except subprocess.TimeoutExpired:
         with suppress(ProcessLookupError):
-            os.kill(rng.choice(subject.victims(child.pid)), number)
+            victim = rng.choice(subject.victims(child.pid))
+            os.kill(victim, number)
         child.wait(PATIENCE)
-        return number.name
-    return ""
+        return number.name, victim
+    return "", victim
 
 
 def run(subject: Subject, folder: Path, most: int, seconds: float, rng: random.Random, outcome: Outcome) -> int:
@@ -122,8 +127,10 @@ def run(subject: Subject, folder: Path, most: int, seconds: float, rng: random.R
         try:
             name = ""
             if kills < most and (not kills or rng.random() < AGAIN):
-                name = kill(subject, folder, child, seconds, rng)
+                name, victim = kill(subject, folder, child, seconds, rng)
             if name:
+                if subject.survives and victim != child.pid and child.returncode:
+                    outcome.wrong.append(f"{folder.name}: exit code {child.returncode} when a worker had {name}")
                 outcome.kills[phase(subject.progress(folder)), name] += 1
                 kills += 1
                 continue
@@ -210,7 +217,9 @@ def parts(place: Path, size: float = 1) -> Subject:
         note = folder / "vectors" / "parts.log"  # whose lines are in the order in which parts ended
         return everything(folder) | {"vectors/parts.log": "".join(sorted(note.read_text("utf-8").splitlines()))}
 
-    return Subject(lambda _: [sys.executable, "-c", MINITX, *arguments], progress, compared, pythons_below)
+    return Subject(
+        lambda _: [sys.executable, "-c", MINITX, *arguments], progress, compared, pythons_below, survives=True
+    )
 
 
 def training(place: Path, size: float = 1) -> Subject:

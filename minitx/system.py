@@ -119,7 +119,8 @@ def cores() -> set[int]:
 
 def usable_cores() -> int:
     """How many they are, or fewer if OMP_NUM_THREADS says so, as Dask does to its workers. Torch: `get_num_threads`."""
-    return min(len(cores()), int(_asked)) if re.fullmatch("[1-9][0-9]{,8}", _asked) else len(cores())
+    asked = re.fullmatch("([1-9][0-9]{,8})(,.*)?", _asked)  # "4,2": for nested threads
+    return min(len(cores()), int(asked[1])) if asked else len(cores())
 
 
 def check_encoding(name: str) -> None:

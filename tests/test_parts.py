@@ -1,10 +1,12 @@
 """Many files on Dask's workers: what `--engine dask` of embed and predict writes, and a search over it."""
 
+import dataclasses
 import gzip
 import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +103,36 @@ def test_the_same_command_does_what_is_not_finished_and_nothing_else(model, on_c
     assert after["c.npy"] == before["c.npy"]
 
 
+def test_a_result_that_was_changed_is_made_again(model, on_cluster, capsys):
+    command = ["embed", model, "data", "--out", "vectors", *on_cluster]
+    assert main(command) == 0
+    before = Path("vectors/b.npy").read_bytes()
+    Path("vectors/b.npy").write_bytes(before[:-1000] + bytes(1000))
+    assert main(command) == 0
+    assert "2 of 3 parts were finished already\n" in capsys.readouterr().out
+    assert Path("vectors/b.npy").read_bytes() == before
+
+
+def test_what_is_put_beside_a_model_does_not_make_it_another(model, on_cluster, tmp_path, capsys):
+    shutil.copytree(model, tmp_path / "own")
+    command = ["embed", "own", "data", "--out", "own/vectors", *on_cluster]
+    assert main(command) == 0
+    Path("own/curve.png").write_bytes(b"a picture")
+    assert main(command) == 0
+    assert "3 of 3 parts were finished already\n" in capsys.readouterr().out
+
+
+def test_a_part_without_rows_has_a_result_without_rows(model, trained, on_cluster, capsys):
+    pd.DataFrame({"content": pd.Series([], dtype=str)}).to_parquet("data/0.parquet")
+    assert main(["embed", model, "data", "--out", "vectors", *on_cluster]) == 0
+    assert np.load("vectors/0.npy").shape == (0, np.load("vectors/a.npy").shape[1])
+    assert "25 vectors written to vectors, in 4 parts\n" in capsys.readouterr().out
+    assert main(["search", model, "data", "Great film!", "--vectors", "vectors", "--top-k", "1"]) == 0
+    assert " 0.parquet " not in capsys.readouterr().out
+    assert main(["predict", str(trained), "--data", "data", "--out", "answers", *on_cluster]) == 0
+    assert Path("answers/0.csv").read_text("utf-8").count("\n") == 1
+
+
 def test_a_note_that_a_kill_has_torn_costs_one_part(model, on_cluster, capsys):
     command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.log")
     assert main(command) == 0
@@ -116,7 +148,7 @@ def test_a_directory_of_another_job_is_not_touched(model, on_cluster, tmp_path, 
     assert main(["embed", model, "data", "--out", "vectors", *on_cluster]) == 0
     before, command = states("vectors"), ["embed", tmp_path / "other", "data", "--out", "vectors", *on_cluster]
     capsys.readouterr()
-    assert "vectors was begun with another checksum" in refused(capsys, *command)
+    assert "vectors was begun with another model" in refused(capsys, *command)
     assert states("vectors") == before
     assert main([*map(str, command), "--overwrite"]) == 0
     assert np.load("vectors/a.npy").shape[0] == 9
@@ -175,6 +207,17 @@ def test_a_scheduler_without_workers_is_told(model, capsys, monkeypatch):
         assert "no Dask scheduler with workers answers at tcp://" in refused(capsys, *command)
 
 
+def test_a_scheduler_that_is_gone_is_told(cluster):
+    def ask():
+        with parts._cluster(cluster, 1) as (_, client):
+            future = client.submit(sum, [1, 2])
+            future.cancel()
+            future.result()
+
+    with pytest.raises(InputError, match="the Dask scheduler is gone"):
+        ask()
+
+
 def test_logging_is_as_it_was(model, on_cluster):
     before = logging.root.manager.disable
     assert main(["embed", model, "data", "--out", "vectors", *on_cluster]) == 0
@@ -210,6 +253,8 @@ def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cl
         ("predict M --data data --engine dask", "--engine dask takes --data 'PATTERN' and --out DIRECTORY"),
         ("predict M love --engine dask --out v", "--engine dask takes --data 'PATTERN' and --out DIRECTORY"),
         ("search M data Great --vectors data", "data/a.npy"),
+        ("search M data Great --vectors none", "none: no such file or directory"),
+        ("search M data/* Great --vectors none", "none: no such file or directory"),
     ],
 )
 def test_a_command_that_cannot_be_is_refused(model, command, told, capsys, monkeypatch):
@@ -244,9 +289,15 @@ def test_a_worker_loads_the_model_once(model, here, monkeypatch):
     job = new_job("embed", model, None, "", ".npy")
     known = [do_part(job, source, here / f"{name}.npy", None) for name, source in find_parts("data").items()]
     assert loads == [str(Path(model).resolve())]
-    assert [part["rows"] for part in known] == [9, 7, 9]
-    assert all(part["new"] for part in known)
-    assert not do_part(job, here / "data" / "a.csv", here / "a.npy", known[0])["new"]
+    assert [(part["rows"], new) for part, new in known] == [(9, True), (7, True), (9, True)]
+    first = known[0][0]
+    assert do_part(job, here / "data" / "a.csv", here / "a.npy", first) == (first, False)
+
+
+def test_a_worker_that_has_another_model_than_the_command_says_so(model, here):
+    job = dataclasses.replace(new_job("embed", model, None, "", ".npy"), model="0" * 64)
+    with pytest.raises(InputError, match="is another model for a worker than for the command, or has changed"):
+        do_part(job, here / "data" / "a.csv", here / "a.npy", None)
 
 
 def test_the_program_of_the_documentation(model, here):

@@ -70,7 +70,8 @@ def test_a_file_may_be_optional_but_not_something_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"), [("1", 1), ("3", 3), ("99", 8), ("", 8), ("0", 8), ("-1", 8), ("many", 8), ("9" * 99, 8)]
+    ("asked", "found"),
+    [("1", 1), ("3", 3), ("99", 8), ("", 8), ("0", 8), ("-1", 8), ("many", 8), ("9" * 99, 8), ("4,2", 4)],
 )
 def test_omp_num_threads_is_obeyed_where_it_is_a_number_of_cores_there_are(monkeypatch, asked, found):
     monkeypatch.setattr(system, "cores", lambda: set(range(8)))

@@ -49,6 +49,7 @@ def embed_file(
     *,
     text_column: str | None = None,
     encoding: str = "",
+    empty: bool = False,
     overwrite: bool = False,
     progress: bool = True,
 ) -> tuple[int, int, int]:
@@ -60,6 +61,7 @@ def embed_file(
         out: a .npy, which must not exist unless `overwrite`.
         text_column: of a table.
         encoding: of `source`, if it is not UTF-8.
+        empty: it may have no rows.
         overwrite: replace `out`, and a partial result that is of another model or file.
         progress: show a bar.
 
@@ -73,7 +75,7 @@ def embed_file(
     partial, note, lock = beside(out)
     try:
         with alone(lock, out):
-            how = source, text_column, encoding
+            how = source, text_column, encoding, empty
             blocks = [block for _, block in _in_blocks(stream_texts(*how))]
             made_of = of_encoder(encoder) | _of_texts(blocks)
             partial.touch()

@@ -31,14 +31,14 @@ from minitx.data.tables import NOTES, SUFFIXES, suffix_of
 from minitx.data.texts import stream_texts
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
-from minitx.models.hub import find_directory
+from minitx.models.hub import FILES, find_directory
 from minitx.models.multitask import MultiTaskModel
 from minitx.system import Bar, usable_cores
 from minitx.training.checkpoint import load_model
 from minitx.writing import alone, to_disk, write_text
 
 NOTE, LOCK = "parts.log", "parts.lock"  # no result has these endings
-COUNTED = ("rows", "blank", "cut", "broken", "bytes")  # of each part that is finished
+COUNTED = ("rows", "blank", "cut", "broken")  # of each part that is finished
 TIMEOUT = 10.0  # seconds in which a scheduler has to answer
 _loading = Lock()
 
@@ -48,16 +48,16 @@ class Job:
     """What is done to each part: all that a worker needs to know, which may be another machine."""
 
     command: str  # "embed" or "predict"
-    model: str
-    checksum: str  # of the files of the model
+    directory: str
+    model: str  # the checksum of what is in it
     text: str | None
     encoding: str
-    suffix: str  # of a result
+    format: str  # of a result: its suffix
 
 
 def on_dask(a: argparse.Namespace) -> None:
     """`minitx embed` and `minitx predict` with `--engine dask`; `InputError` if something cannot be used."""
-    embed = hasattr(a, "file")
+    embed = "data" not in a
     pattern, text = (a.file, a.text) if embed else (a.data, a.column)
     if not pattern or not a.out or (not embed and a.text):
         raise InputError("--engine dask takes --data 'PATTERN' and --out DIRECTORY, and no TEXT")
@@ -72,7 +72,7 @@ def on_dask(a: argparse.Namespace) -> None:
         raise
     finally:
         logging.disable(level)
-    rows, blank, cut, broken, _ = (sum(part[what] for part in found) for what in COUNTED)
+    rows, blank, cut, broken = (sum(part[what] for part in found) for what in COUNTED)
     if before := sum(not part["new"] for part in found):
         print(f"{before:,} of {len(found):,} parts were finished already")
     if cut:
@@ -84,11 +84,15 @@ def on_dask(a: argparse.Namespace) -> None:
 
 def new_job(command: str, model: str, text: str | None, encoding: str, suffix: str) -> Job:
     """A job with a model's directory or name; `InputError` if there is no such model."""
-    folder, checksum = Path(find_directory(model)).resolve(), hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            checksum.update(f"{file.relative_to(folder)} {_checksum(file)}\n".encode())
-    return Job(command, str(folder), checksum.hexdigest(), text, encoding, suffix)
+    folder = find_directory(model).resolve()
+    return Job(command, str(folder), _of_model(folder), text, encoding, suffix)
+
+
+def _of_model(folder: Path) -> str:
+    """The checksum of all files that can belong to a model: no pictures, and no vectors though they grow there."""
+    files = sorted({file for pattern in FILES for file in folder.rglob(pattern) if ".npy.partial" not in file.name})
+    sums = [f"{file.relative_to(folder)} {_checksum(file)}" for file in files if file.is_file()]
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,45 +149,48 @@ def run_parts(
             known = _begin(out / NOTE, job, overwrite)
             note = stack.enter_context((out / NOTE).open("a", encoding="utf-8", newline="\n"))
             dask, client = stack.enter_context(_cluster(scheduler, len(parts)))
-            work = [(source, out.absolute() / f"{name}{job.suffix}", known.get(name)) for name, source in parts.items()]
-            futures = [client.submit(do_part, job, *one, pure=False) for one in work]
+            work = [(source, out.absolute() / f"{name}{job.format}", known.get(name)) for name, source in parts.items()]
+            new, futures = set[str](), [client.submit(do_part, job, *one, pure=False) for one in work]
             bar = stack.enter_context(Bar(total=len(parts), unit=" parts", disable=not progress))
             for future in dask.as_completed(futures):
                 if future.status == "error":
                     continue
-                found = future.result()
-                known[found["part"]] = found
-                if found["new"]:
+                found, done = future.result()
+                if done:
+                    known[found["part"]] = found
+                    new.add(found["part"])
                     print(json.dumps(found), file=note, flush=True)
                     to_disk(out / NOTE)
                 bar.update()
             client.gather(futures)  # raises what was wrong with one, now that the others are finished
         except OSError as error:
             raise InputError(f"{error.filename or out} cannot be used: {error.strerror or error}") from error
-    return [known[name] for name in parts]
+    return [known[name] | {"new": name in new} for name in parts]
 
 
-def do_part(job: Job, source: Path, target: Path, known: dict[str, Any] | None) -> dict[str, Any]:
-    """What a worker does: one part, unless the result that is `known` is there and the part has not changed."""
+def do_part(job: Job, source: Path, target: Path, known: dict[str, Any] | None) -> tuple[dict[str, Any], bool]:
+    """What a worker does: one part, unless it and the result that is `known` are as they were; and whether it did."""
     checksum = _checksum(source)
-    if known and known.get("file") == checksum and target.is_file() and target.stat().st_size == known["bytes"]:
-        return known | {"new": False}
+    if known and target.is_file() and (known.get("file"), known.get("result")) == (checksum, _checksum(target)):
+        return known, False
     with _loading:  # once, though a worker may have several threads
         model = _load(job)
     if isinstance(model, MultiTaskModel):
-        column = job.text or trained_column(job.model, source)
-        count = write_file(model, blocks(stream_texts(source, column, job.encoding)), target, job.encoding)
+        column = job.text or trained_column(job.directory, source)
+        count = write_file(model, blocks(stream_texts(source, column, job.encoding, empty=True)), target, job.encoding)
     else:
         how: Any = {"text_column": job.text, "encoding": job.encoding, "overwrite": True, "progress": False}
-        rows, _, cut = embed_file(model, source, target, **how)
+        rows, _, cut = embed_file(model, source, target, empty=True, **how)
         count = Count(rows, cut=cut)
-    written = {"file": checksum, "bytes": target.stat().st_size}
-    return {"part": target.name.removesuffix(job.suffix), **asdict(count), **written, "new": True}
+    written = {"file": checksum, "result": _checksum(target)}
+    return {"part": target.name.removesuffix(job.format), **asdict(count), **written}, True
 
 
 @lru_cache(1)
 def _load(job: Job) -> SentenceEncoder | MultiTaskModel:
-    return load_model(job.model) if job.command == "predict" else SentenceEncoder.from_pretrained(job.model)
+    if _of_model(Path(job.directory)) != job.model:
+        raise InputError(f"{job.directory} is another model for a worker than for the command, or has changed")
+    return load_model(job.directory) if job.command == "predict" else SentenceEncoder.from_pretrained(job.directory)
 
 
 def _checksum(path: Path) -> str:
@@ -193,7 +200,7 @@ def _checksum(path: Path) -> str:
 
 def _begin(note: Path, job: Job, overwrite: bool) -> dict[str, dict[str, Any]]:
     """What is finished of this job; `InputError` for a directory that is none of ours, or of another job."""
-    mine = {key: value for key, value in asdict(job).items() if key != "model"}  # which may have moved
+    mine = {key: value for key, value in asdict(job).items() if key != "directory"}  # which may have moved
     if not note.exists() and (others := [file.name for file in note.parent.iterdir() if file.name != LOCK]):
         raise InputError(f"{note.parent} has no {NOTE} but {others[0]}: choose an empty directory or a new name")
     try:

@@ -9,11 +9,14 @@ from minitx.errors import InputError
 from minitx.system import PathLike, open_text
 
 
-def stream_texts(path: PathLike, text_column: str | None = None, encoding: str = "") -> Iterator[str]:
+def stream_texts(
+    path: PathLike, text_column: str | None = None, encoding: str = "", empty: bool = False
+) -> Iterator[str]:
     """Every line of a .txt, or one column (by default `content`, else `text`) of a table, holding one row at a time.
 
     Nothing is dropped, so that text i stays row i; blank texts stay as they are. `InputError` for a file that cannot be
-    used; a ragged row, or one that is not UTF-8, raises it when reading gets there. Tables are those of `data.tables`.
+    used, or has no rows unless it may be `empty`; a ragged row, or one that is not UTF-8, raises it when reading gets
+    there. Tables are those of `data.tables`.
     """
     name, plain, count = os.fspath(path), suffix_of(path) == ".txt", 0
     known = plain or suffix_of(path) in SUFFIXES or data_files(path) != [path]
@@ -39,10 +42,10 @@ def stream_texts(path: PathLike, text_column: str | None = None, encoding: str =
                 if fault:
                     raise InputError(f"{name}: row {count:,} has {fault}; expected {len(header)}, as in the header")
                 yield row[place]
-    if not count:
+    if not count and not empty:
         raise InputError(f"{name}: empty file; expected one text a line" if plain else f"{name}: no rows")
 
 
-def read_texts(path: PathLike, text_column: str | None = None, encoding: str = "") -> list[str]:
+def read_texts(path: PathLike, text_column: str | None = None, encoding: str = "", empty: bool = False) -> list[str]:
     """All texts of a file at once; see `stream_texts`."""
-    return list(stream_texts(path, text_column, encoding))
+    return list(stream_texts(path, text_column, encoding, empty))

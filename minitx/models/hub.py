@@ -10,6 +10,7 @@ from pathlib import Path
 from minitx.errors import InputError
 from minitx.system import CONFIG, WEIGHTS, read_text
 
+FILES = ("*.json", "*.txt", "*.safetensors")  # in whatever folder: all that is read of a model
 NAME = r"[\w-][\w.-]{,95}(/[\w-][\w.-]{,95})?"  # of a model; the hub allows as many letters
 # Names that have no organisation, and that sentence-transformers looks for as they are.
 BARE = (
@@ -51,8 +52,7 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
             return snapshot
     try:
         hub = importlib.import_module("huggingface_hub")  # slow, and not needed for what is already here
-        patterns = ["*.json", "*.txt", "*.safetensors"]  # * crosses folders
-        return Path(hub.snapshot_download(model, allow_patterns=patterns))
+        return Path(hub.snapshot_download(model, allow_patterns=[*FILES]))
     except ImportError:
         reason = "pip install huggingface_hub"
     except (OSError, ValueError) as error:  # all of its errors derive from these
