@@ -54,8 +54,8 @@ def test_it_runs_as_a_script_from_any_directory_and_writes_its_picture(lesson, t
     assert len(picture) > 10_000
 
 
-def test_there_are_fourteen_and_every_file_belongs_to_one():
-    numbers = [f"{n:02}" for n in range(1, 15)]
+def test_there_are_fifteen_and_every_file_belongs_to_one():
+    numbers = [f"{n:02}" for n in range(1, 16)]
     assert [lesson.number for lesson in LESSONS] == numbers
     for folder in ("exercises", "solutions"):
         assert sorted(path.stem for path in (COURSE / folder).glob("*.py")) == numbers
@@ -176,7 +176,7 @@ def desk(tmp_path, monkeypatch):
 def test_the_list_counts_what_is_done(desk, capsys):
     assert main(["learn"]) == 0
     out = capsys.readouterr().out
-    assert len(re.findall(r"^\d\d\. .* min   0 of [23] exercises$", out, re.MULTILINE)) == 14
+    assert len(re.findall(r"^\d\d\. .* min   0 of [23] exercises$", out, re.MULTILINE)) == 15
     assert list(desk.iterdir()) == []
 
 
