@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import importlib.metadata
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from minitx.app.cli import main
 from minitx.app.parts import do_part, find_parts, new_job
 from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
-from minitx.system import usable_cores
+from minitx.system import __version__, usable_cores
 
 LINES = [f"{text} {i}" if text.strip() else "" for i, text in enumerate(TEXTS * 5)]
 THIRDS = [LINES[:9], LINES[9:16], LINES[16:]]
@@ -216,6 +217,14 @@ def test_a_scheduler_that_is_gone_is_told(cluster):
 
     with pytest.raises(InputError, match="the Dask scheduler is gone"):
         ask()
+
+
+def test_dask_has_to_have_the_same_minitx(model, on_cluster, monkeypatch, capsys):
+    command = ["embed", model, "data", "--out", "vectors", *on_cluster]
+    monkeypatch.setattr(parts, "__version__", "99")
+    assert f"Dask's processes have minitx {__version__}, this one 99" in refused(capsys, *command)
+    monkeypatch.setattr(parts, "version", lambda name: importlib.metadata.version("nothing-of-this-name"))
+    assert "Dask's scheduler and workers need minitx 99: install it there" in refused(capsys, *command)
 
 
 def test_logging_is_as_it_was(model, on_cluster):

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -33,7 +34,7 @@ from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import FILES, find_directory
 from minitx.models.multitask import MultiTaskModel
-from minitx.system import Bar, usable_cores
+from minitx.system import Bar, __version__, usable_cores
 from minitx.training.checkpoint import load_model
 from minitx.writing import alone, to_disk, write_text
 
@@ -243,6 +244,14 @@ def _cluster(scheduler: str, parts: int) -> Iterator[tuple[Any, Any]]:
             where = scheduler or stack.enter_context(local_cluster(min(parts, usable_cores())))
             client = stack.enter_context(dask.Client(where, timeout=TIMEOUT))
             client.wait_for_workers(1, timeout=TIMEOUT)
+            if scheduler:  # without minitx there, Dask would wait for ever
+                found = {client.run_on_scheduler(version, "minitx"), *client.run(version, "minitx").values()}
+                if found != {__version__}:
+                    raise InputError(f"Dask's processes have minitx {', '.join(sorted(found))}, this one {__version__}")
+        except ImportError:
+            raise InputError(
+                f"the Dask scheduler and its workers need minitx {__version__}: install it there"
+            ) from None
         except (OSError, ValueError, RuntimeError) as error:
             what = f"no Dask scheduler with workers answers at {scheduler}" if scheduler else "Dask has no workers"
             raise InputError(f"{what}: {error!s:.200}") from None
