@@ -222,9 +222,9 @@ def test_a_scheduler_that_is_gone_is_told(cluster):
 def test_dask_has_to_have_the_same_minitx(model, on_cluster, monkeypatch, capsys):
     command = ["embed", model, "data", "--out", "vectors", *on_cluster]
     monkeypatch.setattr(parts, "__version__", "99")
-    assert f"Dask's processes have minitx {__version__}, this one 99" in refused(capsys, *command)
+    assert f": Dask's processes need minitx 99; one has {__version__}: install it there" in refused(capsys, *command)
     monkeypatch.setattr(parts, "version", lambda name: importlib.metadata.version("nothing-of-this-name"))
-    assert "Dask's scheduler and workers need minitx 99: install it there" in refused(capsys, *command)
+    assert ": Dask's processes need minitx 99; one has none: install it there" in refused(capsys, *command)
 
 
 def test_logging_is_as_it_was(model, on_cluster):

@@ -244,17 +244,14 @@ def _cluster(scheduler: str, parts: int) -> Iterator[tuple[Any, Any]]:
             where = scheduler or stack.enter_context(local_cluster(min(parts, usable_cores())))
             client = stack.enter_context(dask.Client(where, timeout=TIMEOUT))
             client.wait_for_workers(1, timeout=TIMEOUT)
-            if scheduler:  # without minitx there, Dask would wait for ever
-                found = {client.run_on_scheduler(version, "minitx"), *client.run(version, "minitx").values()}
-                if found != {__version__}:
-                    raise InputError(f"Dask's processes have minitx {', '.join(sorted(found))}, this one {__version__}")
-        except ImportError:
-            raise InputError(
-                f"the Dask scheduler and its workers need minitx {__version__}: install it there"
-            ) from None
+            there = [client.run_on_scheduler(version, "minitx"), *client.run(version, "minitx").values()]
+        except ImportError:  # Dask would wait for ever
+            there = ["none"]
         except (OSError, ValueError, RuntimeError) as error:
             what = f"no Dask scheduler with workers answers at {scheduler}" if scheduler else "Dask has no workers"
             raise InputError(f"{what}: {error!s:.200}") from None
+        if other := {*there} - {__version__}:
+            raise InputError(f"Dask's processes need minitx {__version__}; one has {other.pop()}: install it there")
         try:
             yield dask, client
         except dask.KilledWorker as error:
