@@ -1,5 +1,6 @@
 """Fixtures that several files share."""
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,11 @@ def trained(tmp_path_factory, reviews_csv) -> Path:
     directory = tmp_path_factory.mktemp("runs") / "tiny"
     assert main(["train", "--data", str(reviews_csv), "--out", str(directory), *TINY]) == 0
     return directory
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> str:
+    """The directory of a tiny encoder as others write them. Not to be written into: copy it."""
+    path = tmp_path_factory.mktemp("models") / "bert"
+    importlib.import_module("checkpoints").make_checkpoint("bert", path)  # loads torch, which most files do without
+    return str(path)

@@ -31,13 +31,6 @@ THIRDS = [LINES[:9], LINES[9:16], LINES[16:]]
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "bert"
-    make_checkpoint("bert", path)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
 def cluster():
     """Two workers that all tests share: starting them is most of what a small job takes."""
     with dask.config.set({"distributed.comm.timeouts.connect": "180s"}), parts.local_cluster(2) as two:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from checkpoints import make_checkpoint
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -27,13 +26,6 @@ from minitx.sklearn import MultiTaskClassifier, SentenceVectors
 DOCS = Path(__file__).parents[1] / "docs" / "scikit-learn.md"
 TINY = {"epochs": 3, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "num_layers": 1, "vocab_size": 300}
 TINY |= {"threads": 1}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "bert"
-    make_checkpoint("bert", path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")
