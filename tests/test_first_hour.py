@@ -59,7 +59,7 @@ MISTAKES = [
     ("train --epocs=3", "did you mean --epochs?"),
     ("train --batchsize 8", "did you mean --batch-size?"),
     ("train --learning-rate 1e-3", "unrecognized arguments: --learning-rate 1e-3; did you mean --lr?"),
-    ("tokenize m it crashes", "unrecognized arguments: crashes; a text of several words stands in quotes"),
+    ("tokenize m it crashes", "arguments: crashes; a text of several words, or a pattern, stands in quotes"),
     ("train --data reviews.csv --encoding utf-16 --out new", "leave --encoding out if it is UTF-8"),
     ("search m sound texts.txt", "sound: no such file; expected one of texts"),
     ("train --output new", "did you mean --out?"),

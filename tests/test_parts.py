@@ -73,7 +73,7 @@ def refused(capsys, *command):
 @pytest.mark.parametrize("pattern", ["data", "data/*", "d*/*.*"])
 def test_each_part_gives_the_vectors_that_it_gives_alone(model, on_cluster, pattern, capsys):
     assert main(["embed", model, pattern, "--out", "vectors", *on_cluster]) == 0
-    assert capsys.readouterr().out == "25 vectors written to vectors, in 3 parts\n"
+    assert capsys.readouterr().out == "25 vectors written to vectors, of 3 files\n"
     for file in ("a.csv", "b.jsonl.gz", "c.parquet"):
         assert main(["embed", model, f"data/{file}", "--out", "alone.npy", "--overwrite"]) == 0
         assert Path("vectors", f"{file[0]}.npy").read_bytes() == Path("alone.npy").read_bytes()
@@ -85,12 +85,12 @@ def test_the_same_command_does_what_is_not_finished_and_nothing_else(model, on_c
     assert main(command) == 0
     before = states("vectors")
     assert main(command) == 0
-    assert "3 of 3 parts were finished already\n" in capsys.readouterr().out
+    assert "3 of 3 files were finished already\n" in capsys.readouterr().out
     assert states("vectors") == before
     Path("vectors/b.npy").unlink()
     pd.DataFrame({"content": THIRDS[0][::-1]}).to_csv("data/a.csv", index=False)
     assert main(command) == 0
-    assert "1 of 3 parts were finished already\n" in capsys.readouterr().out
+    assert "1 of 3 files were finished already\n" in capsys.readouterr().out
     after = states("vectors")
     assert after["b.npy"][0] == before["b.npy"][0]
     assert after["a.npy"][0] != before["a.npy"][0]
@@ -103,7 +103,7 @@ def test_a_result_that_was_changed_is_made_again(model, on_cluster, capsys):
     before = Path("vectors/b.npy").read_bytes()
     Path("vectors/b.npy").write_bytes(before[:-1000] + bytes(1000))
     assert main(command) == 0
-    assert "2 of 3 parts were finished already\n" in capsys.readouterr().out
+    assert "2 of 3 files were finished already\n" in capsys.readouterr().out
     assert Path("vectors/b.npy").read_bytes() == before
 
 
@@ -113,14 +113,14 @@ def test_what_is_put_beside_a_model_does_not_make_it_another(model, on_cluster, 
     assert main(command) == 0
     Path("own/curve.png").write_bytes(b"a picture")
     assert main(command) == 0
-    assert "3 of 3 parts were finished already\n" in capsys.readouterr().out
+    assert "3 of 3 files were finished already\n" in capsys.readouterr().out
 
 
 def test_a_part_without_rows_has_a_result_without_rows(model, trained, on_cluster, capsys):
     pd.DataFrame({"content": pd.Series([], dtype=str)}).to_parquet("data/0.parquet")
     assert main(["embed", model, "data", "--out", "vectors", *on_cluster]) == 0
     assert np.load("vectors/0.npy").shape == (0, np.load("vectors/a.npy").shape[1])
-    assert "25 vectors written to vectors, in 4 parts\n" in capsys.readouterr().out
+    assert "25 vectors written to vectors, of 4 files\n" in capsys.readouterr().out
     assert main(["search", model, "data", "Great film!", "--vectors", "vectors", "--top-k", "1"]) == 0
     assert " 0.parquet " not in capsys.readouterr().out
     assert main(["predict", str(trained), "--data", "data", "--out", "answers", *on_cluster]) == 0
@@ -133,7 +133,7 @@ def test_a_note_that_a_kill_has_torn_costs_one_part(model, on_cluster, capsys):
     whole = note.read_text("utf-8")
     note.write_text(whole[:-9], "utf-8")
     assert main(command) == 0
-    assert "2 of 3 parts were finished already\n" in capsys.readouterr().out
+    assert "2 of 3 files were finished already\n" in capsys.readouterr().out
     assert note.read_text("utf-8") == whole
 
 
@@ -188,10 +188,15 @@ def test_a_note_of_another_minitx_is_refused(model, on_cluster, capsys):
     assert "vectors was begun with another minitx" in refused(capsys, *command)
 
 
-def test_overwrite_begins_anew(model, on_cluster, capsys):
+def test_overwrite_begins_anew_once_something_is_finished(model, on_cluster, capsys):
     command = ["embed", model, "data", "--out", "vectors", *on_cluster]
     assert main(command) == main([*command, "--overwrite"]) == 0
     assert "finished already" not in capsys.readouterr().out
+    note = Path("vectors/parts.log").read_bytes()
+    assert "3 of 3 files cannot be used" in refused(capsys, *command, "--overwrite", "--text", "nope")
+    assert Path("vectors/parts.log").read_bytes() == note
+    assert main(command) == 0
+    assert "3 of 3 files were finished already" in capsys.readouterr().out
 
 
 def test_a_scheduler_without_workers_is_told(model, capsys, monkeypatch):
@@ -229,11 +234,16 @@ def test_logging_is_as_it_was(model, on_cluster):
 def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cluster, capsys):
     Path("data/d.csv").write_text("title\nno texts\n", "utf-8")
     command = ["embed", model, "data", "--out", "vectors", *on_cluster]
-    assert "d.csv: no column content or text; the header has title" in refused(capsys, *command)
+    Path("data/e.jsonl").write_text("{", "utf-8")
+    told = refused(capsys, *command)
+    assert "d.csv: no column content or text; the header has title" in told
+    assert "e.jsonl" in told
+    assert "; 2 of 5 files cannot be used, the others are done" in told
+    Path("data/e.jsonl").unlink()
     pd.DataFrame({"content": ["mended"]}).to_csv("data/d.csv", index=False)
     assert main(command) == 0
     out = capsys.readouterr().out
-    assert out == "3 of 4 parts were finished already\n26 vectors written to vectors, in 4 parts\n"
+    assert out == "3 of 4 files were finished already\n26 vectors written to vectors, of 4 files\n"
 
 
 @pytest.mark.parametrize(
@@ -248,12 +258,15 @@ def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cl
             "embed M data --out v --engine dask --scheduler nowhere://x",
             "no Dask scheduler with workers answers at nowhere://x",
         ),
-        ("embed M 'none/*' --out v --engine dask", "'none/*' has no parts; expected files of the kinds .csv"),
+        ("embed M none/* --out v --engine dask", "no files are found at none/*; expected some of the kinds .csv"),
         ("embed M data --out no/v --engine dask", "no/v cannot be used: No such file or directory"),
-        ("embed M data --out data/a.csv --engine dask", "data/a.csv cannot be used: File exists"),
+        ("embed M data --out data/a.csv --engine dask", "data/a.csv is a file: --out names a directory here"),
         ("embed nothing data --out v --engine dask", "nothing is not a directory"),
-        ("predict M --data data --engine dask", "--engine dask takes --data 'PATTERN' and --out DIRECTORY"),
-        ("predict M love --engine dask --out v", "--engine dask takes --data 'PATTERN' and --out DIRECTORY"),
+        (
+            "predict M --data data --engine dask",
+            "--engine dask takes no TEXT but --data 'PATTERN', and --out DIRECTORY",
+        ),
+        ("predict M love --engine dask --out v", "--engine dask takes no TEXT but --data 'PATTERN', and --out"),
         ("search M data Great --vectors data", "data/a.npy"),
         ("search M data Great --vectors none", "none: no such file or directory"),
         ("search M data/* Great --vectors none", "none: no such file or directory"),
@@ -280,6 +293,7 @@ def test_workers_have_one_thread_and_keep_the_memory_that_they_will_need_again(c
     with Client(cluster) as client:
         environment, _ = client.run(lambda: dict(os.environ)).values()
         assert {*client.run(usable_cores).values()} == {1}
+        assert {*client.run(dask.config.get, parts.PROFILE).values()} == {False}
     assert environment["OMP_NUM_THREADS"] == "1"
     assert "MALLOC_TRIM_THRESHOLD_" not in environment
 
@@ -322,7 +336,7 @@ def test_the_program_of_the_documentation(model, here):
 def test_each_part_is_answered_as_it_is_alone(trained, on_cluster, form, capsys):
     assert main(["predict", str(trained), "--data", "data/*", "--out", "answers", "--format", form, *on_cluster]) == 0
     out, err = capsys.readouterr()
-    assert out == "25 answers written to answers, in 3 parts\n"
+    assert out == "25 answers written to answers, of 3 files\n"
     assert f"note: blank texts have no answer: {LINES.count('')} of 25\n" in err
     suffix = {"text": "csv", "json": "jsonl"}[form]
     for file in ("a.csv", "b.jsonl.gz", "c.parquet"):
@@ -337,7 +351,7 @@ def test_parts_of_all_kinds_and_one_that_is_called_parts(trained, on_cluster, ca
     command = ["predict", str(trained), "--data", "data", "--out", "answers", "--format", "json", *on_cluster]
     assert main(command) == 0
     assert main(command) == 0
-    assert "5 of 5 parts were finished already\n28 answers written" in capsys.readouterr().out
+    assert "5 of 5 files were finished already\n28 answers written" in capsys.readouterr().out
     assert json.loads(Path("answers/parts.jsonl").read_text("utf-8"))["text"] == "fine"
 
 

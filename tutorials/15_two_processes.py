@@ -51,7 +51,8 @@ assert not fair, "one row of the second process counts as much as four of the fi
 assert np.isclose((first.sum() + second.sum()) / len(whole), whole.mean()), "add up sums; divide by everybody's count"
 
 # %% [markdown]
-# So all must know the count of the whole batch before anybody divides: `DataParallel` computes it from all labels.
+# So everybody must divide by the count of the whole batch. It is known: each process has all labels of a batch, though
+# it computes with its own rows.
 #
 # ## Who reads what
 #
@@ -77,7 +78,8 @@ assert len(np.union1d(*shared)) == N, "with one seed for all, every row is read 
 #
 # Two processes train a model for an epoch, each on half of every batch; another process trains the same one alone.
 #
-# **Predict** `gap`: how far apart are the losses of the two trainings? (nothing / rounding / more)
+# **Predict** `gap`: how far apart are the losses: not at all, by rounding (less than 0.0001), or by more? (nothing /
+# rounding / more)
 
 
 # %%
@@ -140,7 +142,7 @@ assert gap == "rounding", "the same terms, added up in another order"
 # Instead of sharing a batch of 16, give each of four processes 16 rows: a batch of 64, and a quarter of the steps for
 # an epoch, which is why people do it. Nothing else is changed.
 #
-# **Predict** `mean_loss`: averaged over the epoch, is the loss higher, lower, or the same?
+# **Predict** `mean_loss`: averaged over the epoch, is the loss higher, lower, or the same to 0.05?
 
 # %%
 larger = by(4, batch_size=64)
@@ -152,10 +154,11 @@ assert mean_loss == "higher", "steps of the same length, but fewer: the rate has
 # %% [markdown]
 # ## What travels
 #
-# Handing everything to everybody costs each process (p - 1) gradients. In a *ring*, gradients are cut into p pieces.
-# A piece goes round once to be added up, and once more to be handed out: each time p - 1 steps, of a p-th each.
+# `Together` hands every gradient to everybody, which with p processes is p - 1 gradients sent by each. In a *ring*, as
+# real ones do it, gradients are cut into p pieces. A piece goes round once to be added up, and once more to be handed
+# out. Of three processes, each sends two thirds of a gradient in the first round, and two thirds in the second.
 #
-# **Predict** `travels(8)`: with eight processes, how many times its gradient does each of them send?
+# **Predict** `travels(8)`: of eight processes, each sends how many numbers, as a multiple of those in a gradient?
 
 
 # %%
@@ -179,7 +182,7 @@ assert travels(8) == 1.75, "seven pieces of eight, twice"
 # %%
 gain = min({"six": 6, "thirty": 30, "sixty": 60}.items(), key=lambda name: abs(name[1] - speedup(64)))[0]
 print("Processes, times as fast:", ", ".join(f"{p}: {speedup(p):.1f}" for p in (1, 2, 4, 16, 64)))
-assert gain == "six", "the ring takes longer than computing once a step is short"
+assert gain == "six", "with so few rows for each, most of a step is waiting for the ring"
 
 # %%
 figure = Figure(figsize=(10, 3.6), layout="constrained")
@@ -212,6 +215,6 @@ print(f"Picture: {PICTURE}")
 # `joint_loss(sums, counts)`: the mean of means, mended.
 #
 # Then real processes. `pip install mpi4py mpich`, and predict first which two of these have equal weights to the last
-# bit: `minitx train --threads 1`, `minitx train --threads 2`, `mpiexec -n 2 minitx train --threads 2`
-# (`sha256sum DIR/model.safetensors` tells; `docs/several-processes.md` says why).
+# bit: `minitx train --threads 1 --out a`, `minitx train --threads 2 --out b`, `mpiexec -n 2 minitx train --threads 2
+# --out c` (`sha256sum */model.safetensors` tells; `docs/several-processes.md` says why).
 # You can now read `minitx/training/ranks.py`, where gradients leave in buckets, and looked-up rows as rows.

@@ -83,7 +83,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             flag = unknown[0].partition("=")[0]
             known, other = self._option_string_actions, OTHER_NAMES.get(flag, "" if flag[:1] == "-" else "--data")
-            quotes = " " if flag[:1] == "-" else "a text of several words stands in quotes"
+            quotes = " " if flag[:1] == "-" else "a text of several words, or a pattern, stands in quotes"
             meant = f"did you mean {other}?" if other in known else suggestion(flag, [*known], quotes)
             near = ON_THE_CPU if flag in DEVICES else meant
             self.error(f"unrecognized arguments: {' '.join(unknown)}" + f"; {near}" * bool(near.strip()))

@@ -40,6 +40,8 @@ from minitx.writing import alone, to_disk, write_text
 
 NOTE, LOCK = "parts.log", "parts.lock"  # no result has these endings
 COUNTED = ("rows", "blank", "cut", "broken")  # of each part that is finished
+PROFILE = "distributed.worker.profile.enabled"  # in Dask's settings
+TOLD = 5  # files that cannot be used
 TIMEOUT = 10.0  # seconds in which a scheduler has to answer
 _loading = Lock()
 
@@ -51,7 +53,7 @@ class Job:
     command: str  # "embed" or "predict"
     directory: str
     model: str  # the checksum of what is in it
-    text: str | None
+    column: str | None
     encoding: str
     format: str  # of a result: its suffix
 
@@ -61,7 +63,8 @@ def on_dask(a: argparse.Namespace) -> None:
     embed = "data" not in a
     pattern, text = (a.file, a.text) if embed else (a.data, a.column)
     if not pattern or not a.out or (not embed and a.text):
-        raise InputError("--engine dask takes --data 'PATTERN' and --out DIRECTORY, and no TEXT")
+        takes = "a pattern" if embed else "no TEXT but --data 'PATTERN'"
+        raise InputError(f"--engine dask takes {takes}, and --out DIRECTORY")
     suffix = ".npy" if embed else ".jsonl" if a.format == "json" else ".csv"
     job = new_job("embed" if embed else "predict", a.model, text, a.encoding, suffix)
     level = logging.root.manager.disable
@@ -75,12 +78,12 @@ def on_dask(a: argparse.Namespace) -> None:
         logging.disable(level)
     rows, blank, cut, broken = (sum(part[what] for part in found) for what in COUNTED)
     if before := sum(not part["new"] for part in found):
-        print(f"{before:,} of {len(found):,} parts were finished already")
+        print(f"{before:,} of {len(found):,} files were finished already")
     if cut:
         print(f"warning: {cut:,} of {rows:,} texts were too long and cut", file=sys.stderr)
     where = next((f"{part['part']}: {part['where']}" for part in found if part.get("where")), "")
     what = "vectors" if embed else "answers"
-    say_count(Count(rows, blank, cut, broken, where), f"{a.out}, in {len(found):,} parts", what)
+    say_count(Count(rows, blank, cut, broken, where), f"{a.out}, of {len(found):,} files", what)
 
 
 def new_job(command: str, model: str, text: str | None, encoding: str, suffix: str) -> Job:
@@ -118,7 +121,7 @@ def find_parts(pattern: str) -> dict[str, Path]:
         if (other := parts.setdefault(name, file.absolute())) != file.absolute():
             raise InputError(f"{file} and {other} would have results of the same name: rename one")
     if not parts:
-        raise InputError(f"{pattern} has no parts; expected files of the kinds {' '.join(SUFFIXES)} .txt")
+        raise InputError(f"no files are found at {pattern}; expected some of the kinds {' '.join(SUFFIXES)} .txt")
     return parts
 
 
@@ -145,10 +148,11 @@ def run_parts(
     parts = find_parts(pattern)
     with ExitStack() as stack:
         try:
+            if out.is_file():
+                raise InputError(f"{out} is a file: --out names a directory here")
             out.mkdir(exist_ok=True)
             stack.enter_context(alone(out / LOCK, out))
             known = _begin(out / NOTE, job, overwrite)
-            note = stack.enter_context((out / NOTE).open("a", encoding="utf-8", newline="\n"))
             dask, client = stack.enter_context(_cluster(scheduler, len(parts)))
             work = [(source, out.absolute() / f"{name}{job.format}", known.get(name)) for name, source in parts.items()]
             new, futures = set[str](), [client.submit(do_part, job, *one, pure=False) for one in work]
@@ -158,12 +162,19 @@ def run_parts(
                     continue
                 found, done = future.result()
                 if done:
+                    if overwrite and not new:  # until now the old results counted
+                        _write_note(out / NOTE, job)
                     known[found["part"]] = found
                     new.add(found["part"])
-                    print(json.dumps(found), file=note, flush=True)
+                    with (out / NOTE).open("a", encoding="utf-8", newline="\n") as note:
+                        print(json.dumps(found), file=note)
                     to_disk(out / NOTE)
                 bar.update()
-            client.gather(futures)  # raises what was wrong with one, now that the others are finished
+            wrong = [error for future in futures if (error := future.exception())]
+            if wrong and all(isinstance(error, InputError) for error in wrong):
+                first = "; ".join(f"{error!s:.300}" for error in wrong[:TOLD])
+                raise InputError(f"{first}; {len(wrong):,} of {len(parts):,} files cannot be used, the others are done")
+            client.gather(futures)  # raises what else was wrong
         except OSError as error:
             raise InputError(f"{error.filename or out} cannot be used: {error.strerror or error}") from error
     return [known[name] | {"new": name in new} for name in parts]
@@ -177,10 +188,10 @@ def do_part(job: Job, source: Path, target: Path, known: dict[str, Any] | None) 
     with _loading:  # once, though a worker may have several threads
         model = _load(job)
     if isinstance(model, MultiTaskModel):
-        column = job.text or trained_column(job.directory, source)
+        column = job.column or trained_column(job.directory, source)
         count = write_file(model, blocks(stream_texts(source, column, job.encoding, empty=True)), target, job.encoding)
     else:
-        how: Any = {"text_column": job.text, "encoding": job.encoding, "overwrite": True, "progress": False}
+        how: Any = {"text_column": job.column, "encoding": job.encoding, "overwrite": True, "progress": False}
         rows, _, cut = embed_file(model, source, target, empty=True, **how)
         count = Count(rows, cut=cut)
     written = {"file": checksum, "result": _checksum(target)}
@@ -201,7 +212,7 @@ def _checksum(path: Path) -> str:
 
 def _begin(note: Path, job: Job, overwrite: bool) -> dict[str, dict[str, Any]]:
     """What is finished of this job; `InputError` for a directory that is none of ours, or of another job."""
-    mine = {key: value for key, value in asdict(job).items() if key != "directory"}  # which may have moved
+    mine = _told(job)
     if not note.exists() and (others := [file.name for file in note.parent.iterdir() if file.name != LOCK]):
         raise InputError(f"{note.parent} has no {NOTE} but {others[0]}: choose an empty directory or a new name")
     try:
@@ -216,19 +227,28 @@ def _begin(note: Path, job: Job, overwrite: bool) -> dict[str, dict[str, Any]]:
     if found[0] != mine and not overwrite:
         other = next((key for key in mine if found[0].get(key) != mine[key]), "minitx")
         raise InputError(f"{note.parent} was begun with another {other}: choose another name, or pass --overwrite")
-    known = {} if overwrite else known
-    write_text(note, "".join(json.dumps(line) + "\n" for line in (mine, *known.values())))
-    return known
+    if not overwrite or not note.exists():
+        _write_note(note, job, *known.values())
+    return {} if overwrite else known
+
+
+def _write_note(note: Path, job: Job, *finished: dict[str, Any]) -> None:
+    write_text(note, "".join(json.dumps(line) + "\n" for line in (_told(job), *finished)))
+
+
+def _told(job: Job) -> dict[str, Any]:
+    return {key: value for key, value in asdict(job).items() if key != "directory"}  # which may have moved
 
 
 @contextmanager
 def local_cluster(workers: int) -> Iterator[Any]:
     """So many workers on this machine, each a process of one thread."""
-    # Dask makes malloc give memory back at once, so that an encoder spends a third of its time on page faults.
-    malloc = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
+    # Dask makes malloc give memory back at once, so that an encoder spends a third of its time on page faults; and it
+    # looks a hundred times a second at what each worker does, which costs a twentieth where all cores are at work.
+    own = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None, PROFILE: False}
     how = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     config, dask = map(importlib.import_module, ("dask.config", "distributed"))
-    with config.set(malloc), dask.LocalCluster(**how, silence_logs=logging.CRITICAL) as cluster:
+    with config.set(own), dask.LocalCluster(**how, silence_logs=logging.CRITICAL) as cluster:
         yield cluster
 
 
@@ -256,5 +276,5 @@ def _cluster(scheduler: str, parts: int) -> Iterator[tuple[Any, Any]]:
             yield dask, client
         except dask.KilledWorker as error:
             raise InputError(f"a part's workers were killed, one after the other: {error!s:.300}") from None
-        except dask.client.FutureCancelledError as error:
-            raise InputError(f"the Dask scheduler is gone: {error!s:.200}; the same command goes on") from None
+        except dask.client.FutureCancelledError:
+            raise InputError("the Dask scheduler is gone; the same command goes on") from None

@@ -168,6 +168,10 @@ def _beside(yours: Any, right: Any) -> str:
             gap = np.nan_to_num(np.abs(yours - right), nan=np.inf)
         at = tuple(int(i) for i in np.unravel_index(np.argmax(gap), gap.shape))
         return f"at {at} yours is {yours[at]:.6g}, right is {right[at]:.6g}"
+    if isinstance(right, list) and isinstance(yours, list) and len(right) == len(yours):
+        place = [same(*pair) for pair in zip(yours, right, strict=True)].index(False)
+        if isinstance(right[place], list | np.ndarray):
+            return f"in place {place}, {_beside(yours[place], right[place])}"
     return f"yours is {textwrap.shorten(repr(yours), 100)}, right is {textwrap.shorten(repr(right), 100)}"
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minitx.learn.piece import Mistake, Piece
+from minitx.learn.piece import Mistake, Piece, slips
 
 # -- who reads what -------------------------------------------------------------------------------------------------
 
@@ -29,6 +29,15 @@ def _dealt_before_cut(rank, size, n, batch_size, seed):
     return [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
 
 
+def _rank_rows_of_each(rank, size, n, batch_size, seed):
+    order, own = np.random.default_rng(seed).permutation(n)[rank::size], max(1, batch_size // size)
+    return [order[start : start + own].tolist() for start in range(0, len(order), own)]
+
+
+def _empty_ones_left_out(rank, size, n, batch_size, seed):
+    return [rows for rows in rows_of(rank, size, n, batch_size, seed) if rows]
+
+
 def _last_batch_dropped(rank, size, n, batch_size, seed):
     return rows_of(rank, size, n, batch_size, seed)[: n // batch_size]
 
@@ -45,6 +54,8 @@ def _epochs():
     return {
         "10 rows for 2 processes": (1, 2, 10, 4, 7),
         "9 rows for 2, the last batch has one": (0, 2, 9, 4, 3),
+        "nothing left of the last batch": (1, 2, 9, 4, 3),
+        "batches of 5 for 2": (0, 2, 10, 5, 7),
         "more processes than rows": (3, 4, 5, 8, 0),
         "one process": (0, 1, 6, 3, 1),
     }
@@ -98,6 +109,11 @@ def _same_pieces_again(arrays):
     return _ring(arrays, ahead=-1)
 
 
+def _pieces_of_equal_size(arrays):
+    p, n = len(arrays), len(arrays[0])
+    return _ring(arrays)[0], [2 * (p - 1) * n // p] * p
+
+
 def _everything_to_everybody(arrays):
     total = np.sum(arrays, axis=0)
     return [total.copy() for _ in arrays], [(len(arrays) - 1) * len(array) for array in arrays]
@@ -134,6 +150,14 @@ def _mean_of_means(sums, counts):
     return sum(total / max(count, 1) for total, count in zip(sums, counts, strict=True)) / len(sums)
 
 
+def _mean_of_means_of_all(sums, counts):
+    return float(np.mean([total / count for total, count in zip(sums, counts, strict=True)]))
+
+
+def _mean_of_means_in_numpy(sums, counts):
+    return float(np.mean(np.array(sums) / np.array(counts)))
+
+
 def _mean_of_means_of_those_with_labels(sums, counts):
     means = [total / count for total, count in zip(sums, counts, strict=True) if count]
     return sum(means) / max(len(means), 1)
@@ -167,6 +191,16 @@ EXERCISES = [
                 "each process has whole batches of its own: the sum over all is no batch of one process alone",
             ),
             Mistake(
+                "dealt first, and own batches cut afterwards",
+                _rank_rows_of_each,
+                "a batch that cannot be dealt evenly ends elsewhere: cut first",
+            ),
+            Mistake(
+                "a batch of which nothing is left for this process is left out",
+                _empty_ones_left_out,
+                "the others wait for its gradients in that step, for ever: let it have an empty list",
+            ),
+            Mistake(
                 "the last, smaller batch is left out",
                 _last_batch_dropped,
                 lambda yours, right, *_: f"{len(yours)} batches, not {len(right)}",
@@ -192,13 +226,26 @@ EXERCISES = [
                 _everything_to_everybody,
                 lambda yours, right, arrays: f"{yours[1][0]} numbers each; in a ring it is {right[1][0]}",
             ),
+            Mistake(
+                "counted as if all pieces had the same size",
+                _pieces_of_equal_size,
+                lambda yours, right, arrays: f"the sums are right; sent were {right[1]} numbers, not {yours[1]}",
+            ),
         ),
     ),
     Piece(
         right=joint_loss,
         examples=_shares,
         mistakes=(
-            Mistake("a mean of means", _mean_of_means, "one label counts as much as many"),
+            *slips(
+                {
+                    "a mean of means | one label counts as much as many": (
+                        _mean_of_means,
+                        _mean_of_means_of_all,
+                        _mean_of_means_in_numpy,
+                    )
+                }
+            ),
             Mistake(
                 "a mean of the means of those that have labels",
                 _mean_of_means_of_those_with_labels,
