@@ -4,9 +4,9 @@
 
 The texts are those of the file, repeated with a number behind each until there are enough, in ten parts. Two clusters
 of one and of two workers, each worker with one core, take turns with `minitx embed --engine dask`, after each has
-loaded the model once; their vectors are asserted equal to the bit. In it are also
-checksums of parts and results, the note, and that `embed` reads a file twice. Beside them, what one process with two
-threads takes that embeds one part after the other.
+loaded the model once; their vectors are asserted equal to the bit. The time includes checksums of parts and results,
+the note, and that `embed` reads a file twice. Beside them, what one process with two threads takes that embeds one part
+after the other.
 """
 
 import argparse

@@ -5,9 +5,9 @@
 A third of the kills wait until only the final writing is left; the others come at an instant that is drawn from the
 time of a whole run. Seven in ten are SIGKILL, the others SIGTERM and SIGINT (Ctrl-C). After a kill the run is resumed,
 and perhaps killed again; of `ranks`, which are two processes of mpiexec, one of them is killed, and one or two go on;
-of `parts`, which Dask's workers embed, a worker, after which the command must end as if nothing had been, or the
-command itself. When it has ended by itself, all that it was to leave is compared, and that there is nothing else. The
-exit code is 1 if any differs.
+of `parts`, which Dask's workers embed, a worker, after which the command must end as if nothing had been if work had
+begun, or the command itself. When it has ended by itself, all that it was to leave is compared, and that there is
+nothing else. The exit code is 1 if any differs.
 
 To add a subject, write a function of a directory, where it prepares what it needs, and a size, which returns a
 `Subject`; and put it into `SUBJECTS`.
@@ -99,9 +99,9 @@ def start(subject: Subject, folder: Path) -> subprocess.Popen[bytes]:
 
 def kill(
     subject: Subject, folder: Path, child: subprocess.Popen[bytes], seconds: float, rng: random.Random
-) -> tuple[str, int]:
-    """Send a signal at a random instant; its name, or "" if the run has ended before, and which process had it."""
-    delay, number, victim = rng.random() * seconds, rng.choice(SIGNALS), child.pid
+) -> tuple[str, str, bool]:
+    """Send a signal at a random instant: its name ("" if the run had ended), in which phase, and to the run itself?"""
+    delay, number = rng.random() * seconds, rng.choice(SIGNALS)
     if rng.random() < LATE:
         delay = rng.random() ** 4 * seconds / 20  # most of them just after the last block, where a lot happens
         while subject.progress(folder) < 1 and child.poll() is None:
@@ -110,11 +110,11 @@ def kill(
         child.wait(delay)
     except subprocess.TimeoutExpired:
         with suppress(ProcessLookupError):
-            victim = rng.choice(subject.victims(child.pid))
+            at, victim = phase(subject.progress(folder)), rng.choice(subject.victims(child.pid))
             os.kill(victim, number)
         child.wait(PATIENCE)
-        return number.name, victim
-    return "", victim
+        return number.name, at, victim == child.pid
+    return "", "", True
 
 
 def run(subject: Subject, folder: Path, most: int, seconds: float, rng: random.Random, outcome: Outcome) -> int:
@@ -127,13 +127,12 @@ def run(subject: Subject, folder: Path, most: int, seconds: float, rng: random.R
         try:
             name = ""
             if kills < most and (not kills or rng.random() < AGAIN):
-                name, victim = kill(subject, folder, child, seconds, rng)
+                name, at, itself = kill(subject, folder, child, seconds, rng)
             if name:
-                if subject.survives and victim != child.pid and child.returncode:
-                    outcome.wrong.append(f"{folder.name}: exit code {child.returncode} when a worker had {name}")
-                outcome.kills[phase(subject.progress(folder)), name] += 1
+                outcome.kills[at, name] += 1
                 kills += 1
-                continue
+                if itself or not subject.survives or at == PHASES[0]:  # workers that do not even start are told
+                    continue
             code = child.wait(PATIENCE)
         finally:
             child.kill()

@@ -12,6 +12,7 @@ files takes its name when the work begins, not when it ends, and grows in a fold
 Nothing else in DIR is ever touched, and a kill at any instant leaves the old result, or the new one, or both.
 """
 
+import glob
 import json
 import os
 import secrets
@@ -53,6 +54,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(path: Path) -> None:
+    """Remove what kills have left of `whole_file`s at `path`, where nobody else writes one now."""
+    for partial in path.parent.glob(f".{glob.escape(path.stem[:100])}-{'[0-9a-f]' * 8}{path.suffix}"):
+        partial.unlink()
 
 
 def take_place(partial: Path, path: Path, overwrite: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import gzip
-import importlib.metadata
 import json
 import logging
 import os
@@ -112,17 +111,20 @@ def test_what_is_put_beside_a_model_does_not_make_it_another(model, on_cluster, 
     command = ["embed", "own", "data", "--out", "own/vectors", *on_cluster]
     assert main(command) == 0
     Path("own/curve.png").write_bytes(b"a picture")
+    Path("own/vectors/x.npy.partial.json").write_text("{}", "utf-8")  # as another worker's, at work
     assert main(command) == 0
     assert "3 of 3 files were finished already\n" in capsys.readouterr().out
 
 
 def test_a_part_without_rows_has_a_result_without_rows(model, trained, on_cluster, capsys):
     pd.DataFrame({"content": pd.Series([], dtype=str)}).to_parquet("data/0.parquet")
+    Path("data/1.jsonl").touch()
     assert main(["embed", model, "data", "--out", "vectors", *on_cluster]) == 0
     assert np.load("vectors/0.npy").shape == (0, np.load("vectors/a.npy").shape[1])
-    assert "25 vectors written to vectors, of 4 files\n" in capsys.readouterr().out
-    assert main(["search", model, "data", "Great film!", "--vectors", "vectors", "--top-k", "1"]) == 0
-    assert " 0.parquet " not in capsys.readouterr().out
+    assert "25 vectors written to vectors, of 5 files\n" in capsys.readouterr().out
+    np.save("vectors/1.npy", np.load("vectors/1.npy"))  # as from elsewhere, without checksums
+    assert main(["search", model, "data", "Great film!", "--vectors", "vectors", "--top-k", "30"]) == 0
+    assert capsys.readouterr().out.count("\n") == 25 - LINES.count("")
     assert main(["predict", str(trained), "--data", "data", "--out", "answers", *on_cluster]) == 0
     assert Path("answers/0.csv").read_text("utf-8").count("\n") == 1
 
@@ -188,12 +190,32 @@ def test_a_note_of_another_minitx_is_refused(model, on_cluster, capsys):
     assert "vectors was begun with another minitx" in refused(capsys, *command)
 
 
+def test_what_a_kill_has_left_is_no_harm(trained, on_cluster, capsys):
+    Path("answers").mkdir()
+    for name in (".parts-0123abcd.log", ".a-0123abcd.csv"):
+        Path("answers", name).touch()
+    assert main(["predict", str(trained), "--data", "data", "--out", "answers", *on_cluster]) == 2
+    assert "answers has no parts.log but .a-0123abcd.csv" in capsys.readouterr().err
+    Path("answers/.a-0123abcd.csv").unlink()
+    assert main(["predict", str(trained), "--data", "data", "--out", "answers", *on_cluster]) == 0
+    Path("answers/.a-0123abcd.csv").touch()
+    Path("answers/a.csv").unlink()
+    assert main(["predict", str(trained), "--data", "data", "--out", "answers", *on_cluster]) == 0
+    assert sorted(path.name for path in Path("answers").iterdir()) == ["a.csv", "b.csv", "c.csv", "parts.log"]
+
+
+def test_a_mistake_before_anything_is_finished_binds_nobody(model, on_cluster, capsys):
+    command = ["embed", model, "data", "--out", "vectors", *on_cluster]
+    assert "3 of 3 files have no result" in refused(capsys, *command, "--text", "nope")
+    assert main(command) == 0
+
+
 def test_overwrite_begins_anew_once_something_is_finished(model, on_cluster, capsys):
     command = ["embed", model, "data", "--out", "vectors", *on_cluster]
     assert main(command) == main([*command, "--overwrite"]) == 0
     assert "finished already" not in capsys.readouterr().out
     note = Path("vectors/parts.log").read_bytes()
-    assert "3 of 3 files cannot be used" in refused(capsys, *command, "--overwrite", "--text", "nope")
+    assert "3 of 3 files have no result" in refused(capsys, *command, "--overwrite", "--text", "nope")
     assert Path("vectors/parts.log").read_bytes() == note
     assert main(command) == 0
     assert "3 of 3 files were finished already" in capsys.readouterr().out
@@ -221,8 +243,8 @@ def test_dask_has_to_have_the_same_minitx(model, on_cluster, monkeypatch, capsys
     command = ["embed", model, "data", "--out", "vectors", *on_cluster]
     monkeypatch.setattr(parts, "__version__", "99")
     assert f": Dask's processes need minitx 99; one has {__version__}: install it there" in refused(capsys, *command)
-    monkeypatch.setattr(parts, "version", lambda name: importlib.metadata.version("nothing-of-this-name"))
-    assert ": Dask's processes need minitx 99; one has none: install it there" in refused(capsys, *command)
+    monkeypatch.setattr(parts, "VERSION", "nothing_of_this_name.__version__")
+    assert ": Dask's processes need minitx 99; one has None: install it there" in refused(capsys, *command)
 
 
 def test_logging_is_as_it_was(model, on_cluster):
@@ -238,7 +260,7 @@ def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cl
     told = refused(capsys, *command)
     assert "d.csv: no column content or text; the header has title" in told
     assert "e.jsonl" in told
-    assert "; 2 of 5 files cannot be used, the others are done" in told
+    assert "; 2 of 5 files have no result" in told
     Path("data/e.jsonl").unlink()
     pd.DataFrame({"content": ["mended"]}).to_csv("data/d.csv", index=False)
     assert main(command) == 0
@@ -260,7 +282,7 @@ def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cl
         ),
         ("embed M none/* --out v --engine dask", "no files are found at none/*; expected some of the kinds .csv"),
         ("embed M data --out no/v --engine dask", "no/v cannot be used: No such file or directory"),
-        ("embed M data --out data/a.csv --engine dask", "data/a.csv is a file: --out names a directory here"),
+        ("embed M data --out data/a.csv --engine dask", "data/a.csv cannot be used: File exists"),
         ("embed nothing data --out v --engine dask", "nothing is not a directory"),
         (
             "predict M --data data --engine dask",
@@ -293,7 +315,7 @@ def test_workers_have_one_thread_and_keep_the_memory_that_they_will_need_again(c
     with Client(cluster) as client:
         environment, _ = client.run(lambda: dict(os.environ)).values()
         assert {*client.run(usable_cores).values()} == {1}
-        assert {*client.run(dask.config.get, parts.PROFILE).values()} == {False}
+        assert {*client.run(dask.config.get, "distributed.worker.profile.enabled").values()} == {False}
     assert environment["OMP_NUM_THREADS"] == "1"
     assert "MALLOC_TRIM_THRESHOLD_" not in environment
 
@@ -312,7 +334,7 @@ def test_a_worker_loads_the_model_once(model, here, monkeypatch):
 
 def test_a_worker_that_has_another_model_than_the_command_says_so(model, here):
     job = dataclasses.replace(new_job("embed", model, None, "", ".npy"), model="0" * 64)
-    with pytest.raises(InputError, match="is another model for a worker than for the command, or has changed"):
+    with pytest.raises(InputError, match=r"a worker does not find .*bert, or finds another model there"):
         do_part(job, here / "data" / "a.csv", here / "a.npy", None)
 
 

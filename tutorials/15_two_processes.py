@@ -4,8 +4,8 @@
 # *30 minutes. Reads: `minitx/training/ranks.py`, `minitx/training/parallel.py`. Needs: lessons 10 and 14.*
 #
 # When one process is too slow, several share each batch. Every one has a copy of the weights and takes some rows; their
-# gradients are added up, and all take the same step. Nothing else has to travel. Here the processes are threads that
-# hand things to each other, so that nothing must be installed; at the end you start real ones.
+# gradients are added up, and all take the same step. Of the model, nothing else travels. Here the processes are threads
+# that hand things to each other, so that nothing must be installed; at the end you start real ones.
 
 # %%
 from concurrent.futures import ThreadPoolExecutor
@@ -124,7 +124,7 @@ def train(ranks, batch_size):
 
 
 def by(size, batch_size=16):
-    table, barrier = [None] * size, Barrier(size)
+    table, barrier = [None] * size, Barrier(size, timeout=60)
     with ThreadPoolExecutor(size) as pool:
         first, *_ = pool.map(lambda rank: train(Together(rank, table, barrier), batch_size), range(size))
     return first
@@ -149,7 +149,7 @@ larger = by(4, batch_size=64)
 a, b = alone.mean(), larger.mean()
 mean_loss = "higher" if b > a + 0.05 else "lower" if b < a - 0.05 else "the same"
 print(f"{len(alone)} steps: mean loss {a:.3f}; {len(larger)} steps: {b:.3f}")
-assert mean_loss == "higher", "steps of the same length, but fewer: the rate has to be found anew"
+assert mean_loss == "higher", "the same rate, but a quarter of the steps: it has to be found anew"
 
 # %% [markdown]
 # ## What travels
@@ -174,8 +174,8 @@ print(f"Each sends {travels(8)} times its gradient; with 1,000 processes {travel
 assert travels(8) == 1.75, "seven pieces of eight, twice"
 
 # %% [markdown]
-# `speedup` adds to the computing, which is divided by p, what does not get less: a gradient of 90 MB, as MiniLM's, over
-# 10 Gbit/s. A step takes one process a second.
+# `speedup` adds to the computing, which is divided by p, what does not get less: a gradient of 90 MB, all of MiniLM's,
+# over 10 Gbit/s. A step takes one process a second.
 #
 # **Predict** `gain`: 64 processes are about how many times as fast as one? (six / thirty / sixty)
 

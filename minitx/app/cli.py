@@ -321,7 +321,7 @@ def _parser() -> Parser:
     embed("file", metavar="FILE", help=texts)
     embed("--text", metavar="COLUMN", help=column)
     embed("--encoding", **encoding)
-    embed("--out", metavar="X.npy", required=True, help="(N, D) float32, in the order of FILE")
+    embed("--out", metavar="X.npy", required=True, help="(N, D) float32, one for each text; with --engine, a directory")
     embed("--overwrite", action="store_true", help="replace X.npy")
 
     search = add("search", _search, "find the texts that mean what a query means").add_argument

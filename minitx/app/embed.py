@@ -151,7 +151,7 @@ def load_vectors(path: PathLike, encoder: SentenceEncoder, texts: Sequence[str],
         other_model, other_texts = (made_of[what].encode() not in trailer for what in RECORDED)
         wrong = "of other texts, or of the same in another order" if other_texts else "and damaged at its end"
         wrong = "by another model, or with other settings" if other_model else wrong
-    some = np.unique(np.linspace(0, len(texts) - 1, 0 if trailer else COMPARED).astype(int))
+    some = np.unique(np.linspace(0, len(texts) - 1, COMPARED if texts and not trailer else 0).astype(int))
     rows = [row for row in some if texts[row].strip()]
     ours, _ = _vectors(encoder, [texts[row] for row in rows])
     with np.errstate(invalid="ignore"):  # what is not finite is not alike

@@ -16,13 +16,14 @@ import importlib
 import json
 import logging
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
+from pydoc import locate
 from threading import Lock
 from typing import Any
 
@@ -36,12 +37,12 @@ from minitx.models.hub import FILES, find_directory
 from minitx.models.multitask import MultiTaskModel
 from minitx.system import Bar, __version__, usable_cores
 from minitx.training.checkpoint import load_model
-from minitx.writing import alone, to_disk, write_text
+from minitx.writing import alone, remove_partials, to_disk, write_text
 
 NOTE, LOCK = "parts.log", "parts.lock"  # no result has these endings
 COUNTED = ("rows", "blank", "cut", "broken")  # of each part that is finished
-PROFILE = "distributed.worker.profile.enabled"  # in Dask's settings
-TOLD = 5  # files that cannot be used
+VERSION = "minitx.system.__version__"
+TOLD = 5  # of what went wrong with files
 TIMEOUT = 10.0  # seconds in which a scheduler has to answer
 _loading = Lock()
 
@@ -72,7 +73,8 @@ def on_dask(a: argparse.Namespace) -> None:
     try:
         found = run_parts(job, pattern, Path(a.out), a.scheduler, a.overwrite, sys.stderr.isatty())
     except KeyboardInterrupt as error:
-        error.add_note(f"finished parts are in {a.out}: the same command goes on")
+        goes_on = "the same command" + ", without --overwrite," * a.overwrite + " goes on"
+        error.add_note(f"finished parts are in {a.out}: {goes_on}")
         raise
     finally:
         logging.disable(level)
@@ -134,13 +136,14 @@ def run_parts(
         job: see `new_job`.
         pattern: see `find_parts`.
         out: a new or empty directory, or one that this function began for the same job.
-        scheduler: the address of a Dask scheduler, whose workers find files under the names that they have here; by
-            default, workers are started here, one for each core.
+        scheduler: the address of a Dask scheduler, whose workers find files and model under the names that they have
+            here; by default, workers are started here, one for each core.
         overwrite: begin anew in a directory that was begun for this or another job.
         progress: show a bar.
 
     Returns:
-        Of each part "rows", how many of its texts were "blank" and how many "cut", and whether it is "new".
+        Of each part what the note has: "rows", how many of its texts were "blank", "cut" and "broken", checksums; and
+        whether it is "new".
 
     Raises:
         InputError: a part or a combination cannot be used; results that are finished stay.
@@ -148,14 +151,14 @@ def run_parts(
     parts = find_parts(pattern)
     with ExitStack() as stack:
         try:
-            if out.is_file():
-                raise InputError(f"{out} is a file: --out names a directory here")
             out.mkdir(exist_ok=True)
             stack.enter_context(alone(out / LOCK, out))
             known = _begin(out / NOTE, job, overwrite)
             dask, client = stack.enter_context(_cluster(scheduler, len(parts)))
             work = [(source, out.absolute() / f"{name}{job.format}", known.get(name)) for name, source in parts.items()]
-            new, futures = set[str](), [client.submit(do_part, job, *one, pure=False) for one in work]
+            keys = [f"{name}-{secrets.token_hex(4)}" for name in parts]
+            futures = [client.submit(do_part, job, *one, key=key) for key, one in zip(keys, work, strict=True)]
+            new = set[str]()
             bar = stack.enter_context(Bar(total=len(parts), unit=" parts", disable=not progress))
             for future in dask.as_completed(futures):
                 if future.status == "error":
@@ -171,37 +174,40 @@ def run_parts(
                     to_disk(out / NOTE)
                 bar.update()
             wrong = [error for future in futures if (error := future.exception())]
-            if wrong and all(isinstance(error, InputError) for error in wrong):
-                first = "; ".join(f"{error!s:.300}" for error in wrong[:TOLD])
-                raise InputError(f"{first}; {len(wrong):,} of {len(parts):,} files cannot be used, the others are done")
-            client.gather(futures)  # raises what else was wrong
+            if other := [error for error in wrong if not isinstance(error, InputError | OSError)]:
+                raise other[0]
+            if told := [*dict.fromkeys(f"{error!s:.300}" for error in wrong)]:
+                many = f"{len(wrong):,} of {len(parts):,} files have no result"
+                raise InputError(f"{'; '.join(told[:TOLD])}; {many}")
         except OSError as error:
             raise InputError(f"{error.filename or out} cannot be used: {error.strerror or error}") from error
     return [known[name] | {"new": name in new} for name in parts]
 
 
 def do_part(job: Job, source: Path, target: Path, known: dict[str, Any] | None) -> tuple[dict[str, Any], bool]:
-    """What a worker does: one part, unless it and the result that is `known` are as they were; and whether it did."""
+    """What a worker does: a part, unless it and its result are as `known` says. What the note says then; is it new?"""
     checksum = _checksum(source)
     if known and target.is_file() and (known.get("file"), known.get("result")) == (checksum, _checksum(target)):
         return known, False
     with _loading:  # once, though a worker may have several threads
         model = _load(job)
-    if isinstance(model, MultiTaskModel):
-        column = job.column or trained_column(job.directory, source)
-        count = write_file(model, blocks(stream_texts(source, column, job.encoding, empty=True)), target, job.encoding)
-    else:
-        how: Any = {"text_column": job.column, "encoding": job.encoding, "overwrite": True, "progress": False}
-        rows, _, cut = embed_file(model, source, target, empty=True, **how)
-        count = Count(rows, cut=cut)
-    written = {"file": checksum, "result": _checksum(target)}
+    with alone(target.with_name(f"{target.name}.lock"), target):  # a worker may outlive the command that it works for
+        remove_partials(target)
+        if isinstance(model, MultiTaskModel):
+            texts = stream_texts(source, job.column or trained_column(job.directory, source), job.encoding, empty=True)
+            count = write_file(model, blocks(texts), target, job.encoding)
+        else:
+            how: Any = {"text_column": job.column, "encoding": job.encoding, "overwrite": True, "progress": False}
+            rows, _, cut = embed_file(model, source, target, empty=True, **how)
+            count = Count(rows, cut=cut)
+        written = {"file": checksum, "result": _checksum(target)}
     return {"part": target.name.removesuffix(job.format), **asdict(count), **written}, True
 
 
 @lru_cache(1)
 def _load(job: Job) -> SentenceEncoder | MultiTaskModel:
     if _of_model(Path(job.directory)) != job.model:
-        raise InputError(f"{job.directory} is another model for a worker than for the command, or has changed")
+        raise InputError(f"a worker does not find {job.directory}, or finds another model there")
     return load_model(job.directory) if job.command == "predict" else SentenceEncoder.from_pretrained(job.directory)
 
 
@@ -213,6 +219,7 @@ def _checksum(path: Path) -> str:
 def _begin(note: Path, job: Job, overwrite: bool) -> dict[str, dict[str, Any]]:
     """What is finished of this job; `InputError` for a directory that is none of ours, or of another job."""
     mine = _told(job)
+    remove_partials(note)
     if not note.exists() and (others := [file.name for file in note.parent.iterdir() if file.name != LOCK]):
         raise InputError(f"{note.parent} has no {NOTE} but {others[0]}: choose an empty directory or a new name")
     try:
@@ -224,7 +231,7 @@ def _begin(note: Path, job: Job, overwrite: bool) -> dict[str, dict[str, Any]]:
         known = {line["part"]: line for line in found[1:]}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{note} is not what minitx has written: move it away") from None
-    if found[0] != mine and not overwrite:
+    if known and found[0] != mine and not overwrite:
         other = next((key for key in mine if found[0].get(key) != mine[key]), "minitx")
         raise InputError(f"{note.parent} was begun with another {other}: choose another name, or pass --overwrite")
     if not overwrite or not note.exists():
@@ -244,8 +251,9 @@ def _told(job: Job) -> dict[str, Any]:
 def local_cluster(workers: int) -> Iterator[Any]:
     """So many workers on this machine, each a process of one thread."""
     # Dask makes malloc give memory back at once, so that an encoder spends a third of its time on page faults; and it
-    # looks a hundred times a second at what each worker does, which costs a twentieth where all cores are at work.
-    own = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None, PROFILE: False}
+    # looks a hundred times a second at what each worker does: see docs/many-files.md.
+    own: dict[str, Any] = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
+    own["distributed.worker.profile.enabled"] = False
     how = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     config, dask = map(importlib.import_module, ("dask.config", "distributed"))
     with config.set(own), dask.LocalCluster(**how, silence_logs=logging.CRITICAL) as cluster:
@@ -264,13 +272,13 @@ def _cluster(scheduler: str, parts: int) -> Iterator[tuple[Any, Any]]:
             where = scheduler or stack.enter_context(local_cluster(min(parts, usable_cores())))
             client = stack.enter_context(dask.Client(where, timeout=TIMEOUT))
             client.wait_for_workers(1, timeout=TIMEOUT)
-            there = [client.run_on_scheduler(version, "minitx"), *client.run(version, "minitx").values()]
-        except ImportError:  # Dask would wait for ever
-            there = ["none"]
+            # Without minitx there, Dask would wait for ever. A worker that dies meanwhile is not asked.
+            found = client.run(locate, VERSION, on_error="return").values()
+            there = {client.run_on_scheduler(locate, VERSION), *(v for v in found if not isinstance(v, OSError))}
         except (OSError, ValueError, RuntimeError) as error:
             what = f"no Dask scheduler with workers answers at {scheduler}" if scheduler else "Dask has no workers"
             raise InputError(f"{what}: {error!s:.200}") from None
-        if other := {*there} - {__version__}:
+        if other := there - {__version__}:
             raise InputError(f"Dask's processes need minitx {__version__}; one has {other.pop()}: install it there")
         try:
             yield dask, client

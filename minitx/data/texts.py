@@ -25,6 +25,8 @@ def stream_texts(
     if not known or (plain and text_column is not None):
         kinds = " ".join(SUFFIXES)
         raise InputError(f"{name}: expected one of {kinds}, or a .txt with one text a line and no column name")
+    if empty and suffix_of(path) in (".jsonl", ".ndjson") and os.path.isfile(path) and not os.path.getsize(path):
+        return
     if plain:
         with open_text(path, encoding) as file:
             for line in lines_of(name, file):

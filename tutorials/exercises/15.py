@@ -16,8 +16,8 @@ def rows_of(rank, size, n, batch_size, seed):
 def ring_sum(arrays):
     """Arrays (n,), one of each of p processes -> (the list of what each has at the end, how many numbers each sent).
 
-    At the end all have the sum of all arrays. Each cuts its own into p pieces, np.array_split(array, p). There are
-    p - 1 steps in which process r sends piece (r - step) % p to process (r + 1) % p, which adds it to its own; then
+    At the end all have the sum of all arrays. Each cuts a copy of its own into p pieces, np.array_split(copy, p). There
+    are p - 1 steps in which process r sends piece (r - step) % p to process (r + 1) % p, which adds it to its own; then
     p - 1 in which process r sends piece (r + 1 - step) % p to the same one, which puts it in the place of its own. step
     counts from 0 in both rounds. The second list has a whole number for each process.
     """

@@ -67,14 +67,26 @@ def _epochs():
 def ring_sum(arrays):
     """Arrays (n,), one of each of p processes -> (the list of what each has at the end, how many numbers each sent).
 
-    At the end all have the sum of all arrays. Each cuts its own into p pieces, np.array_split(array, p). There are
-    p - 1 steps in which process r sends piece (r - step) % p to process (r + 1) % p, which adds it to its own; then
+    At the end all have the sum of all arrays. Each cuts a copy of its own into p pieces, np.array_split(copy, p). There
+    are p - 1 steps in which process r sends piece (r - step) % p to process (r + 1) % p, which adds it to its own; then
     p - 1 in which process r sends piece (r + 1 - step) % p to the same one, which puts it in the place of its own. step
     counts from 0 in both rounds. The second list has a whole number for each process.
     """
     # Idea: after the first round, process r has the whole sum of piece r + 1; the second round hands these out.
-    # Line: sent = [pieces[r][(r - step) % p].copy() for r in range(p)], and then pieces[(r + 1) % p][...] += sent[r]
-    return _ring(arrays)
+    # Line: pieces[(r + 1) % p][(r - step) % p] += pieces[r][(r - step) % p]; what r + 1 sends then is another piece
+    p = len(arrays)
+    pieces, sent = [np.array_split(array.copy(), p) for array in arrays], [0] * p
+    for step in range(p - 1):
+        for r in range(p):
+            place = (r - step) % p
+            pieces[(r + 1) % p][place] += pieces[r][place]
+            sent[r] += pieces[r][place].size
+    for step in range(p - 1):
+        for r in range(p):
+            place = (r + 1 - step) % p
+            pieces[(r + 1) % p][place] = pieces[r][place]
+            sent[r] += pieces[r][place].size
+    return [np.concatenate(own) for own in pieces], sent
 
 
 def _ring(arrays, rounds=2, adds=(True, False), ahead=0):
