@@ -109,7 +109,7 @@ def _one_round(arrays):
 
 def _rest_left_out(arrays):
     even = len(arrays[0]) // len(arrays) * len(arrays)
-    sums, counts = _ring([array[:even] for array in arrays])
+    sums, counts = ring_sum([array[:even] for array in arrays])
     return [np.concatenate([own, array[even:]]) for own, array in zip(sums, arrays, strict=True)], counts
 
 
@@ -123,7 +123,7 @@ def _same_pieces_again(arrays):
 
 def _pieces_of_equal_size(arrays):
     p, n = len(arrays), len(arrays[0])
-    return _ring(arrays)[0], [2 * (p - 1) * n // p] * p
+    return ring_sum(arrays)[0], [2 * (p - 1) * n // p] * p
 
 
 def _everything_to_everybody(arrays):
