@@ -14,6 +14,8 @@ from scipy import stats
 from benchmarks.studies import __main__ as command, measure, plan, report, runner
 from benchmarks.studies.power import detectable, holm, power, seeds_needed
 from benchmarks.studies.store import PACKAGE, Store, code_hash, differences
+from minitx.app.experiment import train
+from minitx.app.prepare import prepare
 from minitx.app.settings import Experiment
 from minitx.errors import InputError
 from minitx.evaluation.statistics import difference_p
@@ -64,7 +66,7 @@ class Fake:
     def __init__(self):
         self.runs = []
 
-    def __call__(self, run):
+    def __call__(self, run, kept=None):
         self.runs.append(run)
         e = run.experiment
         score = 0.7 + 0.05 * np.sin(e.seed) + {1e-3: 0.03, 2e-3: 0.05}.get(e.lr, 0.001 * np.cos(3 * e.seed))
@@ -188,7 +190,7 @@ def test_nothing_runs_twice_and_a_stopped_study_goes_on(tmp_path, bench):
     assert again.runs == []
 
     class Stopped(Fake):
-        def __call__(self, one):
+        def __call__(self, one, kept=None):
             if len(self.runs) == 5:
                 raise KeyboardInterrupt
             return super().__call__(one)
@@ -322,9 +324,9 @@ def test_what_another_processor_rounds_otherwise_may_move_a_little_and_no_furthe
 # -- what is measured ------------------------------------------------------------------------------------------
 
 
-def test_what_is_measured_of_a_run(reviews_csv):
+def test_what_is_measured_of_a_run(reviews_csv, tmp_path):
     experiment = Experiment(data=str(reviews_csv), epochs=2, threads=1, task_gradients=0, **TINY)
-    found = measure.figures(plan.Run(experiment, every=5))
+    found = measure.figures(plan.Run(experiment, every=5), tmp_path)
     assert json.loads(json.dumps(found)) == found
     assert 0 < found["sentiment AP of positive"] <= 1
     assert found["sentiment gap"] == found["sentiment train accuracy"] - found["sentiment accuracy"]
@@ -332,12 +334,40 @@ def test_what_is_measured_of_a_run(reviews_csv):
     assert max(found["validation scores"]) == found["validation score"]
     assert [step for step, _ in found["curve"]] == list(range(5, found["steps"] + 1, 5))
     assert sum(found["rows"]) == found["kept rows"]
-    plain = measure.figures(plan.Run(experiment))
+    plain = measure.figures(plan.Run(experiment), tmp_path)
     assert differences({k: v for k, v in plain.items() if k != "curve"}, found) == []  # looking changes nothing
-    on = measure.figures(plan.Run(dataclasses.replace(experiment, epochs=1, lr=0.0, head_lr=0.0), experiment))
+    assert not list(tmp_path.glob("*.npz"))
+    again = plan.Run(dataclasses.replace(experiment, epochs=1, lr=0.0, head_lr=0.0), experiment)
+    on = measure.figures(again, tmp_path)
     assert on["sentiment accuracy"] == plain["sentiment accuracy"]  # it goes on from there, with rates of 0
-    lost = measure.figures(plan.Run(experiment, procedure="without positions"))
+    assert differences(on, measure.figures(again, tmp_path)) == []  # from what the first one kept
+    lost = measure.figures(plan.Run(experiment, procedure="without positions"), tmp_path)
     assert lost["validation scores"] != plain["validation scores"]
+
+
+@pytest.mark.parametrize("pretraining", ["mlm", "simcse"])
+def test_arms_of_a_seed_share_what_is_learned_before_labels_and_measure_the_same(reviews_csv, tmp_path, pretraining):
+    own = {"pretraining": pretraining, "pretraining_epochs": 1, "epochs": 2, "threads": 1, "task_gradients": 0}
+    experiment = Experiment(data=str(reviews_csv), **own, **TINY)
+    for rows in (0, 40):
+        arm = dataclasses.replace(experiment, train_rows=rows)
+        job = prepare(arm, measure.silent)
+        scores = [epoch.score for epoch in train(job, False, measure.silent)]
+        assert measure.figures(plan.Run(arm), tmp_path)["validation scores"] == scores
+        assert len(list(tmp_path.glob("*.npz"))) == 1
+    other = dataclasses.replace(experiment, seed=1)
+    measure.figures(plan.Run(other), tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 2
+
+
+def test_what_another_process_may_be_learning_waits_for_it():
+    first, other = Experiment(epochs=1), Experiment(epochs=2)
+    runs = [plan.Run(Experiment(), first), plan.Run(Experiment(), other), plan.Run(Experiment())]
+    assert runner.next_of(runs, []) == 0
+    assert runner.next_of(runs, [first]) == 1
+    assert runner.next_of(runs, [first, other]) == 2
+    assert runner.next_of(runs[:2], [first, other, None]) == 0  # better twice than not at all
+    assert runner.next_of(runs[2:], [None]) == 0
 
 
 def test_steps_to_a_score_are_read_off_the_curve():
@@ -435,7 +465,7 @@ def test_the_command_runs_what_is_missing_and_looks_again_only_where_there_is_no
     noise = np.random.default_rng(0).normal(0, 0.03, 200)
 
     class Noisy(Fake):
-        def __call__(self, one):
+        def __call__(self, one, kept=None):
             e = one.experiment
             off = noise[e.seed] * (e.lr == 1e-3)
             return {**super().__call__(one), "sentiment accuracy": 0.7 + off + 0.1 * (e.lr == 2e-3)}
@@ -460,7 +490,7 @@ def test_the_command_runs_what_is_missing_and_looks_again_only_where_there_is_no
     assert command.main([]) == 0
     assert len(fake.runs) == count + 2
 
-    def stop(one):
+    def stop(one, kept):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "present_code", lambda: "other code")

@@ -11,7 +11,9 @@ be stopped at any time, and goes on where it was. Each study is a TOML beside th
 """
 
 import argparse
+import functools
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -64,16 +66,22 @@ def act(a: argparse.Namespace) -> int:
         print(f"written: {DOCS / 'studies.md'} and {DOCS / 'pictures' / 'studies.png'}")
         return 0
     bench.store.folder.mkdir(exist_ok=True)
-    with alone(bench.store.folder / ".lock", bench.store.folder):
+    with alone(bench.store.folder / ".lock", bench.store.folder), tempfile.TemporaryDirectory() as kept:
+        measure = functools.partial(figures, kept=Path(kept))
         if a.recheck is not None:
-            return again(bench, chosen, a.recheck)
+            return again(bench, chosen, a.recheck, measure)
         for look in range(max(len(study.looks) for study in chosen.values())):
-            run(bench, every, chosen, look, a.jobs)
+            run(bench, every, chosen, look, a.jobs, measure)
     return 0
 
 
 def run(
-    bench: runner.Bench, every: dict[str, plan.Question], chosen: dict[str, plan.Question], look: int, jobs: int
+    bench: runner.Bench,
+    every: dict[str, plan.Question],
+    chosen: dict[str, plan.Question],
+    look: int,
+    jobs: int,
+    measure: runner.Measure,
 ) -> None:
     """One look at all studies: at the second, only at arms without a verdict."""
     here = [study for study in chosen.values() if not study.waits_for() and look < len(study.looks)]
@@ -82,7 +90,7 @@ def run(
     total = sum(runner.missing(bench, study, study.looks[look], names[study.name], counted)[0] for study in here)
     with Bar(total=total, unit=" runs") as bar:
         for study in here:
-            runner.go(bench, study, study.looks[look], jobs, bar, figures, names[study.name])
+            runner.go(bench, study, study.looks[look], jobs, bar, measure, names[study.name])
 
 
 def planned(bench: runner.Bench, chosen: dict[str, plan.Question], jobs: int) -> str:
@@ -107,12 +115,12 @@ def planned(bench: runner.Bench, chosen: dict[str, plan.Question], jobs: int) ->
     return "\n".join(lines)
 
 
-def again(bench: runner.Bench, chosen: dict[str, plan.Question], number: int) -> int:
+def again(bench: runner.Bench, chosen: dict[str, plan.Question], number: int, measure: runner.Measure) -> int:
     """Run some stored runs again."""
     runs = runner.known(bench, chosen)
     keys = runner.draw(bench, number, runs)
     with Bar(total=len(keys), unit=" runs") as bar:
-        differ = runner.recheck(bench, keys, runs, bar, figures)
+        differ = runner.recheck(bench, keys, runs, bar, measure)
     for line in differ:
         print(line)
     found = "not every figure is the same: nothing was restamped" if differ else "every figure is equal"

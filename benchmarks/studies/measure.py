@@ -1,7 +1,10 @@
 """One run, and all that is measured of it."""
 
+import dataclasses
+import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import report_heads
 from minitx.training.epochs import Callback, best_epoch
 from minitx.training.trainable import trainable_report
+from minitx.writing import whole_file
 
 
 def silent(line: str) -> None:
@@ -49,25 +53,31 @@ class Curve(Callback):
             self.found.append([self.step, {head: report.accuracy for head, report in reports.items()}])
 
 
-def learned(experiment: Experiment) -> dict[str, np.ndarray]:
-    """The weights after a training that comes first: the arms of one seed that go on with the same ones share it."""
-    if (told := repr(experiment)) not in LEARNED:
+def learned(experiment: Experiment, training: bool, kept: Path) -> dict[str, np.ndarray]:
+    """The weights that a run begins with, after a `training` or after pretraining alone.
+
+    They stay in the folder `kept`: the other arms of the seed that begin with the same ones read them there.
+    """
+    path = kept / f"{hashlib.sha256(repr(experiment).encode()).hexdigest()}.npz"
+    if not path.exists():
         job = prepare(experiment, silent)
-        train(job, False, silent)
-        LEARNED.clear()
-        LEARNED[told] = {name: weights.copy() for name, weights in job.model.state_dict().items()}
-    return LEARNED[told]
+        if training:
+            train(job, False, silent)
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez(file, **job.model.state_dict())  # type: ignore[arg-type]
+    with np.load(path) as weights:
+        return dict(weights)
 
 
-LEARNED: dict[str, dict[str, np.ndarray]] = {}  # of the last one only
-
-
-def figures(run: Run) -> dict[str, Any]:
+def figures(run: Run, kept: Path) -> dict[str, Any]:
     """Everything measured of one run, by name; `seconds` is processor time, and `wall` what a clock says."""
     wall = time.perf_counter()
-    job = prepare(run.experiment, silent)
-    if run.first:
-        job.model.load_state_dict(learned(run.first))
+    experiment = run.experiment
+    if experiment.pretraining:  # learned once for all arms of the seed, below; here it gives only the tokenizer
+        experiment = dataclasses.replace(experiment, pretraining_epochs=0)
+    job = prepare(experiment, silent)
+    if first := run.begins_with():
+        job.model.load_state_dict(learned(first, run.first is not None, kept))
     PROCEDURES[run.procedure](job)
     found: dict[str, Any] = {"trainable": trainable_report(job.model, job.plan.optimizer).trainable}
     curve = Curve(run.every, job.rows["validation"]) if run.every else None

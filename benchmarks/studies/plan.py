@@ -67,6 +67,15 @@ class Run:
         given = {name: value for name, value in more.items() if value}
         return {"settings": _changed(self.experiment)} | given | first
 
+    def begins_with(self) -> Experiment | None:
+        """What has to be learned before it, and may serve other arms of its seed: a training, or texts without labels.
+
+        Of the latter, the rows that are labelled make no difference: pretraining reads all of the training split.
+        """
+        if self.first is None and self.experiment.pretraining:
+            return dataclasses.replace(self.experiment, train_rows=0)
+        return self.first
+
     def key(self, data: str) -> str:
         """A name for it, given the fingerprint of the data; of a model directory, its files count."""
         model = Path(self.experiment.pretrained) if self.experiment.pretrained else None

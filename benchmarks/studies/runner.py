@@ -120,17 +120,21 @@ def spread(runs: list[Run], jobs: int, measure: Measure) -> Iterator[tuple[Run, 
     own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     for core in itertools.islice(itertools.cycle(own), jobs):
         cores.put(core)
-    waiting = iter(runs)
+    waiting, busy = list(runs), dict[Future[dict[str, Any]], Run]()
     with ProcessPoolExecutor(jobs, context, _settle, (cores,)) as pool:
-        busy: dict[Future[dict[str, Any]], Run] = {
-            pool.submit(measure, run): run for run in itertools.islice(waiting, jobs)
-        }
-        while busy:
+        while waiting or busy:
+            while waiting and len(busy) < jobs:
+                run = waiting.pop(next_of(waiting, [other.begins_with() for other in busy.values()]))
+                busy[pool.submit(measure, run)] = run
             done, _ = wait(busy, return_when=FIRST_COMPLETED)
             for future in done:
-                run = busy.pop(future)
-                yield run, future.result()
-                busy |= {pool.submit(measure, another): another for another in itertools.islice(waiting, 1)}
+                yield busy.pop(future), future.result()
+
+
+def next_of(waiting: list[Run], begun: list[Experiment | None]) -> int:
+    """The first run that does not begin with what another process may be learning at this moment."""
+    free = (i for i, run in enumerate(waiting) if (first := run.begins_with()) is None or first not in begun)
+    return next(free, 0)
 
 
 def _settle(cores: Any) -> None:
