@@ -76,7 +76,7 @@ def test_a_uniform_guess_costs_ln_c():
 
 @pytest.mark.parametrize("target", [[4], [-1], [-100, 99]])
 def test_a_target_that_is_no_class_is_refused(target):
-    with pytest.raises(IndexError, match="targets must be classes 0 to 3 or -100, not"):
+    with pytest.raises(IndexError, match="targets must be integers, the classes 0 to 3 or -100, not"):
         F.cross_entropy(Tensor(LOGITS[: len(target)]), np.array(target))
 
 

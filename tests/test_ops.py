@@ -257,7 +257,7 @@ def test_the_same_generator_drops_the_same():
 
 
 def test_cross_entropy_refuses_a_class_that_is_none():
-    with pytest.raises(IndexError, match=r"targets must be classes 0 to 2 or -100, not \[-1  1\]"):
+    with pytest.raises(IndexError, match=r"targets must be integers, the classes 0 to 2 or -100, not \[-1  1\]"):
         F.cross_entropy(Tensor(np.zeros((2, 3))), np.array([1, -1]))
 
 
@@ -317,3 +317,19 @@ def test_errors_of_a_wrong_backward_name_the_op():
         transposed(x, w).backward(np.ones((2, 4)))
     with pytest.raises(GradcheckError, match="transposed, input 0"):
         gradcheck(transposed, (x, w))
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "softmax", "log_softmax", "normalize"])
+def test_what_is_no_tensor_of_floats_is_refused_by_name(name):
+    for x, told in [
+        (np.ones((2, 3)), r"a Tensor of floats, not <class 'numpy.ndarray'>: Tensor\(x, dtype=np.float32\)"),
+        (Tensor([[1, 2]]), r"a Tensor of floats, not a Tensor of int64: Tensor\(x.data, dtype=np.float32\)"),
+    ]:
+        with pytest.raises(TypeError, match=told):
+            getattr(F, name)(x)
+
+
+def test_targets_that_are_floats_or_a_mask_are_refused():
+    for target in (np.array([0.0, 1.0]), np.array([True, False])):
+        with pytest.raises(IndexError, match=f"targets must be integers.* of {target.dtype}"):
+            F.cross_entropy(Tensor(np.zeros((2, 3))), target)

@@ -306,6 +306,14 @@ def is_recorded(parents: Sequence[Tensor]) -> bool:
     return current().recording and any(parent.requires_grad for parent in parents)
 
 
+def floats(x: Any) -> np.ndarray:
+    """What is in a Tensor of floats, for an op to compute with. `TypeError` for an array, and for integers."""
+    if isinstance(x, Tensor) and x.data.dtype.kind == "f":
+        return x.data
+    found, data = (f"a Tensor of {x.dtype}", "x.data") if isinstance(x, Tensor) else (str(type(x)), "x")
+    raise TypeError(f"expected a Tensor of floats, not {found}: Tensor({data}, dtype=np.float32) makes one")
+
+
 def as_tensor(value: Any, like: Tensor) -> Tensor:
     """`value` as a constant for arithmetic with `like`.
 
