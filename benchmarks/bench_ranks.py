@@ -5,21 +5,28 @@
 The contenders are one process with a thread for each rank there is, one with a single thread, and the ranks with a
 thread each. They take turns, step by step, while the processes that have nothing to do sleep. Logits and losses are
 asserted equal before anything is timed (dropout off). Ratios are of medians; the interval is a bootstrap's, of rounds.
+
+With `--overlap` it is asked instead what would be gained if buckets of gradients left while backward goes on: buckets
+are added up after a computation of about a backward's length, and in the midst of it, with and without a look at those
+under way (`Testall`) after each. With `MPICH_ASYNC_PROGRESS=1` before mpiexec, a thread of MPICH's own moves them on.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from benchmarks.steps import STEPS, make
+from minitx.system import workers
 from minitx.training.optim import Adam
 from minitx.training.parallel import DataParallel
-from minitx.training.ranks import Alone, Ranks, ranks_here
+from minitx.training.ranks import BUCKET, Alone, Ranks, ranks_here
 
 STEPS_OF_A_TURN = 4  # the first of which is not counted
+PRODUCTS = 8  # of 512 x 512, between two buckets: about what backward computes for 4 MB of gradients
 LIMITS = {"one process": 0.95, "one thread": 1.8}  # asked of two ranks: times their throughput
 
 
@@ -85,14 +92,60 @@ def bench(ranks: Ranks, shape: tuple[int, ...], rounds: int) -> dict[str, np.nda
     return seconds
 
 
+def overlap(ranks: Ranks, megabytes: int, rounds: int) -> dict[str, float]:
+    """Median milliseconds of the computation alone, the sums alone, one after the other, and in two ways at once."""
+    buckets = [np.ones(BUCKET // 4, np.float32) for _ in range(megabytes * 2**20 // BUCKET)]
+    x = np.random.default_rng(0).random((512, 512), np.float32)
+
+    def leave(bucket: np.ndarray) -> Any:
+        return ranks.comm.Iallreduce(ranks.mpi.IN_PLACE, bucket)
+
+    def run(compute: bool, add: bool, at_once: bool = False, look: bool = False) -> None:
+        under_way = []
+        for bucket in buckets:
+            for _ in range(PRODUCTS * compute):
+                x @ x
+            if add and at_once:
+                under_way.append(leave(bucket))
+                if look:
+                    ranks.mpi.Request.Testall(under_way)
+        if add and not at_once:
+            under_way = [leave(bucket) for bucket in buckets]
+        ranks.mpi.Request.Waitall(under_way)
+
+    ways = {
+        "computing alone": lambda: run(True, False),
+        "adding up alone": lambda: run(False, True),
+        "one after the other": lambda: run(True, True),
+        "buckets leave meanwhile": lambda: run(True, True, at_once=True),
+        "the same, and are looked at": lambda: run(True, True, at_once=True, look=True),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    with workers(1):  # one BLAS thread, as in training
+        for _ in range(1 + rounds):
+            for name, way in ways.items():
+                ranks.comm.Barrier()
+                start = time.perf_counter()
+                way()
+                ranks.comm.Barrier()
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found[1:]) * 1e3 for name, found in seconds.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--overlap", action="store_true", help="what sums during backward would gain")
     a = parser.parse_args()
     ranks, rng = ranks_here(), np.random.default_rng(0)
     if not isinstance(ranks, Ranks):
         parser.error("start it in several processes: mpiexec -n 2 python -m benchmarks.bench_ranks")
-    for name, (shape, _) in list(STEPS.items())[:2]:
+    for megabytes in (16, 40) if a.overlap else ():  # the second model has 41, without its tables
+        found = overlap(ranks, megabytes, 5 * a.rounds)
+        if not ranks.rank:
+            print(f"\n{megabytes} MB in buckets of {BUCKET >> 20} MB")
+            print("\n".join(f"  {name:28}  {ms:7.1f} ms" for name, ms in found.items()))
+    for name, (shape, _) in () if a.overlap else list(STEPS.items())[:2]:
         seconds = bench(ranks, shape, a.rounds)
         if ranks.rank:
             continue
