@@ -1,6 +1,7 @@
 """What several rooms need of the machine: files that are UTF-8 or refused, cores."""
 
 import codecs
+import hashlib
 import json
 import math
 import os
@@ -184,6 +185,16 @@ def check_file(path: PathLike, most: float = float("inf")) -> None:
         raise InputError(f"{os.fspath(path)} is a pipe or a device; expected a regular file")
     if found.st_size > most:
         raise InputError(f"{os.fspath(path)} has {found.st_size:,} bytes; accepted are at most {most:,}")
+
+
+def file_hash(path: PathLike) -> str:
+    """The sha256 of a file; `InputError` if it cannot be read."""
+    check_file(path)
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError) as error:  # a name that no system has is a ValueError
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}; expected a readable file") from None
 
 
 def read_json(path: PathLike) -> Any:

@@ -127,7 +127,7 @@ def test_it_goes_on_with_the_same_bytes_on_another_number_of_cores(encoder, here
         if cores == 1:
             interrupted(encoder, here / "v.npy", 1)
         else:
-            assert embed_file(encoder, "texts.txt", here / "v.npy", progress=False) == (25, 21, 0)
+            assert embed_file(encoder, "texts.txt", here / "v.npy", progress=False) == (25, 21, 0, 0)
     assert bits() == whole
 
 
@@ -216,7 +216,7 @@ def test_a_finished_block_that_was_altered_is_made_anew(encoder, here, whole):
     content = bytearray(partial.read_bytes())
     content[128 + 7 * 21 * 4 + 5] ^= 1  # in the second block
     partial.write_bytes(content)
-    assert embed_file(encoder, "texts.txt", here / "v.npy", progress=False) == (25, 7, 0)
+    assert embed_file(encoder, "texts.txt", here / "v.npy", progress=False) == (25, 7, 0, 0)
     assert bits() == whole
 
 
@@ -260,7 +260,7 @@ def test_a_partial_result_of_something_else_is_not_continued(encoder, model, her
     with pytest.raises(InputError, match=rf"v.npy.partial was started with another {what}: delete it, or pass --over"):
         embed_file(encoder, "texts.txt", here / "v.npy", progress=False)
     assert {name: bits(name) for name in names(here)} == before
-    assert embed_file(encoder, "texts.txt", here / "v.npy", overwrite=True, progress=False) == (25, 0, 0)
+    assert embed_file(encoder, "texts.txt", here / "v.npy", overwrite=True, progress=False) == (25, 0, 0, 0)
     assert names(here) == ["v.npy"]
 
 
@@ -278,7 +278,7 @@ def test_a_partial_result_with_no_note_of_ours_is_not_continued(encoder, here, w
         embed_file(encoder, "texts.txt", here / "v.npy", progress=False)
     assert bits("v.npy.partial") == partial
     assert bits(path) == (note or b"")
-    assert embed_file(encoder, "texts.txt", here / "v.npy", overwrite=True, progress=False) == (25, 0, 0)
+    assert embed_file(encoder, "texts.txt", here / "v.npy", overwrite=True, progress=False) == (25, 0, 0, 0)
     assert bits() == whole
     assert names(here) == ["v.npy"]
 
@@ -291,7 +291,7 @@ def test_a_line_of_the_note_that_is_damaged_costs_its_block(encoder, here, whole
     path = here / "v.npy.partial.json"
     head, first, second = path.read_bytes().splitlines()
     path.write_bytes(b"\n".join([head, first, line.replace(b"%s", second[:64])]))
-    assert embed_file(encoder, "texts.txt", here / "v.npy", progress=False) == (25, 7, 0)
+    assert embed_file(encoder, "texts.txt", here / "v.npy", progress=False) == (25, 7, 0, 0)
     assert bits() == whole
 
 
@@ -343,7 +343,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(encoder, here, monkeypa
             embed_file(encoder, source, here / "v.npy", progress=False)
     assert names(here) == ["v.npy.partial", "v.npy.partial.json", "whole.npy"]
     (here / source).write_text(text, encoding="utf-8")
-    rows, before, _ = embed_file(encoder, source, here / "v.npy", progress=False)
+    rows, before, _, _ = embed_file(encoder, source, here / "v.npy", progress=False)
     assert rows == 2000
     assert before >= 300
     assert bits() == bits("whole.npy")
@@ -369,7 +369,7 @@ def test_what_appears_at_the_name_meanwhile_is_not_replaced(encoder, here, monke
     assert os.path.lexists(out)
     assert kind != "file" or out.read_text("utf-8") == "theirs"
     out.rename(here / "theirs")
-    assert embed_file(encoder, "texts.txt", out, progress=False) == (25, 25, 0)
+    assert embed_file(encoder, "texts.txt", out, progress=False) == (25, 25, 0, 0)
     assert bits() == whole
 
 
@@ -381,7 +381,7 @@ def test_a_result_of_somebody_else_beside_an_unfinished_one_is_not_touched(encod
     with pytest.raises(InputError, match=r"v\.npy exists already"):
         embed_file(encoder, "texts.txt", here / "v.npy", progress=False)
     assert (here / "v.npy").read_text("utf-8") == "theirs"
-    assert embed_file(encoder, "texts.txt", here / "v.npy", overwrite=True, progress=False) == (25, 14, 0)
+    assert embed_file(encoder, "texts.txt", here / "v.npy", overwrite=True, progress=False) == (25, 14, 0, 0)
     assert bits() == whole
     assert names(here) == ["v.npy"]
 
@@ -423,7 +423,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(model, encoder, he
     assert result.returncode == 2
     said = r"error: \S*v.npy.partial cannot be written: File too large; what is finished is kept, and the same command "
     assert re.fullmatch(said + "goes on\n", result.stderr)
-    assert embed_file(encoder, "texts.txt", here / "v.npy", progress=False) == (25, there, 0)
+    assert embed_file(encoder, "texts.txt", here / "v.npy", progress=False) == (25, there, 0, 0)
     assert bits() == whole
     assert names(here) == ["v.npy"]
 
@@ -433,7 +433,13 @@ def test_texts_that_are_cut_are_counted_once(encoder, here, model, capsys):
     assert main(["embed", str(model), "long.txt", "--out", "v.npy"]) == 0
     assert capsys.readouterr().err == "warning: 10 texts longer than 160 tokens were cut\n"
     interrupted(encoder, here / "w.npy", source="long.txt")
-    assert embed_file(encoder, "long.txt", here / "w.npy", progress=False) == (20, 14, 10)
+    assert embed_file(encoder, "long.txt", here / "w.npy", progress=False) == (20, 14, 10, 0)
+
+
+def test_blank_texts_are_counted(here, model, capsys):
+    (here / "gaps.txt").write_text("one\n\n  \ntwo\n", encoding="utf-8")
+    assert main(["embed", str(model), "gaps.txt", "--out", "v.npy"]) == 0
+    assert capsys.readouterr().err == "note: 2 of 4 texts are blank, and their vectors mean nothing\n"
 
 
 def test_memory_does_not_grow_with_the_file(encoder, here, monkeypatch):

@@ -286,9 +286,9 @@ def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cl
         ("embed nothing data --out v --engine dask", "nothing is not a directory"),
         (
             "predict M --data data --engine dask",
-            "--engine dask takes no TEXT but --data 'PATTERN', and --out DIRECTORY",
+            "--engine dask takes no TEXT but --data 'PATTERN' --out DIRECTORY",
         ),
-        ("predict M love --engine dask --out v", "--engine dask takes no TEXT but --data 'PATTERN', and --out"),
+        ("predict M love --engine dask --out v", "--engine dask takes no TEXT but --data 'PATTERN' --out"),
         ("search M data Great --vectors data", "data/a.npy"),
         ("search M data Great --vectors none", "none: no such file or directory"),
         ("search M data/* Great --vectors none", "none: no such file or directory"),
@@ -359,7 +359,7 @@ def test_each_part_is_answered_as_it_is_alone(trained, on_cluster, form, capsys)
     assert main(["predict", str(trained), "--data", "data/*", "--out", "answers", "--format", form, *on_cluster]) == 0
     out, err = capsys.readouterr()
     assert out == "25 answers written to answers, of 3 files\n"
-    assert f"note: blank texts have no answer: {LINES.count('')} of 25\n" in err
+    assert f"note: {LINES.count('')} of 25 texts are blank and have no answer\n" in err
     suffix = {"text": "csv", "json": "jsonl"}[form]
     for file in ("a.csv", "b.jsonl.gz", "c.parquet"):
         alone = ["predict", str(trained), "--data", f"data/{file}", "--out", f"alone.{suffix}", "--overwrite"]

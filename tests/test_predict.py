@@ -45,7 +45,7 @@ def test_a_blank_text_has_no_answer(capsys, trained):
     assert blank == {"text": "", "sentiment": NONE, "engagement": NONE}
     assert white == blank | {"text": " \t"}
     assert good["sentiment"]["label"] in ("negative", "neutral", "positive")
-    assert err == "note: blank texts have no answer: 2 of 3\n"
+    assert err == "note: 2 of 3 texts are blank and have no answer\n"
     assert main(["predict", str(trained), "", "good"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "no answer  | "
 

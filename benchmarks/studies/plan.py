@@ -35,10 +35,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_origin
 
-from minitx.app.manifest import file_hash
 from minitx.app.settings import DEFAULTS, Experiment, experiment_of, read_recipe
 from minitx.data.samples import SYNTHETIC_NAME
 from minitx.errors import InputError, suggestion
+from minitx.system import file_hash
 
 HERE = Path(__file__).parent
 TUNING = (100, 101, 102)

@@ -224,7 +224,7 @@ def _embed(a: argparse.Namespace) -> None:
     encoder = SentenceEncoder.from_pretrained(a.model)
     try:
         how = {"text_column": a.text, "encoding": a.encoding, "overwrite": a.overwrite}
-        rows, before, cut = embed_file(encoder, a.file, out, progress=sys.stderr.isatty(), **how)
+        rows, before, cut, blank = embed_file(encoder, a.file, out, progress=sys.stderr.isatty(), **how)
     except KeyboardInterrupt as error:
         partial = beside(out)[0]
         goes_on = f"the same command goes on from {partial}" if partial.exists() else f"{out} is as it was, or finished"
@@ -234,6 +234,8 @@ def _embed(a: argparse.Namespace) -> None:
         print(f"resumed after {before:,} vectors that were there already")
     if cut:
         print(f"warning: {cut:,} texts longer than {encoder.max_seq_length} tokens were cut", file=sys.stderr)
+    if blank:
+        print(f"note: {blank:,} of {rows:,} texts are blank, and their vectors mean nothing", file=sys.stderr)
     print(f"{rows:,} vectors of {encoder.get_embedding_dimension()} numbers written to {out}")
     _say_what_vectors_mean(a.model)
 

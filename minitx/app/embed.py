@@ -52,7 +52,7 @@ def embed_file(
     empty: bool = False,
     overwrite: bool = False,
     progress: bool = True,
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """Write a vector for every text of `source` to `out`, (N, D) float32 as np.load reads it, in their order.
 
     Args:
@@ -66,7 +66,7 @@ def embed_file(
         progress: show a bar.
 
     Returns:
-        How many vectors there are, how many of them were there already, and how many texts were cut.
+        How many vectors there are, how many of them were there already; how many texts were cut, how many are blank.
 
     Raises:
         InputError: a file or a combination cannot be used; nothing that existed is lost, and no finished block.
@@ -76,7 +76,8 @@ def embed_file(
     try:
         with alone(lock, out):
             how = source, text_column, encoding, empty
-            blocks = [block for _, block in _in_blocks(stream_texts(*how))]
+            read = [(block, sum(not text.strip() for text in texts)) for texts, block in _in_blocks(stream_texts(*how))]
+            blocks, blank = [block for block, _ in read], sum(count for _, count in read)
             made_of = of_encoder(encoder) | _of_texts(blocks)
             partial.touch()
             note.touch()
@@ -104,7 +105,7 @@ def embed_file(
     except OSError as error:
         wrong = f"{error.filename or partial} cannot be written: {error.strerror or error}"
         raise InputError(f"{wrong}; what is finished is kept, and the same command goes on") from error
-    return total, before, cut
+    return total, before, cut, blank
 
 
 def beside(out: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.data.tables import data_files
 from minitx.errors import InputError
 from minitx.models.hub import find_directory
-from minitx.system import check_file, read_fields
+from minitx.system import file_hash, read_fields
 from minitx.training.checkpoint import SETTINGS
 from minitx.writing import write_json
 
@@ -120,16 +120,6 @@ def plain(experiment: Experiment) -> dict[str, Any]:
     """The settings as JSON has them, which knows no infinity."""
     settings = dataclasses.asdict(experiment)
     return settings | {"max_grad_norm": "inf"} if experiment.max_grad_norm == math.inf else settings
-
-
-def file_hash(path: Path) -> str:
-    """The sha256 of a file; `InputError` if it cannot be read."""
-    check_file(path)
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError) as error:  # a name that no system has is a ValueError
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}; expected a readable file") from None
 
 
 def hashes(directory: Path, pattern: str = "*") -> dict[str, str]:

@@ -35,7 +35,7 @@ from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import FILES, find_directory
 from minitx.models.multitask import MultiTaskModel
-from minitx.system import Bar, __version__, usable_cores
+from minitx.system import Bar, __version__, file_hash, usable_cores
 from minitx.training.checkpoint import load_model
 from minitx.writing import alone, remove_partials, to_disk, write_text
 
@@ -64,8 +64,7 @@ def on_dask(a: argparse.Namespace) -> None:
     embed = "data" not in a
     pattern, text = (a.file, a.text) if embed else (a.data, a.column)
     if not pattern or not a.out or (not embed and a.text):
-        takes = "a pattern" if embed else "no TEXT but --data 'PATTERN'"
-        raise InputError(f"--engine dask takes {takes}, and --out DIRECTORY")
+        raise InputError(f"--engine dask takes {'FILE' if embed else 'no TEXT but --data'} 'PATTERN' --out DIRECTORY")
     suffix = ".npy" if embed else ".jsonl" if a.format == "json" else ".csv"
     job = new_job("embed" if embed else "predict", a.model, text, a.encoding, suffix)
     level = logging.root.manager.disable
@@ -73,8 +72,7 @@ def on_dask(a: argparse.Namespace) -> None:
     try:
         found = run_parts(job, pattern, Path(a.out), a.scheduler, a.overwrite, sys.stderr.isatty())
     except KeyboardInterrupt as error:
-        goes_on = "the same command" + ", without --overwrite," * a.overwrite + " goes on"
-        error.add_note(f"finished parts are in {a.out}: {goes_on}")
+        error.add_note(f"{a.out} has what is finished; the same command{' without --overwrite' * a.overwrite} goes on")
         raise
     finally:
         logging.disable(level)
@@ -97,7 +95,7 @@ def new_job(command: str, model: str, text: str | None, encoding: str, suffix: s
 def _of_model(folder: Path) -> str:
     """The checksum of all files that can belong to a model: no pictures, and no vectors though they grow there."""
     files = sorted({file for pattern in FILES for file in folder.rglob(pattern) if ".npy.partial" not in file.name})
-    sums = [f"{file.relative_to(folder)} {_checksum(file)}" for file in files if file.is_file()]
+    sums = [f"{file.relative_to(folder)} {file_hash(file)}" for file in files if file.is_file()]
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
@@ -156,8 +154,7 @@ def run_parts(
             known = _begin(out / NOTE, job, overwrite)
             dask, client = stack.enter_context(_cluster(scheduler, len(parts)))
             work = [(source, out.absolute() / f"{name}{job.format}", known.get(name)) for name, source in parts.items()]
-            keys = [f"{name}-{secrets.token_hex(4)}" for name in parts]
-            futures = [client.submit(do_part, job, *one, key=key) for key, one in zip(keys, work, strict=True)]
+            futures = [client.submit(do_part, job, *one, key=f"{one[1].stem}-{secrets.token_hex(4)}") for one in work]
             new = set[str]()
             bar = stack.enter_context(Bar(total=len(parts), unit=" parts", disable=not progress))
             for future in dask.as_completed(futures):
@@ -186,8 +183,8 @@ def run_parts(
 
 def do_part(job: Job, source: Path, target: Path, known: dict[str, Any] | None) -> tuple[dict[str, Any], bool]:
     """What a worker does: a part, unless it and its result are as `known` says. What the note says then; is it new?"""
-    checksum = _checksum(source)
-    if known and target.is_file() and (known.get("file"), known.get("result")) == (checksum, _checksum(target)):
+    checksum = file_hash(source)
+    if known and target.is_file() and (known.get("file"), known.get("result")) == (checksum, file_hash(target)):
         return known, False
     with _loading:  # once, though a worker may have several threads
         model = _load(job)
@@ -198,9 +195,9 @@ def do_part(job: Job, source: Path, target: Path, known: dict[str, Any] | None) 
             count = write_file(model, blocks(texts), target, job.encoding)
         else:
             how: Any = {"text_column": job.column, "encoding": job.encoding, "overwrite": True, "progress": False}
-            rows, _, cut = embed_file(model, source, target, empty=True, **how)
-            count = Count(rows, cut=cut)
-        written = {"file": checksum, "result": _checksum(target)}
+            rows, _, cut, blank = embed_file(model, source, target, empty=True, **how)
+            count = Count(rows, blank, cut)
+        written = {"file": checksum, "result": file_hash(target)}
     return {"part": target.name.removesuffix(job.format), **asdict(count), **written}, True
 
 
@@ -209,11 +206,6 @@ def _load(job: Job) -> SentenceEncoder | MultiTaskModel:
     if _of_model(Path(job.directory)) != job.model:
         raise InputError(f"a worker does not find {job.directory}, or finds another model there")
     return load_model(job.directory) if job.command == "predict" else SentenceEncoder.from_pretrained(job.directory)
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _begin(note: Path, job: Job, overwrite: bool) -> dict[str, dict[str, Any]]:

@@ -74,7 +74,8 @@ class Count:
 def say_count(count: Count, out: str | None, what: str = "answers") -> None:
     """What is to be known when all texts are answered; `InputError` if some were none."""
     if count.blank:
-        print(f"note: blank texts have no answer: {count.blank:,} of {count.rows:,}", file=sys.stderr)
+        mean = "and have no answer" if what == "answers" else "and their vectors mean nothing"
+        print(f"note: {count.blank:,} of {count.rows:,} texts are blank {mean}", file=sys.stderr)
     if out:
         print(f"{count.rows:,} {what} written to {shown(out)}")
     if count.broken:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minitx.autograd.tensor import Tensor, floats, is_recorded
+from minitx.autograd.tensor import Tensor, float_data, is_recorded
 
 
 def silu(x: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def gelu_new(x: Tensor) -> Tensor:
 
 def elementwise(x: Tensor, in_place: Callable[[np.ndarray, bool], np.ndarray | None]) -> Tensor:
     """y = f(x) and dx = dy f'(x), for an f that replaces x and returns its slope if that is wanted."""
-    y = floats(x).copy()
+    y = float_data(x).copy()
     slope = in_place(y, is_recorded((x,)))
     return Tensor.from_op(y, (x,), lambda dy: (dy * slope,))
 

@@ -22,7 +22,7 @@ from minitx.autograd.losses import (
     mse_loss as mse_loss,
 )
 from minitx.autograd.rows import RowGradient
-from minitx.autograd.tensor import Tensor, floats, is_recorded
+from minitx.autograd.tensor import Tensor, float_data, is_recorded
 
 # What several passes work on at a time, so that it stays in a core's cache between them: elements.
 ELEMENTS_IN_CACHE = 128 * 1024
@@ -38,7 +38,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     product wrote. Torch: `functional.linear`, then `functional.relu` or `functional.gelu`. Plain: `learn.plain.linear`.
     """
     # h = x wᵀ + b ;  dh = act'(h) dy ;  dx = dh w ;  dw = dhᵀ x ;  db = 1ᵀ dh
-    x2 = floats(x).reshape(-1, x.shape[-1])
+    x2 = float_data(x).reshape(-1, x.shape[-1])
     y = x2 @ w.data.T
     if b is not None:
         y += b.data
@@ -112,7 +112,7 @@ def softmax(x: Tensor, dim: int = -1) -> Tensor:
     `learn.plain.softmax`.
     """
     # dx = y (dy - sum(dy y))      from the Jacobian diag(y) - y yᵀ
-    y = np.exp(floats(x) - x.data.max(axis=dim, keepdims=True, initial=-np.inf))
+    y = np.exp(float_data(x) - x.data.max(axis=dim, keepdims=True, initial=-np.inf))
     y /= y.sum(axis=dim, keepdims=True)
     return Tensor.from_op(y, (x,), lambda dy: (y * (dy - (dy * y).sum(axis=dim, keepdims=True)),))
 
@@ -123,7 +123,7 @@ def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
     Fused for stability: the logarithm of a softmax that underflowed would be -inf. Plain: `learn.plain.log_softmax`.
     """
     # dx = dy - softmax(x) sum(dy)
-    y = floats(x) - x.data.max(axis=dim, keepdims=True, initial=-np.inf)
+    y = float_data(x) - x.data.max(axis=dim, keepdims=True, initial=-np.inf)
     y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))
     return Tensor.from_op(y, (x,), lambda dy: (dy - np.exp(y) * dy.sum(axis=dim, keepdims=True),))
 
@@ -134,7 +134,7 @@ def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
     Ba, Kiros & Hinton 2016, equation 4. Fused for cost: the composed gradient is a dozen passes over x. Plain:
     `learn.plain.layer_norm`.
     """
-    y, backward = _norm(floats(x).copy(), w, b, eps)
+    y, backward = _norm(float_data(x).copy(), w, b, eps)
     return Tensor.from_op(y, (x, w, b), lambda dy: backward(dy))
 
 
@@ -156,10 +156,10 @@ def add_layer_norm(
     mask = None
     if p:
         mask = dropout_mask(r.shape, p, rng, r.dtype)
-        total = floats(r) * mask
-        total += floats(x)
+        total = float_data(r) * mask
+        total += float_data(x)
     else:
-        total = floats(x) + floats(r)
+        total = float_data(x) + float_data(r)
     y, norm_backward = _norm(total, w, b, eps)
 
     def backward(dy: np.ndarray) -> Gradients:
@@ -231,7 +231,7 @@ def dropout(x: Tensor, p: float, rng: np.random.Generator) -> Tensor:
     Raises:
         ValueError: p is not in [0, 65535/65536], or there is no `rng`.
     """
-    mask = dropout_mask(floats(x).shape, p, rng, x.dtype)
+    mask = dropout_mask(float_data(x).shape, p, rng, x.dtype)
     return Tensor.from_op(x.data * mask, (x,), lambda dy: (dy * mask,))
 
 
@@ -295,7 +295,7 @@ def attention(
     def heads(x: np.ndarray) -> np.ndarray:
         return x.reshape(*x.shape[:2], num_heads, K).transpose(0, 2, 1, 3)  # (B, H, T, K), a view
 
-    qh, kh, vh = heads(floats(q) * q.dtype.type(1 / math.sqrt(K))), heads(floats(k)), heads(floats(v))
+    qh, kh, vh = heads(float_data(q) * q.dtype.type(1 / math.sqrt(K))), heads(float_data(k)), heads(float_data(v))
     y = np.empty_like(q.data, order="C")
     yh = heads(y)
     weights, dropped = [], []  # per block: p (b, H, S, T), before and after dropout, kept for the backward pass
@@ -343,7 +343,7 @@ def mean_pool(x: Tensor, attention_mask: np.ndarray) -> Tensor:
     never copied. sentence-transformers: `Pooling(pooling_mode="mean")`. Plain: `learn.plain.mean_pool`.
     """
     # y = a x  with  a = m / max(sum(m), 1) ;  dx = aᵀ dy
-    a = attention_mask.astype(floats(x).dtype)
+    a = attention_mask.astype(float_data(x).dtype)
     a /= np.maximum(a.sum(axis=1, keepdims=True), 1)
     y = (a[:, None, :] @ x.data)[:, 0, :]
     return Tensor.from_op(y, (x,), lambda dy: (a[:, :, None] * dy[:, None, :],))
@@ -355,7 +355,7 @@ def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:
     Fused for stability: the composed gradient of a zero vector is 0 / 0. Plain: `learn.plain.normalize`.
     """
     # dx = (dy - y (y · dy)) / |x| ;  below eps the length is a constant, so dx = dy / eps
-    length = np.sqrt(np.einsum("...d,...d->...", floats(x), x.data))[..., None]
+    length = np.sqrt(np.einsum("...d,...d->...", float_data(x), x.data))[..., None]
     clipped = np.maximum(length, max(eps, np.finfo(x.dtype).tiny))  # in float16, 1e-12 is 0
     y = x.data / clipped
 
@@ -392,7 +392,7 @@ def cross_entropy(
         ValueError: as many targets as rows are needed, and a `label_smoothing` from 0 to 1.
     """
     # Both terms are sum_c a[c] (-log p[c]) with a = (1 - e) w[t] onehot(t) + (e / C) w, so dx = sum(a) p - a
-    (N, C), target = floats(logits).shape, np.asarray(target)
+    (N, C), target = float_data(logits).shape, np.asarray(target)
     if target.shape not in ((N,), (N, C)) or not 0 <= label_smoothing <= 1:
         raise ValueError(f"expected targets (N,) or (N, C) for logits {N, C}, not {target.shape}; smoothing 0 to 1")
     w = np.ones(C, logits.dtype) if weight is None else np.asarray(weight, logits.dtype)

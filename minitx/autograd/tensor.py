@@ -306,7 +306,7 @@ def is_recorded(parents: Sequence[Tensor]) -> bool:
     return current().recording and any(parent.requires_grad for parent in parents)
 
 
-def floats(x: Any) -> np.ndarray:
+def float_data(x: Any) -> np.ndarray:
     """What is in a Tensor of floats, for an op to compute with. `TypeError` for an array, and for integers."""
     if isinstance(x, Tensor) and x.data.dtype.kind == "f":
         return x.data

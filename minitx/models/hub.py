@@ -1,6 +1,5 @@
 """Where is a model of a given name: on this machine, or on the hub?"""
 
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -8,7 +7,7 @@ import re
 from pathlib import Path
 
 from minitx.errors import InputError
-from minitx.system import CONFIG, WEIGHTS, read_text
+from minitx.system import CONFIG, WEIGHTS, file_hash, read_text
 
 FILES = ("*.json", "*.txt", "*.safetensors")  # in whatever folder: all that is read of a model
 NAME = r"[\w-][\w.-]{,95}(/[\w-][\w.-]{,95})?"  # of a model; the hub allows as many letters
@@ -26,9 +25,8 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     """The directory of a model: `name` itself, or what this machine has under that name, or a download.
 
     A name is `organisation/model`; without an organisation, `sentence-transformers/` is meant, except of the few that
-    have none, as bert-base-uncased. all-MiniLM-L6-v2 comes
-    with the extra `minilm`; others are looked for in the Hugging Face cache, and downloaded if the package
-    huggingface_hub is there, which the extra `hub` installs.
+    have none, as bert-base-uncased. all-MiniLM-L6-v2 comes with the extra `minilm`; others are looked for in the
+    Hugging Face cache, and downloaded if the package huggingface_hub is there, which the extra `hub` installs.
 
     Raises:
         InputError: the model is neither here nor can it be downloaded; the message says what would help.
@@ -70,9 +68,8 @@ def _packaged(package: str, checksum: str) -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     path = Path(spec.submodule_search_locations[0]) / "model"
-    with (path / WEIGHTS).open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != checksum:
-            raise InputError(f"{path / WEIGHTS} is not what was published: its sha256 is not {checksum}")
+    if file_hash(path / WEIGHTS) != checksum:
+        raise InputError(f"{path / WEIGHTS} is not what was published: its sha256 is not {checksum}")
     return path
 
 
