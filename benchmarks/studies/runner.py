@@ -178,6 +178,7 @@ def recheck(bench: Bench, keys: list[str], runs: Mapping[str, Run], bar: Bar, me
 
 # --- what it takes ---------------------------------------------------------------------------------------------------
 
+SHARING = 4  # arms of a seed and an objective, of different sizes, that begin with one pretraining
 PER_ROW, PER_TEXT, SCRATCH = 0.018, 0.0035, 0.1  # seconds of one core: MiniLM's training and reading; without it
 
 
@@ -192,18 +193,19 @@ def estimate(run: Run, bench: Bench) -> float:
     """Seconds: what another seed took, or a guess from the numbers of rows and epochs."""
     if run.first:
         return estimate(Run(run.first), bench) / 2 + estimate(Run(run.experiment), bench)  # two arms share the first
-    train, validation, test = sizes(run.experiment.data)
-    rows = min(run.experiment.train_rows or train, train)
-    per_row, per_text = (PER_ROW, PER_TEXT) if run.experiment.pretrained else (PER_ROW * SCRATCH, PER_TEXT * SCRATCH)
-    told = {**run.told()["settings"], "seed": 0}
+    e, told = run.experiment, {**run.told()["settings"], "seed": 0}
+    train, validation, test = sizes(e.data)
+    rows = min(e.train_rows or train, train)
+    per_row, per_text = (PER_ROW, PER_TEXT) if e.pretrained else (PER_ROW * SCRATCH, PER_TEXT * SCRATCH)
+    labels_later = train * e.pretraining_epochs * PER_TEXT / SHARING if e.pretraining else 0.0
     for line in bench.store.lines.values():
         if {**line["settings"], "seed": 0} == told and not line.get("first"):
-            return float(line["figures"]["seconds"]) + per_text * (rows + test)  # a clock also counts what others do
-    frozen = "backbone" in run.experiment.freeze
-    epochs = run.experiment.epochs
+            alone = float(line["figures"]["seconds"])  # a clock also counts what others do
+            return labels_later + alone + per_text * (rows + test)
+    frozen, epochs = "backbone" in e.freeze, e.epochs
     passes = per_text * (rows + validation) if frozen else epochs * (rows * per_row + validation * per_text)
-    looks = 0 if not run.every else epochs * rows / run.experiment.batch_size / run.every * validation * per_text
-    return passes + looks + per_text * (rows + test)
+    looks = 0 if not run.every else epochs * rows / e.batch_size / run.every * validation * per_text
+    return labels_later + passes + looks + per_text * (rows + test)
 
 
 @cache
