@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,7 +46,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     `InputError` if it cannot be written; what was there is then as it was.
     """
     path = Path(os.path.realpath(path))  # through a symlink, which stays
-    partial = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}{path.suffix}")
+    partial = path.with_name(f"{_start(path)}-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield partial
         to_disk(partial)
@@ -58,8 +59,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def remove_partials(path: Path) -> None:
     """Remove what kills have left of `whole_file`s at `path`, where nobody else writes one now."""
-    for partial in path.parent.glob(f".{glob.escape(path.stem[:100])}-{'[0-9a-f]' * 8}{path.suffix}"):
+    for partial in path.parent.glob(f"{glob.escape(_start(path))}-{'[0-9a-f]' * 8}{glob.escape(path.suffix)}"):
         partial.unlink()
+
+
+def _start(path: Path) -> str:
+    """How the names of a file's partials begin: those of no other file do, though its name may be too long for it."""
+    return f".{path.stem[:40]}-{zlib.crc32(os.fsencode(path.name)):08x}"
 
 
 def take_place(partial: Path, path: Path, overwrite: bool = False) -> None:

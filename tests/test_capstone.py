@@ -123,7 +123,7 @@ def test_an_existing_page_is_kept(main, reviews, tmp_path):
         ("text,mood\nfine,good\nbad,bad\n", ["--text", "text", "--label", "mood=feeling"], "no column feeling"),
         ("text,mood\nfine,good\nbad,bad\n", ["--text", "text", "--label", "m=mood", "--label", "m=mood"], "twice"),
         ("text,mood\nfine,good\nbad,bad\n", ["--text", "text"], "--label NAME=COLUMN"),
-        ("text,mood\nfine,good\nbad,bad\n", ["--check", "nowhere.py:softmax"], "no file of Python"),
+        ("text,mood\nfine,good\nbad,bad\n", ["--check", "nowhere.py:softmax"], "nowhere.py is not there"),
         ("text,mood\nfine,good\nbad,bad\n", ["--check", str(SCRIPT) + ":softmax"], "no function softmax"),
         ("text,mood\nfine,good\nbad,bad\n", ["--check", "mine.py:softmx"], "did you mean softmax"),
         (

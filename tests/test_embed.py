@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -434,6 +435,16 @@ def test_texts_that_are_cut_are_counted_once(encoder, here, model, capsys):
     assert capsys.readouterr().err == "warning: 10 texts longer than 160 tokens were cut\n"
     interrupted(encoder, here / "w.npy", source="long.txt")
     assert embed_file(encoder, "long.txt", here / "w.npy", progress=False) == (20, 14, 10, 0)
+
+
+def test_vectors_are_of_a_model_wherever_that_lies(model, here, capsys):
+    """Found from outside: what was made as `m` was refused as its absolute path, and what Dask made too."""
+    shutil.copytree(model, here / "copy")
+    assert main(["embed", "copy", "texts.txt", "--out", "v.npy"]) == 0
+    for name in ("copy", str(here / "copy"), str(model)):
+        assert main(["search", name, "texts.txt", "great", "--vectors", "v.npy"]) == 0
+        assert main(["embed", name, "texts.txt", "--out", "w.npy", "--overwrite"]) == 0
+        assert bits("w.npy") == bits("v.npy")
 
 
 def test_blank_texts_are_counted(here, model, capsys):

@@ -118,3 +118,9 @@ def test_lists_and_files_are_compared_as_well(tmp_path):
     assert leakage_report(tmp_path / "train.txt", str(tmp_path / "test.csv")).pairs == report.pairs
     (tmp_path / "train.csv").write_text("reviewId,text\nr9,anything\n", encoding="utf-8")
     assert leakage_report(tmp_path / "train.csv", tmp_path / "test.csv").pairs["same_id"] == [(3, 0)]
+
+
+def test_a_text_that_is_none_is_refused():
+    for nothing in (None, float("nan")):
+        with pytest.raises(InputError, match="a text must be a str, got"):
+            leakage_report(["a", nothing], ["b"])

@@ -168,6 +168,8 @@ def test_a_head_may_not_have_the_name_of_another_part(name, rng):
     ("heads", "found"),
     [
         ({"y": "bad"}, "head y: 'bad'; expected a number of classes, or a list of different names"),
+        ({"y": 1}, "head y: 1; expected a number of classes, or a list of different names, at least 2"),
+        ({"y": ["a"]}, "head y: ['a']; expected a number of classes"),
         ({"y": ["x", "x"]}, "head y: "),
         ({"y": 0}, "head y: 0"),
         ({"y": []}, "head y: "),
@@ -190,3 +192,16 @@ def test_predict_takes_a_list(rng):
     encoder = SentenceEncoder(EncoderConfig(9, hidden_size=4, num_heads=1, num_layers=1, intermediate_size=4), rng=rng)
     with pytest.raises(InputError, match="not one str"):
         MultiTaskModel(encoder, {"mood": 2}, rng=rng).predict("one text")
+
+
+def test_a_model_is_saved_and_read_again(tmp_path, rng):
+    tokenizer = BPETokenizer.train(["hello world"], vocab_size=270)
+    model = make_model(tokenizer=tokenizer, vocab_size=tokenizer.vocab_size)
+    model.save_pretrained(tmp_path / "m")
+    again = MultiTaskModel.from_pretrained(tmp_path / "m")
+    texts = ["hello", "a world"]
+    for head, p in model.eval().predict_proba(texts).items():
+        np.testing.assert_array_equal(again.predict_proba(texts)[head], p)
+    with pytest.raises(InputError, match="exists"):
+        model.save_pretrained(tmp_path / "m")
+    model.save_pretrained(tmp_path / "m", overwrite=True)

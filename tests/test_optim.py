@@ -282,9 +282,9 @@ def test_bad_groups_are_refused_by_name():
         SGD([{"params": [a]}, {"params": [b, a]}])
     with pytest.raises(ValueError, match="group 0: some parameters appear in more than one"):
         SGD([a, b, a])
-    with pytest.raises(ValueError, match="group 0: lr must be at least 0, and is -1"):
+    with pytest.raises(ValueError, match="group 0: lr must be a number of at least 0, and is -1"):
         SGD([a], lr=-1)
-    with pytest.raises(ValueError, match=r"group 0: weight_decay must be at least 0, and is -0\.1"):
+    with pytest.raises(ValueError, match=r"group 0: weight_decay must be a number of at least 0, and is -0\.1"):
         AdamW([a], weight_decay=-0.1)
 
 
@@ -305,6 +305,16 @@ def test_check_finds_what_would_train_nothing():
         ValueError, match=r"2 of the optimizer's 6 parameters are not this model's: build the optimizer"
     ):
         Adam(both).check(model)
+
+
+def test_what_is_no_list_of_leaves_is_refused():
+    x = Tensor(np.ones(2), requires_grad=True)
+    for params in (x, [x * 2], [1.0]):
+        with pytest.raises(ValueError, match=r"group 0: expected parameters in a list, as \[x\], and none that is the"):
+            SGD(params)
+    with pytest.raises(ValueError, match="group 0: lr must be a number of at least 0, and is '1e-3'"):
+        AdamW([x], lr="1e-3")
+    SGD([x], lr=np.float32(0.1))
 
 
 def test_loading_a_state_of_other_groups_is_refused():

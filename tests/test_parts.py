@@ -7,8 +7,12 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import dask
@@ -192,13 +196,17 @@ def test_a_note_of_another_minitx_is_refused(model, on_cluster, capsys):
 
 def test_what_a_kill_has_left_is_no_harm(trained, on_cluster, capsys):
     Path("answers").mkdir()
-    for name in (".parts-0123abcd.log", ".a-0123abcd.csv"):
-        Path("answers", name).touch()
+    note, part = (
+        Path("answers", f".{stem}-{zlib.crc32(f'{stem}{end}'.encode()):08x}-0123abcd{end}")
+        for stem, end in (("parts", ".log"), ("a", ".csv"))
+    )
+    note.touch()
+    part.touch()
     assert main(["predict", str(trained), "--data", "data", "--out", "answers", *on_cluster]) == 2
-    assert "answers has no parts.log but .a-0123abcd.csv" in capsys.readouterr().err
-    Path("answers/.a-0123abcd.csv").unlink()
+    assert f"answers has no parts.log but {part.name}" in capsys.readouterr().err
+    part.unlink()
     assert main(["predict", str(trained), "--data", "data", "--out", "answers", *on_cluster]) == 0
-    Path("answers/.a-0123abcd.csv").touch()
+    part.touch()
     Path("answers/a.csv").unlink()
     assert main(["predict", str(trained), "--data", "data", "--out", "answers", *on_cluster]) == 0
     assert sorted(path.name for path in Path("answers").iterdir()) == ["a.csv", "b.csv", "c.csv", "parts.log"]
@@ -282,7 +290,7 @@ def test_what_is_wrong_with_a_part_is_named_and_the_others_are_kept(model, on_cl
         ),
         ("embed M none/* --out v --engine dask", "no files are found at none/*; expected some of the kinds .csv"),
         ("embed M data --out no/v --engine dask", "no/v cannot be used: No such file or directory"),
-        ("embed M data --out data/a.csv --engine dask", "data/a.csv cannot be used: File exists"),
+        ("embed M data --out data/a.csv --engine dask", "--out data/a.csv is a file: expected the name of a directory"),
         ("embed nothing data --out v --engine dask", "nothing is not a directory"),
         (
             "predict M --data data --engine dask",
@@ -400,3 +408,37 @@ def test_a_search_over_parts_finds_what_one_over_a_file_finds(model, on_cluster,
     pd.DataFrame({"content": THIRDS[0][::-1]}).to_csv("data/a.csv", index=False)
     told = refused(capsys, "search", model, "data", *ask, "--vectors", "vectors")
     assert "vectors/a.npy was made of other texts" in told
+
+
+def test_a_pattern_that_finds_results_too_leaves_them_out(trained, on_cluster):
+    command = ["predict", str(trained), "--data", "data/**", "--out", "data/out", *on_cluster]
+    assert main(command) == main(command) == 0
+    assert sorted(path.name for path in Path("data/out").glob("*.csv")) == ["a.csv", "b.csv", "c.csv"]
+
+
+def test_a_name_that_is_no_text_is_a_part_like_others(trained, on_cluster):
+    odd = os.fsdecode(b"data/bad\xff.CSV.GZ")
+    Path(odd).write_bytes(gzip.compress(Path("data/a.csv").read_bytes()))
+    assert main(["predict", str(trained), "--data", "data/*", "--out", "out", *on_cluster]) == 0
+    assert Path(os.fsdecode(b"out/bad\xff.csv")).read_bytes() == Path("out/a.csv").read_bytes()
+
+
+@pytest.mark.parametrize("delay", [0.5, 1.5])
+def test_ctrl_c_of_a_terminal_is_one_line(trained, delay):
+    """It reaches every process of the group, also the workers, which wrote tracebacks; and a cluster may be starting."""
+    command = [sys.executable, "-m", "minitx", "predict", str(trained), "--data", "data/*", "--out", "out"]
+    with subprocess.Popen(
+        [*command, "--engine", "dask"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while not Path("out/parts.log").exists():
+            time.sleep(0.05)
+        time.sleep(delay)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    interrupted = "interrupted; out has what is finished; the same command goes on\n"
+    assert (process.returncode, err) in [(130, interrupted), (0, err)]

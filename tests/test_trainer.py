@@ -459,6 +459,8 @@ def test_a_step_without_a_label_says_nothing_about_the_cosine():
         ([0, 1] * 3, "list"),
         (np.array(["a", "b"] * 3), "ndarray <U1"),
         (np.array([0, 1]), "ndarray int64"),
+        (np.array([0, 2] * 3), "ndarray int64"),
+        (np.array([0, -1] * 3), "ndarray int64"),
         (None, "missing"),
     ],
     ids=str,
@@ -470,6 +472,10 @@ def test_labels_that_are_no_integers_are_refused_by_head_and_kind(rng, labels, k
     for parts in ((wrong, right), (right, wrong)):
         with pytest.raises(InputError, match=f"labels of y: {kind}; expected an array of 6 integers, 0 to 1, or"):
             fit(model, *parts, AdamW(model.parameters()), TrainingSettings(epochs=1, progress=False), rng=rng)
+    texts = TokenisedRows(["a", "b"], {"y": np.array([0, 1])})
+    for rows, kind in ((["a"], "list"), (None, "NoneType"), (texts, "texts")):
+        with pytest.raises(InputError, match=rf"rows are {kind}; expected TokenisedRows\(encoder.tokenize\(texts\)"):
+            fit(model, right, rows, AdamW(model.parameters()), TrainingSettings(epochs=1, progress=False), rng=rng)
     with pytest.raises(InputError, match="epochs must be at least 1, not 0"):
         fit(model, right, right, AdamW(model.parameters()), TrainingSettings(epochs=0, progress=False), rng=rng)
 

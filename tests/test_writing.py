@@ -10,7 +10,17 @@ import pytest
 
 from minitx import writing
 from minitx.errors import InputError
-from minitx.writing import UNFINISHED, alone, check_target, new_directory, publish, take_place, whole_file, write_json
+from minitx.writing import (
+    UNFINISHED,
+    alone,
+    check_target,
+    new_directory,
+    publish,
+    remove_partials,
+    take_place,
+    whole_file,
+    write_json,
+)
 
 MODEL = ("config.json", "model.safetensors", "modules.json", "1_Pooling/config.json")
 
@@ -303,3 +313,18 @@ def test_an_empty_directory_may_be_written_to(tmp_path):
 def test_json_holds_a_name_that_is_not_utf8(tmp_path):
     write_json(tmp_path / "x.json", {"data": "caf\udce9.csv"})
     assert writing.json.loads((tmp_path / "x.json").read_text("utf-8")) == {"data": "caf\udce9.csv"}
+
+
+def test_partials_of_another_file_are_not_removed_though_the_names_begin_alike(tmp_path):
+    """Found from outside: parts whose names share their first hundred characters removed each other's."""
+    one, other = (tmp_path / f"{'x' * 110}_{number}.csv" for number in (1, 2))
+    with whole_file(one) as partial:
+        partial.write_text("one")
+        remove_partials(other)
+        shutil.copy(partial, kept := tmp_path / "kept")
+        name = partial
+    kept.rename(name)  # as after a kill
+    remove_partials(other)
+    assert name.exists()
+    remove_partials(one)
+    assert [path.name for path in tmp_path.iterdir()] == [one.name]

@@ -212,7 +212,7 @@ def of_encoder(encoder: SentenceEncoder) -> dict[str, str]:
     usage = encoder.max_seq_length, encoder.truncate_dim, encoder.prompt_of(encoder.of_role("document"))
     ids, _ = encoder.tokenize_and_cut([SAMPLE] * 8)  # refuses an encoder without a tokenizer
     made_of = {
-        "minitx": "second format",
+        "minitx": "third format",
         "model": (encoder.config, *usage, encoder.tokenizer and encoder.tokenizer.spec, weights),
         "NumPy, Python or processor": (np.__version__, unidata_version, ids, encoder.encode_ids(ids).tobytes()),
     }

@@ -10,18 +10,22 @@ Rocklin 2015, "Dask: Parallel Computation with Blocked algorithms and Task Sched
 """
 
 import argparse
+import atexit
 import glob
 import hashlib
 import importlib
 import json
 import logging
 import os
+import re
 import secrets
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from multiprocessing import resource_tracker
 from pathlib import Path
 from pydoc import locate
 from threading import Lock
@@ -35,7 +39,7 @@ from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import FILES, find_directory
 from minitx.models.multitask import MultiTaskModel
-from minitx.system import Bar, __version__, file_hash, usable_cores
+from minitx.system import Bar, __version__, cores, file_hash
 from minitx.training.checkpoint import load_model
 from minitx.writing import alone, remove_partials, to_disk, write_text
 
@@ -72,6 +76,8 @@ def on_dask(a: argparse.Namespace) -> None:
     try:
         found = run_parts(job, pattern, Path(a.out), a.scheduler, a.overwrite, sys.stderr.isatty())
     except KeyboardInterrupt as error:
+        # A cluster that had not started yet cannot be closed, and says so in a traceback; its workers end with us.
+        atexit.unregister(getattr(sys.modules.get("distributed.deploy.spec"), "close_clusters", print))
         error.add_note(f"{a.out} has what is finished; the same command{' without --overwrite' * a.overwrite} goes on")
         raise
     finally:
@@ -107,17 +113,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler", default="", metavar="ADDRESS", help=help_scheduler)
 
 
-def find_parts(pattern: str) -> dict[str, Path]:
+def find_parts(pattern: str, out: Path | None = None) -> dict[str, Path]:
     """The files that a pattern ("data/*.parquet") or a directory holds, by their names without the kind of file.
 
-    `InputError` if there are none, or two of a name.
+    Those in `out` are results, if anything was begun there. `InputError` if there are none, or two of a name.
     """
     pattern = os.path.join(glob.escape(pattern), "*") if os.path.isdir(pattern) else pattern
     files = [Path(file) for file in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(file)]
     files = [file for file in files if suffix_of(file) in (*SUFFIXES, ".txt") and file.name not in NOTES]
+    if out and (out / NOTE).exists():
+        files = [file for file in files if out.resolve() not in file.resolve().parents]
     parts = dict[str, Path]()
     for file in files:
-        name = Path(file.name.removesuffix(".gz")).stem
+        name = Path(re.sub(r"(?i)\.gz$", "", file.name)).stem
         if (other := parts.setdefault(name, file.absolute())) != file.absolute():
             raise InputError(f"{file} and {other} would have results of the same name: rename one")
     if not parts:
@@ -146,15 +154,17 @@ def run_parts(
     Raises:
         InputError: a part or a combination cannot be used; results that are finished stay.
     """
-    parts = find_parts(pattern)
+    parts = find_parts(pattern, out)
     with ExitStack() as stack:
         try:
+            if out.is_file():
+                raise InputError(f"--out {out} is a file: expected the name of a directory")
             out.mkdir(exist_ok=True)
             stack.enter_context(alone(out / LOCK, out))
             known = _begin(out / NOTE, job, overwrite)
             dask, client = stack.enter_context(_cluster(scheduler, len(parts)))
             work = [(source, out.absolute() / f"{name}{job.format}", known.get(name)) for name, source in parts.items()]
-            futures = [client.submit(do_part, job, *one, key=f"{one[1].stem}-{secrets.token_hex(4)}") for one in work]
+            futures = [client.submit(do_part, job, *one, key=f"{one[1].stem!a}-{secrets.token_hex(4)}") for one in work]
             new = set[str]()
             bar = stack.enter_context(Bar(total=len(parts), unit=" parts", disable=not progress))
             for future in dask.as_completed(futures):
@@ -240,6 +250,17 @@ def _told(job: Job) -> dict[str, Any]:
 
 
 @contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Threads and processes that start inside do not hear a terminal's Ctrl-C, which is for the command."""
+    resource_tracker.ensure_running()  # which would else start later, and undo this
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def local_cluster(workers: int) -> Iterator[Any]:
     """So many workers on this machine, each a process of one thread."""
     # Dask makes malloc give memory back at once, so that an encoder spends a third of its time on page faults; and it
@@ -248,8 +269,11 @@ def local_cluster(workers: int) -> Iterator[Any]:
     own["distributed.worker.profile.enabled"] = False
     how = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     config, dask = map(importlib.import_module, ("dask.config", "distributed"))
-    with config.set(own), dask.LocalCluster(**how, silence_logs=logging.CRITICAL) as cluster:
-        yield cluster
+    with config.set(own):
+        with _without_ctrl_c() if os.name == "posix" else nullcontext():
+            cluster = dask.LocalCluster(**how, silence_logs=logging.CRITICAL)
+        with cluster:
+            yield cluster
 
 
 @contextmanager
@@ -261,7 +285,7 @@ def _cluster(scheduler: str, parts: int) -> Iterator[tuple[Any, Any]]:
         raise InputError("`pip install distributed` lets minitx use --engine dask") from None
     with ExitStack() as stack:
         try:
-            where = scheduler or stack.enter_context(local_cluster(min(parts, usable_cores())))
+            where = scheduler or stack.enter_context(local_cluster(min(parts, len(cores()))))
             client = stack.enter_context(dask.Client(where, timeout=TIMEOUT))
             client.wait_for_workers(1, timeout=TIMEOUT)
             # Without minitx there, Dask would wait for ever. A worker that dies meanwhile is not asked.

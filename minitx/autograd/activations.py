@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minitx.autograd.tensor import Tensor, float_data, is_recorded
+from minitx.autograd.habits import float_data
+from minitx.autograd.tensor import Tensor, is_recorded
 
 
 def silu(x: Tensor) -> Tensor:

@@ -17,12 +17,13 @@ import numpy as np
 from minitx.autograd.activations import elementwise, gelu_new as gelu_new, gelu_new_, silu as silu, silu_
 from minitx.autograd.engine import Gradients
 from minitx.autograd.erf import erf
+from minitx.autograd.habits import float_data
 from minitx.autograd.losses import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
     mse_loss as mse_loss,
 )
 from minitx.autograd.rows import RowGradient
-from minitx.autograd.tensor import Tensor, float_data, is_recorded
+from minitx.autograd.tensor import Tensor, is_recorded
 
 # What several passes work on at a time, so that it stays in a core's cache between them: elements.
 ELEMENTS_IN_CACHE = 128 * 1024

@@ -20,6 +20,16 @@ def _compare(by: Any) -> Any:
     return lambda self, other: by(self.data, other.data if isinstance(other, Node) else other)
 
 
+def _in_place(by: Any) -> Any:
+    def change(self: Any, other: Any) -> Any:
+        if self.requires_grad and self.is_leaf:
+            how = "write to its array, as in w.data -= 0.1 * w.grad"
+            raise RuntimeError(f"a leaf that requires a gradient is not changed in place: {how}")
+        return by(self, other)  # a new tensor of the same name, as the ops before may need the old one
+
+    return change
+
+
 class TensorHabits(Node):
     """The methods, mixed into `Tensor`, which `self` is, and what they return where no other type is named."""
 
@@ -28,6 +38,17 @@ class TensorHabits(Node):
 
     __eq__, __ne__ = _compare(operator.eq), _compare(operator.ne)
     __lt__, __le__, __gt__, __ge__ = map(_compare, (operator.lt, operator.le, operator.gt, operator.ge))
+    __iadd__, __isub__ = map(_in_place, (operator.add, operator.sub))
+    __imul__, __itruediv__ = map(_in_place, (operator.mul, operator.truediv))
+
+    def __float__(self) -> float:
+        return float(self.data.item())
+
+    def __int__(self) -> int:
+        return int(self.data.item())
+
+    def __format__(self, form: str) -> str:
+        return format(self.data.item() if form else str(self), form)
 
     def __rpow__(self, base: Any) -> Self:
         """base^self, and tensor^tensor. d(x^n) = n x^(n-1) dx + x^n ln(x) dn; 0^n has no dn where n >= 0."""
@@ -105,7 +126,10 @@ class TensorHabits(Node):
 
     def min(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Self:
         """Smallest value over `dim` (all axes by default). Ties share dy evenly. Torch: `torch.amin`."""
-        return -(-self).max(dim, keepdim)
+        largest = (-self).max(dim, keepdim)
+        smallest = -largest
+        smallest.__class__ = type(largest)
+        return smallest
 
     def sigmoid(self) -> Self:
         """1 / (1 + e^-x), with an exponential that cannot overflow. dx = y (1 - y) dy."""
@@ -153,6 +177,14 @@ def _off_mean(x: np.ndarray, dim: int | tuple[int, ...] | None, correction: int)
     n = x.size // max(1, total.size)
     off = x - total / max(1, n)  # of integers: float64
     return off, off.dtype.type(1 / (n - correction) if n > correction else math.nan)
+
+
+def float_data(x: Any) -> np.ndarray:
+    """What is in a Tensor of floats, for an op to compute with. `TypeError` for an array, and for integers."""
+    if isinstance(x, Node) and x.data.dtype.kind == "f":
+        return x.data
+    found, data = (f"a Tensor of {x.dtype}", "x.data") if isinstance(x, Node) else (str(type(x)), "x")
+    raise TypeError(f"expected a Tensor of floats, not {found}: Tensor({data}, dtype=np.float32) makes one")
 
 
 def sizes_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:

@@ -240,7 +240,7 @@ class Tensor(TensorHabits):
         return self.sum(dim, keepdim) * (1 / count if count else math.nan)
 
     def max(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        """Largest value over `dim` (all axes by default). Ties share dy evenly. Torch: `torch.amax`."""
+        """Largest value over `dim` (all axes by default). Ties share dy evenly. Torch: `torch.amax`; see `Extremes`."""
         x = self.data
         y = x.max(axis=dim, keepdims=_flag(keepdim))
 
@@ -248,7 +248,9 @@ class Tensor(TensorHabits):
             largest = x == _restore_dims(y, dim, keepdim)
             return (_restore_dims(dy, dim, keepdim) * largest / largest.sum(axis=dim, keepdims=True, dtype=x.dtype),)
 
-        return Tensor.from_op(y, (self,), backward)
+        largest = Tensor.from_op(y, (self,), backward)
+        largest.__class__ = Tensor if dim is None else Extremes
+        return largest
 
     # -- shape -------------------------------------------------------------------------------------------------
 
@@ -269,8 +271,8 @@ class Tensor(TensorHabits):
 
     @property
     def T(self) -> "Tensor":
-        """A matrix with rows and columns swapped."""
-        return self.transpose(-1, -2)
+        """A matrix with rows and columns swapped; a vector as it is."""
+        return self.transpose(-1, -2) if self.ndim > 1 else self
 
     def unsqueeze(self, dim: int) -> "Tensor":
         """A new axis of size 1 at position `dim`."""
@@ -301,17 +303,18 @@ class Tensor(TensorHabits):
         return Tensor.from_op(x[parts], (self,), backward)
 
 
+class Extremes(Tensor):
+    """What `max` or `min` over an axis gives: the values. In torch it is a pair, so taking it apart is a mistake."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("max and min give the values alone, as torch.amax does: argmax(dim) says where they are")
+
+
 def is_recorded(parents: Sequence[Tensor]) -> bool:
     """Whether an op on these is recorded in this thread. Where not, what only a derivative needs is not computed."""
     return current().recording and any(parent.requires_grad for parent in parents)
-
-
-def float_data(x: Any) -> np.ndarray:
-    """What is in a Tensor of floats, for an op to compute with. `TypeError` for an array, and for integers."""
-    if isinstance(x, Tensor) and x.data.dtype.kind == "f":
-        return x.data
-    found, data = (f"a Tensor of {x.dtype}", "x.data") if isinstance(x, Tensor) else (str(type(x)), "x")
-    raise TypeError(f"expected a Tensor of floats, not {found}: Tensor({data}, dtype=np.float32) makes one")
 
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ import pandas as pd
 from minitx.data.split import LabelledTexts, normalise
 from minitx.data.texts import read_texts
 from minitx.errors import InputError
-from minitx.text.tokenizer import check_list
+from minitx.text.tokenizer import check_list, checked
 
 SIMILARITY = 0.8  # of near duplicates, at least
 EXAMPLES = 3  # of each kind, in the text of a report
@@ -103,7 +103,7 @@ def _rows(part: Part, text: str | None) -> LabelledTexts:
     if not isinstance(part, str | PathLike):
         part = part[text] if isinstance(part, pd.DataFrame) and text is not None else part
         check_list(part)
-    texts = read_texts(part, text) if isinstance(part, str | PathLike) else list(part)
+    texts = read_texts(part, text) if isinstance(part, str | PathLike) else [*map(checked, part)]
     ids: list[str | None] = [None] * len(texts)
     with suppress(InputError):  # not every file has them
         ids = [i.strip() or None for i in read_texts(part, "reviewId")] if isinstance(part, str | PathLike) else ids

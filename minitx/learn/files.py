@@ -24,7 +24,8 @@ def load_file(path: Path) -> ModuleType:
     path, before = path.resolve(), set(sys.modules)
     name, folder = f"file {path}", str(path.parent)  # a name that no `import` could mean
     if path.suffix != ".py" or not path.is_file():
-        raise InputError(f"{path} is no file of Python: expected a name that ends in .py")
+        why = "is no file of Python: expected a name that ends in .py" if path.exists() else "is not there"
+        raise InputError(f"{path} {why}")
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module  # where dataclasses look for their module

@@ -117,15 +117,16 @@ def new_head(kind: str, dim: int, hidden: int, classes: int, dropout: float, *, 
 
 
 def checked_heads(heads: Mapping[str, int | Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Head -> its classes' names; `InputError` if there is none, or if they are not at least one and all different."""
+    """Head -> its classes' names; `InputError` if there is none, or if they are not at least two and all different."""
     if not heads or not isinstance(heads, Mapping):
         raise InputError(f"heads is {heads!r:.60}: expected name -> number of classes, or their names in a list")
     check_head_names(heads)
     for head, given in heads.items():
         names = range(given) if isinstance(given, int) else given
         different = isinstance(names, range | list | tuple) and {*map(str, names)} - {"", "None"}
-        if not different or len(names) != len(different):
-            raise InputError(f"head {head}: {given!r:.60}; expected a number of classes, or a list of different names")
+        if not different or len(names) != len(different) or len(different) < 2:
+            expected = "expected a number of classes, or a list of different names, at least 2"
+            raise InputError(f"head {head}: {given!r:.60}; {expected}")
     return {head: tuple(map(str, range(c) if isinstance(c, int) else c)) for head, c in heads.items()}
 
 

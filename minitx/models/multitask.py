@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from minitx.nn.layers import Dropout
 from minitx.nn.module import Module
 from minitx.system import one_blas_thread
 from minitx.text.tokenizer import check_list
+from minitx.writing import new_directory
 
 
 class MultiTaskModel(Module):
@@ -62,11 +64,19 @@ class MultiTaskModel(Module):
 
     @staticmethod
     def from_pretrained(directory: str | PathLike[str]) -> "MultiTaskModel":
-        """The model that `minitx train` or `training.checkpoint.save_model(model, directory)` left in a directory.
+        """The model that `minitx train` or `save_pretrained` left in a directory.
 
         It is `training.checkpoint.load_model`, from a later room.
         """
         return importlib.import_module("minitx.training.checkpoint").load_model(directory)
+
+    def save_pretrained(self, directory: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write a directory for `from_pretrained`, or nothing; its encoder, which others read too, is in it.
+
+        `InputError` if it exists (with `overwrite`, if it is no model's). It is `training.checkpoint.save_model`.
+        """
+        with new_directory(Path(directory), overwrite) as path:
+            importlib.import_module("minitx.training.checkpoint").save_model(self, path)
 
     def forward(self, ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, Tensor]:
         """ids (B, T), attention_mask (B, T) with True = a real token -> logits (B, C) for each head."""

@@ -45,7 +45,7 @@ class TokenizerSpec:
     strip_accents: bool = True
     lowercase: bool = True
     cleanup: bool = True  # decode "ok ." as "ok."
-    source: str = field(default="this tokenizer", compare=False)  # the file, for messages
+    source: str = field(default="this tokenizer", compare=False, repr=False)  # the file, for messages
 
     def pair_template(self) -> list[tuple[str | None, int]]:
         """`pair`, or what stands for it if it is empty: BERT's way."""

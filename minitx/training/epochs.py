@@ -62,8 +62,12 @@ def check_parts(
     if epochs < 1:
         raise InputError(f"epochs must be at least 1, not {epochs}")
     for rows, (head, names) in product((train, validation), classes.items()):
+        if not isinstance(rows, TokenisedRows) or any(isinstance(ids, str) for ids in rows.sequences):
+            given = "texts" if isinstance(rows, TokenisedRows) else type(rows).__name__
+            raise InputError(f"rows are {given}; expected TokenisedRows(encoder.tokenize(texts), labels)")
         found, shape = rows.labels.get(head), (len(rows.sequences),)
-        if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu" or found.shape != shape:
+        integers = isinstance(found, np.ndarray) and found.dtype.kind in "iu" and found.shape == shape
+        if found is None or not integers or not np.isin(found, (*range(len(names)), -100)).all():
             kind = "missing" if found is None else f"{type(found).__name__} {getattr(found, 'dtype', '')}".strip()
             expected = f"an array of {shape[0]:,} integers, 0 to {len(names) - 1}, or -100 for none"
             raise InputError(f"labels of {head}: {kind}; expected {expected}")

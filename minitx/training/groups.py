@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minitx.autograd.context import region
+from minitx.autograd.engine import Node
 from minitx.autograd.rows import RowGradient
 from minitx.errors import suggestion
 from minitx.nn.module import Module, Parameter
@@ -65,6 +66,8 @@ class Optimizer:
         self._check_settings(label, group)
         if not group["params"]:
             raise ValueError(f"{label} has no parameters: its settings would have no effect")
+        if not all(isinstance(p, Node) and p.is_leaf for p in group["params"]):
+            raise ValueError(f"{label}: expected parameters in a list, as [x], and none that is the result of an op")
         taken = {p for g in self.param_groups for p in g["params"]}
         if len(set(group["params"])) < len(group["params"]) or taken.intersection(group["params"]):
             raise ValueError(f"{label}: some parameters appear in more than one parameter group")
@@ -78,8 +81,10 @@ class Optimizer:
         for key, value in group.items():
             if key not in known:
                 raise ValueError(f"{label}: unknown setting {key!r}; {suggestion(key, known)}")
-            if key in ("lr", "weight_decay", "eps", "momentum") and not value >= 0:
-                raise ValueError(f"{label}: {key} must be at least 0, and is {value}")
+            if key in ("lr", "weight_decay", "eps", "momentum") and not (
+                isinstance(value, int | float | np.number) and value >= 0
+            ):
+                raise ValueError(f"{label}: {key} must be a number of at least 0, and is {value!r}")
             if key == "betas" and not all(0 <= beta < 1 for beta in value):
                 raise ValueError(f"{label}: betas must be in [0, 1), and are {value}")
 

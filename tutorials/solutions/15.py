@@ -175,6 +175,11 @@ def _mean_of_means_of_those_with_labels(sums, counts):
     return sum(means) / max(len(means), 1)
 
 
+def _losses_of_0_left_out(sums, counts):
+    pairs = [(total, count) for total, count in zip(sums, counts, strict=True) if total]
+    return sum(total for total, _ in pairs) / max(sum(count for _, count in pairs), 1)
+
+
 def _by_processes(sums, counts):
     return sum(sums) / len(sums)
 
@@ -188,6 +193,7 @@ def _shares():
         "4 labels and 1": ([2.0, 3.0], [4, 1]),
         "a process without labels": ([2.0, 0.0, 1.0], [3, 0, 1]),
         "nobody has a label": ([0.0, 0.0], [0, 0]),
+        "a process whose losses are 0": ([2.0, 0.0], [1, 3]),
     }
 
 
@@ -262,6 +268,11 @@ EXERCISES = [
                 "a mean of the means of those that have labels",
                 _mean_of_means_of_those_with_labels,
                 "one label still counts as much as many",
+            ),
+            Mistake(
+                "a process whose losses are 0 is left out, with its labels",
+                _losses_of_0_left_out,
+                "what is answered perfectly counts too",
             ),
             Mistake("divided by the number of processes", _by_processes, "the loss grows with the batch"),
             Mistake("0 / 0 where nobody has a label", _divided_by_nothing, "nothing to learn is a loss of 0.0"),
