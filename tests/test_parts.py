@@ -425,7 +425,7 @@ def test_a_name_that_is_no_text_is_a_part_like_others(trained, on_cluster):
 
 @pytest.mark.parametrize("delay", [0.5, 1.5])
 def test_ctrl_c_of_a_terminal_is_one_line(trained, delay):
-    """It reaches every process of the group, also the workers, which wrote tracebacks; and a cluster may be starting."""
+    """It reaches every process of the group, also the workers, which wrote tracebacks, and finds a cluster starting."""
     command = [sys.executable, "-m", "minitx", "predict", str(trained), "--data", "data/*", "--out", "out"]
     with subprocess.Popen(
         [*command, "--engine", "dask"],
