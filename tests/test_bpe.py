@@ -294,7 +294,9 @@ def test_half_of_a_surrogate_pair_is_refused_with_its_code(trained, text):
 )
 def test_what_only_can_be_gone_through_is_no_list_of_texts(texts):
     for use in (BPETokenizer.train(["a"], vocab_size=300).encode_batch, BPETokenizer.train):
-        with pytest.raises(InputError, match=rf"expected a list of texts, or a column, not one {type(texts).__name__}"):
+        with pytest.raises(
+            InputError, match=rf"a list of texts, as \[text\], or a column, not one {type(texts).__name__}"
+        ):
             use(texts)
 
 

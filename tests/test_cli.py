@@ -610,3 +610,10 @@ def test_a_missing_column_of_a_head_that_the_model_has_not_is_refused(capsys, tm
     assert "labels sentiment, mood; expected sentiment, engagement" in refused(
         capsys, "evaluate", model, "--data", reviews_csv
     )
+
+
+def test_a_recipe_is_shown(capsys):
+    assert main(["recipes", "minilm-reviews"]) == 0
+    assert "about = " in capsys.readouterr().out
+    assert main(["recipes", "minilm"]) == 2
+    assert "no recipe minilm: did you mean" in capsys.readouterr().err

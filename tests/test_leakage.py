@@ -124,3 +124,8 @@ def test_a_text_that_is_none_is_refused():
     for nothing in (None, float("nan")):
         with pytest.raises(InputError, match="a text must be a str, got"):
             leakage_report(["a", nothing], ["b"])
+
+
+def test_a_kind_that_there_is_not_is_refused():
+    with pytest.raises(InputError, match="no kind 'foo'; "):
+        leakage_report(["a"], ["b"]).rows("foo")

@@ -205,3 +205,14 @@ def test_a_model_is_saved_and_read_again(tmp_path, rng):
     with pytest.raises(InputError, match="exists"):
         model.save_pretrained(tmp_path / "m")
     model.save_pretrained(tmp_path / "m", overwrite=True)
+
+
+def test_an_encoder_is_not_made_of_a_name_a_seed_or_fewer_rows_than_tokens(rng):
+    tokenizer = BPETokenizer.train(["hello world"], vocab_size=270)
+    config = EncoderConfig(vocab_size=tokenizer.vocab_size - 1, hidden_size=8, num_heads=2)
+    with pytest.raises(InputError, match=r"not 'all-MiniLM-L6-v2'; a model is read by from_pretrained\(name\)"):
+        SentenceEncoder("all-MiniLM-L6-v2", rng=rng)
+    with pytest.raises(InputError, match=r"rng is 0; expected np.random.default_rng\(0\)"):
+        SentenceEncoder(config, rng=0)
+    with pytest.raises(InputError, match=rf"the tokenizer has {tokenizer.vocab_size} tokens, and vocab_size is"):
+        SentenceEncoder(config, tokenizer, rng=rng)

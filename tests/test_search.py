@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minitx.errors import InputError
-from minitx.models.search import cos_sim, dot_score, semantic_search
+from minitx.models.search import SIMILARITIES, cos_sim, dot_score, semantic_search
 
 
 def ids(hits):
@@ -77,3 +77,9 @@ def test_a_memory_map_is_read_in_blocks(tmp_path):
 def test_texts_are_no_vectors(score):
     with pytest.raises(InputError, match=r"expected vectors, not str.* 'a': encode texts first"):
         score("a", "b")
+
+
+def test_vectors_of_different_widths_are_refused():
+    for score in SIMILARITIES.values():
+        with pytest.raises(InputError, match="vectors of 3 and of 2 numbers cannot be compared"):
+            score(np.ones((4, 3)), np.ones((5, 2)))

@@ -470,14 +470,24 @@ def test_labels_that_are_no_integers_are_refused_by_head_and_kind(rng, labels, k
     right = TokenisedRows([[1, 2]] * 6, {"y": np.array([0, 1] * 3)})
     wrong = TokenisedRows([[1, 2]] * 6, {} if labels is None else {"y": labels})
     for parts in ((wrong, right), (right, wrong)):
-        with pytest.raises(InputError, match=f"labels of y: {kind}; expected an array of 6 integers, 0 to 1, or"):
+        with pytest.raises(
+            InputError, match=rf"labels of y: {kind}; expected an array \(np.array\) of 6 integers, 0 to 1"
+        ):
             fit(model, *parts, AdamW(model.parameters()), TrainingSettings(epochs=1, progress=False), rng=rng)
     texts = TokenisedRows(["a", "b"], {"y": np.array([0, 1])})
     for rows, kind in ((["a"], "list"), (None, "NoneType"), (texts, "texts")):
         with pytest.raises(InputError, match=rf"rows are {kind}; expected TokenisedRows\(encoder.tokenize\(texts\)"):
             fit(model, right, rows, AdamW(model.parameters()), TrainingSettings(epochs=1, progress=False), rng=rng)
-    with pytest.raises(InputError, match="epochs must be at least 1, not 0"):
-        fit(model, right, right, AdamW(model.parameters()), TrainingSettings(epochs=0, progress=False), rng=rng)
+    optimizer = AdamW(model.parameters())
+    for name, value in (("epochs", 0), ("epochs", "3"), ("batch_size", 2.5), ("accumulate", 0)):
+        settings = TrainingSettings(**{"epochs": 1, "progress": False, name: value})
+        with pytest.raises(InputError, match=f"{name} must be at least 1, and a whole number, not {value!r}"):
+            fit(model, right, right, optimizer, settings, rng=rng)
+    settings = TrainingSettings(epochs=1, progress=False)
+    with pytest.raises(InputError, match=r"call fit\(model, train, validation, optimizer, settings\)"):
+        fit(model, right, right, settings, optimizer, rng=rng)
+    with pytest.raises(InputError, match=r"rng is 0; expected np.random.default_rng\(0\)"):
+        fit(model, right, right, optimizer, settings, rng=0)
 
 
 def test_learned_task_weights_equal_torch(rng):

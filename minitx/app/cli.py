@@ -26,7 +26,7 @@ from minitx.errors import InputError, suggestion
 from minitx.evaluation.evaluate import evaluate
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
-from minitx.system import Fields, __version__
+from minitx.system import Fields, __version__, read_text
 from minitx.terminal import json_line, shown
 from minitx.text.load import load_tokenizer
 from minitx.text.truncation import TruncationWarning
@@ -138,6 +138,10 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 
 
 def _recipes(a: argparse.Namespace) -> None:
+    if a.name:
+        read_recipe(a.name)  # or what is wrong with the name
+        print(read_text(RECIPES / f"{a.name}.toml" if a.name in recipe_names() else a.name), end="")
+        return
     width = max(map(len, recipe_names()))
     print(f"{'default':{width}}  what `minitx train` does without a recipe")
     for name in recipe_names():
@@ -193,7 +197,7 @@ def _evaluate(a: argparse.Namespace) -> None:
     for head, report in reports.items():
         print(f"\n{head}\n{report}")
     if page:
-        for head, groups in themes.items():
+        for head, groups in ((head, groups) for head, groups in themes.items() if groups):
             print(f"\n{head}: the largest groups of mistakes that are alike, and words they share")
             print(*(shown(f"{theme}") for theme in groups[:LARGEST_GROUPS]), sep="\n")
         print(f"\nall groups, the most confident mistakes and what misled the model: {shown(str(page))}")
@@ -293,7 +297,8 @@ def _parser() -> Parser:
     add_arguments(add("train", train, "train a model on reviews and write a result directory"))
     unlabelled.add_arguments(add("pretrain", unlabelled.pretrain, "let an encoder learn from texts without labels"))
     unlabelled.add_arguments(add("distill", unlabelled.distill, "let a small encoder imitate a large one"), True)
-    add("recipes", _recipes, "list the recipes for `minitx train --recipe`")
+    recipes = add("recipes", _recipes, "list the recipes for `minitx train --recipe`").add_argument
+    recipes("name", nargs="?", metavar="NAME", help="show this one instead: a file to copy and change")
     text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 
     encoding = dict[str, Any](default="", help="of the file, as in cp1252; UTF-8 if it is not said")

@@ -18,7 +18,7 @@ import pandas as pd
 
 from minitx.data.split import LabelledTexts, normalise
 from minitx.data.texts import read_texts
-from minitx.errors import InputError
+from minitx.errors import InputError, suggestion
 from minitx.text.tokenizer import check_list, checked
 
 SIMILARITY = 0.8  # of near duplicates, at least
@@ -41,7 +41,9 @@ class LeakageReport:
     pairs: dict[str, list[tuple[int, int]]]  # kind -> pairs; the kinds are those of KINDS
 
     def rows(self, kind: str) -> int:
-        """How many test rows are of this kind."""
+        """How many test rows are of this kind; `InputError` for none of `KINDS`."""
+        if kind not in self.pairs:
+            raise InputError(f"no kind {kind!r:.60}; {suggestion(kind, list(KINDS))}")
         return len(self.pairs[kind])
 
     def to_dict(self) -> dict[str, object]:

@@ -40,7 +40,7 @@ class SentenceEncoder(Usage, EncoderHabits):
     """
 
     def __init__(self, config: EncoderConfig, tokenizer: Tokenizer | None = None, *, rng: np.random.Generator) -> None:
-        super().__init__(config.max_length)
+        super().__init__(self.checked(config, tokenizer, rng).max_length)
         self.config, self.tokenizer, c = config, tokenizer, config
         D, learned, shape = c.hidden_size, c.positions == "learned", (c.max_length, c.hidden_size)
         # 0.02 as in BERT

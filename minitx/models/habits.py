@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minitx.errors import InputError, suggestion
+from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
 from minitx.models.quantization import PRECISIONS, quantize_embeddings
 from minitx.models.search import PAIRWISE, SIMILARITIES, Score, normalized
 from minitx.models.tensor_like import TensorLike, check_device
 from minitx.nn.module import Module
-from minitx.text.tokenizer import check_list
+from minitx.text.tokenizer import Tokenizer, check_list
 from minitx.text.truncation import warn_of_cut
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
@@ -29,6 +30,18 @@ class EncoderHabits(Module):
     """The methods, mixed into `SentenceEncoder`, which `self` is."""
 
     device = "cpu"  # the only one there is
+
+    @staticmethod
+    def checked(config: EncoderConfig, tokenizer: Tokenizer | None, rng: np.random.Generator) -> EncoderConfig:
+        """The config; `InputError` for what no encoder is made of."""
+        if not isinstance(config, EncoderConfig):
+            raise InputError(f"expected an EncoderConfig, not {config!r:.60}; a model is read by from_pretrained(name)")
+        if not isinstance(rng, np.random.Generator):
+            raise InputError(f"rng is {rng!r:.60}; expected np.random.default_rng(0)")
+        if isinstance(tokenizer, Tokenizer) and tokenizer.vocab_size > config.vocab_size:
+            sizes = f"{tokenizer.vocab_size:,} tokens, and vocab_size is {config.vocab_size:,}"
+            raise InputError(f"the tokenizer has {sizes}: some would have no vector")
+        return config
 
     def encode(
         self,

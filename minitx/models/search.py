@@ -18,8 +18,20 @@ def normalized(vectors: np.ndarray) -> np.ndarray:
 
 
 def dot_score(a: ArrayLike, b: ArrayLike) -> np.ndarray:
-    """a (N, D) or (D,), b (M, D) or (D,) -> dot products (N, M). sentence-transformers: `util.dot_score`."""
-    return np.atleast_2d(floats(a)) @ np.atleast_2d(floats(b)).T
+    """a (N, D) or (D,), b (M, D) or (D,) -> dot products (N, M). sentence-transformers: `util.dot_score`.
+
+    `InputError` for vectors of different widths.
+    """
+    rows, columns = _comparable(a, b)
+    return rows @ columns.T
+
+
+def _comparable(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both as (N, D)."""
+    a, b = np.atleast_2d(floats(a)), np.atleast_2d(floats(b))
+    if a.shape[-1] != b.shape[-1]:
+        raise InputError(f"vectors of {a.shape[-1]} and of {b.shape[-1]} numbers cannot be compared")
+    return a, b
 
 
 def cos_sim(a: ArrayLike, b: ArrayLike) -> np.ndarray:
@@ -32,7 +44,7 @@ def cos_sim(a: ArrayLike, b: ArrayLike) -> np.ndarray:
 
 def _by_rows(distance: str, a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """a (N, D) or (D,), b (M, D) or (D,) -> (N, M) of one of `PAIRWISE`."""
-    rows, b = np.atleast_2d(floats(a)), np.atleast_2d(floats(b))
+    rows, b = _comparable(a, b)
     return np.array([PAIRWISE[distance](row, b) for row in rows], rows.dtype).reshape(len(rows), len(b))
 
 

@@ -207,7 +207,7 @@ def check_list(texts: Any) -> None:
     """`InputError` for what is no list of texts, though it can be gone through: one text, a table, a dict."""
     if isinstance(texts, str | bytes | Mapping | Set) or hasattr(texts, "columns") or not np.iterable(texts):
         what = f"{type(texts).__name__}, whose items are its columns' names" * hasattr(texts, "columns")
-        raise InputError(f"expected a list of texts, or a column, not one {what or type(texts).__name__}")
+        raise InputError(f"expected a list of texts, as [text], or a column, not one {what or type(texts).__name__}")
 
 
 def checked(text: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from minitx.data.batches import Batch, TokenisedRows
 from minitx.errors import InputError
 from minitx.evaluation.metrics import Report
+from minitx.training.groups import Optimizer
 from minitx.training.parallel import DataParallel, Loss
 
 
@@ -56,11 +57,21 @@ def check_select(select: str, labels: Mapping[str, np.ndarray]) -> None:
 
 
 def check_parts(
-    train: TokenisedRows, validation: TokenisedRows, classes: Mapping[str, Sequence[str]], epochs: int
+    train: TokenisedRows,
+    validation: TokenisedRows,
+    classes: Mapping[str, Sequence[str]],
+    optimizer: Optimizer,
+    settings: Any,
+    rng: np.random.Generator,
 ) -> None:
-    """`InputError` unless every head has an integer for each row of both parts, and there is an epoch."""
-    if epochs < 1:
-        raise InputError(f"epochs must be at least 1, not {epochs}")
+    """`InputError` unless `fit` can begin with these: a class or none for each row of both parts, and an epoch."""
+    if not isinstance(optimizer, Optimizer):
+        raise InputError(f"the optimizer is {optimizer!r:.60}: call fit(model, train, validation, optimizer, settings)")
+    if not isinstance(rng, np.random.Generator):
+        raise InputError(f"rng is {rng!r:.60}; expected np.random.default_rng(0)")
+    for name in ("epochs", "batch_size", "accumulate"):
+        if not isinstance(value := getattr(settings, name), int) or value < 1:
+            raise InputError(f"{name} must be at least 1, and a whole number, not {value!r:.60}")
     for rows, (head, names) in product((train, validation), classes.items()):
         if not isinstance(rows, TokenisedRows) or any(isinstance(ids, str) for ids in rows.sequences):
             given = "texts" if isinstance(rows, TokenisedRows) else type(rows).__name__
@@ -69,7 +80,7 @@ def check_parts(
         integers = isinstance(found, np.ndarray) and found.dtype.kind in "iu" and found.shape == shape
         if found is None or not integers or not np.isin(found, (*range(len(names)), -100)).all():
             kind = "missing" if found is None else f"{type(found).__name__} {getattr(found, 'dtype', '')}".strip()
-            expected = f"an array of {shape[0]:,} integers, 0 to {len(names) - 1}, or -100 for none"
+            expected = f"an array (np.array) of {shape[0]:,} integers, 0 to {len(names) - 1}, or -100 for none"
             raise InputError(f"labels of {head}: {kind}; expected {expected}")
 
 

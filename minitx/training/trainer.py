@@ -82,8 +82,8 @@ def fit(
         FloatingPointError: the loss, a gradient or a weight became NaN or infinite; see `training.nonfinite`.
     """
     task_weights = task_weights or TaskWeights(model.heads)
+    check_parts(train, validation, model.classes, optimizer, settings, rng)
     optimizer.check(model, task_weights)
-    check_parts(train, validation, model.classes, settings.epochs)
     check_select(settings.select, validation.labels)
     model.answers = Answers()  # what was fitted to other weights
     with DataParallel(model, settings.threads, rng.spawn(1)[0], ranks) as parallel:
