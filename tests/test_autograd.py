@@ -138,7 +138,7 @@ def test_changing_a_leaf_between_forward_and_backward_of_a_view():
 
 
 def test_gradients_take_the_dtype_of_their_tensor():
-    x, w = Tensor(np.ones(3, np.float32), True), Tensor(np.ones(3), True)
+    x, w = Tensor(np.ones(3, np.float32), requires_grad=True), Tensor(np.ones(3), requires_grad=True)
     y = x * w
     assert y.dtype == np.float64
     y.backward(np.ones(3))

@@ -160,6 +160,7 @@ def test_learning_does_not_depend_on_the_hash_seed():
     [
         ({"vocab_size": 259}, "vocab_size is 259; 256 bytes and 4 special tokens need 260"),
         ({"vocab_size": 2_000_000}, "is the most"),
+        ({"vocab_size": 300.5}, "vocab_size is 300.5; "),
         ({"special_tokens": ["[A]", "[A]"]}, "'[A]' is given twice"),
         ({"special_tokens": ["PAD"]}, "'PAD' could be learnt as a word"),
         ({"special_tokens": [""]}, "'' could be learnt"),
@@ -307,6 +308,8 @@ def test_what_is_not_a_text_is_refused(trained):
         trained.encode_batch("one text")
     with pytest.raises(InputError, match="id 900 is not in the vocabulary; accepted are 0 to 899"):
         trained.decode([1, 900])
+    with pytest.raises(TypeError, match="'list' object cannot be interpreted as an integer"):
+        trained.decode([[1, 2], [3]])
 
 
 @pytest.mark.parametrize("word", ["a" * 300_000, "ab" * 50_000, "".join(random.Random(0).choices("abcdeth", k=30_000))])

@@ -117,7 +117,7 @@ def test_gelu_is_as_near_the_true_one_as_its_precision_allows(dtype, atol):
 @pytest.mark.parametrize("size", [1e4, 1e15])
 def test_linear_with_large_inputs_is_as_near_torchs_as_the_order_of_a_sum_allows(dtype, size):
     rng = np.random.default_rng(0)
-    x, w, b = (Tensor((size * rng.normal(size=s)).astype(dtype), True) for s in ((5, 6), (4, 6), (4,)))
+    x, w, b = (Tensor((size * rng.normal(size=s)).astype(dtype), requires_grad=True) for s in ((5, 6), (4, 6), (4,)))
     twins = [torch.tensor(t.data, requires_grad=True) for t in (x, w, b)]
     for activation, twin in {None: lambda h: h, "relu": TF.relu, "gelu": TF.gelu}.items():
         y, expected = F.linear(x, w, b, activation), twin(TF.linear(*twins))

@@ -132,6 +132,8 @@ MISTAKES = [
     ("predict nothing good", "nothing is not a directory: expected one that `minitx train` wrote"),
     ("predict folder good", "folder is not a complete result directory"),
     ("predict reviews.csv good", "reviews.csv is not a directory"),
+    ("similar reviews.csv good nice", "reviews.csv is not a directory: expected one with config.json"),
+    ("embed gone.csv m --out v.npy", "gone.csv is not a directory: expected one with config.json"),
     ("predict m --data texts.txt --text content", "a .txt with one text a line and no column"),
     (
         "predict m --data tickets.csv",

@@ -15,6 +15,7 @@ from minitx.models.config import EncoderConfig
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
 from minitx.text.bpe import BPETokenizer
+from minitx.training.checkpoint import load_config, save_model
 from minitx.training.optim import Adam
 
 TEXTS = ["the app crashes", "love it", "ok", "it keeps crashing since the last update and nobody answers", "ok"]
@@ -145,7 +146,9 @@ def test_what_an_encoder_refuses(batch):
     ("setting", "message"),
     [
         ({"num_heads": 5}, "12 / 5 is not whole"),
-        ({"hidden_size": 0}, "hidden_size must be at least 1, not 0"),
+        ({"hidden_size": 0}, "hidden_size must be at least 1, and a whole number, not 0"),
+        ({"num_layers": 2.5}, "num_layers must be at least 1, and a whole number, not 2.5"),
+        ({"vocab_size": "300"}, "vocab_size must be at least 1, and a whole number, not '300'"),
         ({"dropout": 1.5}, "dropout must be from 0 to 0.99998, not 1.5"),
         ({"positions": "rotary"}, "unknown positions 'rotary': choose from sinusoidal, learned"),
         ({"pooling": "sum"}, "unknown pooling 'sum'"),
@@ -188,6 +191,14 @@ def test_what_cannot_be_heads_is_refused(rng, heads, found):
         MultiTaskModel(SentenceEncoder(EncoderConfig(9, hidden_size=8, num_heads=2), rng=rng), heads, rng=rng)
 
 
+def test_kinds_of_no_head_and_encoders_that_are_names_are_refused(rng):
+    encoder = SentenceEncoder(EncoderConfig(9, hidden_size=8, num_heads=2), rng=rng)
+    with pytest.raises(InputError, match="kinds are of heads that it has not: starz"):
+        MultiTaskModel(encoder, {"stars": 5}, kinds={"starz": "ordinal"}, rng=rng)
+    with pytest.raises(InputError, match=r"expected SentenceEncoder.from_pretrained\('all-MiniLM-L6-v2'\)"):
+        MultiTaskModel("all-MiniLM-L6-v2", {"stars": 5}, rng=rng)
+
+
 def test_predict_takes_a_list(rng):
     encoder = SentenceEncoder(EncoderConfig(9, hidden_size=4, num_heads=1, num_layers=1, intermediate_size=4), rng=rng)
     with pytest.raises(InputError, match="not one str"):
@@ -207,11 +218,23 @@ def test_a_model_is_saved_and_read_again(tmp_path, rng):
     model.save_pretrained(tmp_path / "m", overwrite=True)
 
 
+def test_a_model_that_is_saved_again_says_how_it_was_trained(tmp_path):
+    tokenizer = BPETokenizer.train(["hello world"], vocab_size=270)
+    (tmp_path / "run").mkdir()
+    said = {"data": {"text": "message"}, "from_labels_alone": True}
+    save_model(make_model(tokenizer=tokenizer, vocab_size=tokenizer.vocab_size), tmp_path / "run", **said)
+    MultiTaskModel.from_pretrained(tmp_path / "run").save_pretrained(tmp_path / "copy")
+    assert load_config(tmp_path / "copy") == load_config(tmp_path / "run")
+    assert said.items() <= load_config(tmp_path / "copy").items()
+
+
 def test_an_encoder_is_not_made_of_a_name_a_seed_or_fewer_rows_than_tokens(rng):
     tokenizer = BPETokenizer.train(["hello world"], vocab_size=270)
     config = EncoderConfig(vocab_size=tokenizer.vocab_size - 1, hidden_size=8, num_heads=2)
     with pytest.raises(InputError, match=r"not 'all-MiniLM-L6-v2'; a model is read by from_pretrained\(name\)"):
-        SentenceEncoder("all-MiniLM-L6-v2", rng=rng)
+        SentenceEncoder("all-MiniLM-L6-v2")
+    with pytest.raises(InputError, match="rng is None; expected"):
+        SentenceEncoder(config)
     with pytest.raises(InputError, match=r"rng is 0; expected np.random.default_rng\(0\)"):
         SentenceEncoder(config, rng=0)
     with pytest.raises(InputError, match=rf"the tokenizer has {tokenizer.vocab_size} tokens, and vocab_size is"):

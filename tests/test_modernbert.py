@@ -30,7 +30,7 @@ def test_the_turn_is_transformers(theta, rng):
 
 
 def test_a_turn_keeps_lengths_and_leaves_the_first_token_and_its_gradient_turns_back(rng):
-    x = Tensor(rng.normal(size=(2, 5, 12)), True, np.float64)
+    x = Tensor(rng.normal(size=(2, 5, 12)), requires_grad=True, dtype=np.float64)
     y = rotate(x, 3, 100.0)
     pairs = y.data.reshape(2, 5, 3, 2, 2), x.data.reshape(2, 5, 3, 2, 2)
     np.testing.assert_allclose(np.linalg.norm(pairs[0], axis=3), np.linalg.norm(pairs[1], axis=3), rtol=1e-6)
@@ -42,7 +42,7 @@ def test_a_turn_keeps_lengths_and_leaves_the_first_token_and_its_gradient_turns_
 def test_scores_depend_on_distance_alone(rng):
     q, k = rng.normal(size=(2, 8))
     same = np.tile(q, (1, 9, 1)), np.tile(k, (1, 9, 1))
-    turned = [rotate(Tensor(x, False, np.float64), 1, 50.0).data[0] for x in same]
+    turned = [rotate(Tensor(x, dtype=np.float64), 1, 50.0).data[0] for x in same]
     scores = turned[0] @ turned[1].T
     np.testing.assert_allclose(scores[1:, 1:], scores[:-1, :-1], atol=1e-5)
     assert not np.allclose(scores[0], scores[0, 0])
@@ -59,7 +59,7 @@ def test_a_local_block_sees_so_many_tokens_to_each_side(rng):
 
 def test_padding_beyond_the_reach_of_all_real_tokens_gives_no_nan(rng):
     layer = RotaryAttention(8, 2, 100.0, 1, rng=rng)
-    x = Tensor(rng.normal(size=(2, 6, 8)).astype(np.float32), True)
+    x = Tensor(rng.normal(size=(2, 6, 8)).astype(np.float32), requires_grad=True)
     y = layer(x, ragged_mask([2, 0], 6))
     y.backward(np.ones_like(y.data))
     assert np.isfinite(y.data).all()

@@ -222,6 +222,14 @@ def test_a_mask_may_be_of_any_type(mask_type):
         np.testing.assert_array_equal(op(mask.astype(mask_type)).data, op(mask).data)
 
 
+def test_a_mask_that_is_added_to_scores_is_refused():
+    """Its zeros are the real tokens: read as others are, it would hide them."""
+    x = Tensor(np.ones((1, 2, 4)))
+    for hidden in (-1e9, -np.inf, 2):
+        with pytest.raises(ValueError, match="an attention_mask is True or 1 for real tokens and 0 for others"):
+            F.attention(x, x, x, 2, np.array([[0, hidden]]))
+
+
 def test_attention_in_blocks_is_attention_at_once(monkeypatch):
     rng = np.random.default_rng(0)
     mask = np.arange(4) < np.array([4, 1, 3, 0, 2])[:, None]

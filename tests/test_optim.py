@@ -368,6 +368,12 @@ def test_an_unknown_setting_of_a_group_is_refused(key, hint):
         AdamW([{"params": [Parameter(np.ones(2))], "name": "heads", key: 5}])
 
 
+@pytest.mark.parametrize("betas", [(0.9,), 0.9, (0.9, 1.0), (0.9, 0.99, 0.999)])
+def test_betas_are_two(betas):
+    with pytest.raises(ValueError, match=r"betas must be two numbers in \[0, 1\)"):
+        Adam([Parameter(np.ones(2))], betas=betas)
+
+
 def test_the_loaded_state_is_a_copy():
     a = Parameter(np.ones(2))
     first = Adam([a])

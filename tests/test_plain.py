@@ -232,7 +232,9 @@ def test_the_twins_keep_float32(name):
 
 def test_normalize_of_zero_and_of_tiny_vectors():
     x = np.array([[0.0, 0, 0], [3e-13, 0, 4e-13], [3, 0, 4]])
-    assert_same_gradients(F.normalize, plain.normalize, [Tensor(x, True)], [Tensor(x, True)])
+    assert_same_gradients(
+        F.normalize, plain.normalize, [Tensor(x, requires_grad=True)], [Tensor(x, requires_grad=True)]
+    )
 
 
 def test_a_block_with_a_bias_another_activation_and_eps(rng):
@@ -240,7 +242,7 @@ def test_a_block_with_a_bias_another_activation_and_eps(rng):
     names = [name for name, _ in fused.named_parameters()]
     arrays = [rng.normal(size=(4, 5, 6)), rng.normal(size=(3, 5, 5)), *(p.data for p in fused.parameters())]
     x, bias, *copies = (Tensor(a.copy(), requires_grad=True) for a in arrays)
-    own = [Tensor(arrays[0], True), Tensor(arrays[1], True)]
+    own = [Tensor(arrays[0], requires_grad=True), Tensor(arrays[1], requires_grad=True)]
     attention_mask = np.arange(5) < np.array([5, 0, 2, 1])[:, None]
     assert_same_gradients(
         lambda x, bias, *parameters: fused(x, attention_mask, bias),

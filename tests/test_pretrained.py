@@ -599,6 +599,7 @@ def test_a_name_that_is_nowhere_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     refused("me/none", "me/none is not a directory, and me/none is not in .*: pip install huggingface_hub")
     refused(str(tmp_path / "none"), "none is not a directory: expected one with config.json and model.safetensors")
+    refused("", "'' is not a directory")
     refused("a/b/c", "a/b/c is not a directory")
 
 

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.quick
 
 
 def test_calls_and_flops_of_ops(rng):
-    x, w, b = (Tensor(rng.normal(size=shape), True) for shape in ((2, 3, 4), (5, 4), (5,)))
-    q = Tensor(rng.normal(size=(2, 6, 4)), True)
+    x, w, b = (Tensor(rng.normal(size=shape), requires_grad=True) for shape in ((2, 3, 4), (5, 4), (5,)))
+    q = Tensor(rng.normal(size=(2, 6, 4)), requires_grad=True)
     with minitx.profile() as p:
         for _ in range(3):
             (F.linear(x, w, b).sum() + F.attention(q, q, q, 2).sum() + (w @ w.T).sum()).backward()
@@ -37,7 +37,7 @@ def test_calls_and_flops_of_ops(rng):
 
 
 def test_a_frozen_weight_costs_no_product(rng):
-    x, w = Tensor(rng.normal(size=(3, 4)), True), Tensor(rng.normal(size=(5, 4)))
+    x, w = Tensor(rng.normal(size=(3, 4)), requires_grad=True), Tensor(rng.normal(size=(5, 4)))
     with minitx.profile() as p:
         F.linear(x, w).sum().backward()
     assert p.rows["linear backward"].flops == p.rows["linear"].flops

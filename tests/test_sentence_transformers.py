@@ -559,6 +559,11 @@ def test_it_is_an_array_whose_elements_are_0_d():
     assert ["a", "b", "c"][x.topk(1)[1][0, 0]] == "c"
     assert type(x.numpy()) is np.ndarray
     assert x.cpu().detach().to("cpu") is x
+    for reduce in ("mean", "sum", "argmax"):
+        of_axes = [getattr(x, reduce)(dim=1), getattr(x, reduce)(1), getattr(np, reduce)(x, axis=1)]
+        for found in of_axes:
+            np.testing.assert_array_equal(found, getattr(x.numpy(), reduce)(axis=1))
+        assert getattr(x, reduce)() == getattr(x.numpy(), reduce)()
     with pytest.raises(InputError, match="device 'cuda'"):
         x.to("cuda")
 

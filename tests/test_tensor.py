@@ -51,6 +51,7 @@ def test_arrays_are_not_copied():
     [
         (lambda: Tensor(Tensor([1.0])), TypeError, "is already a Tensor"),
         (lambda: Tensor("text"), TypeError, "holds numbers, not <U4"),
+        (lambda: Tensor([1.0], np.float64), TypeError, "positional argument"),  # which would mean requires_grad
         (
             lambda: Tensor([1, 2], requires_grad=True),
             TypeError,
@@ -89,7 +90,7 @@ def test_the_array_on_the_left_leaves_it_to_the_tensor():
 
 @pytest.mark.parametrize("number", [2, 2.5, np.float64(2.5), np.int64(2), np.float32(2.5)])
 def test_a_number_never_widens(number):
-    x = Tensor(np.ones(2, np.float32), True)
+    x = Tensor(np.ones(2, np.float32), requires_grad=True)
     for y in (x * number, number * x, x + number, number - x, x / number, number / x, x**number):
         assert y.dtype == np.float32
     assert as_tensor(number, x).dtype == np.float32
@@ -120,7 +121,7 @@ def test_looks_and_sizes():
 @pytest.mark.parametrize("values", [[0.1, 1.7], (0.1, 1.7), [1, 2], [True, True], pd.Series([0.1, 1.7])])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lists_of_numbers_take_the_tensors_precision(values, dtype):
-    x = Tensor(np.array([3, 7], dtype), True)
+    x = Tensor(np.array([3, 7], dtype), requires_grad=True)
     exact = np.asarray(values, dtype)
     for y, expected in ((x * values, x.data * exact), (x / values, x.data / exact), (x - values, x.data - exact)):
         assert y.dtype == dtype
@@ -206,7 +207,7 @@ def test_embedding_refuses_ids_that_are_no_rows(ids, error, message, sparse, rng
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_embedding_ids_of_any_shape_and_kind(sparse, rng):
-    table = Tensor(rng.normal(size=(4, 3)), True)
+    table = Tensor(rng.normal(size=(4, 3)), requires_grad=True)
     for ids in (np.zeros((2, 0), int), np.array(3, np.uint8), [[1, 1], [0, 3]], Tensor([2, 2]), np.int32([0])):
         rows = np.asarray(ids)
         y = F.embedding(ids, table, sparse)
@@ -221,7 +222,7 @@ def test_embedding_ids_of_any_shape_and_kind(sparse, rng):
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_embedding_ids_may_be_reused_before_the_step(sparse):
-    table, ids = Tensor(np.zeros((4, 1)), True), np.array([0, 0])
+    table, ids = Tensor(np.zeros((4, 1)), requires_grad=True), np.array([0, 0])
     y = F.embedding(ids, table, sparse)
     ids[...] = 3
     y.backward(np.array([[1.0], [10]]))
@@ -514,8 +515,15 @@ def test_values_and_indices_are_not_unpacked_from_values_alone():
     for largest in (x.max(dim=1), x.min(dim=0)):
         with pytest.raises(TypeError, match=r"as torch.amax does: argmax\(dim\) says where"):
             _, _ = largest
+        with pytest.raises(TypeError, match=r"the values alone: leave \[0\] out, or say \[:1\]"):
+            largest[0]
+        np.testing.assert_array_equal(largest[:1].data, largest.data[:1])
         (largest * 2).sum().backward()
     assert type(x.max()) is type(x.max(dim=1) * 1) is Tensor
+
+
+def test_one_element_is_rounded_as_a_number():
+    assert (round(Tensor(2.6)), round(Tensor([2.345], dtype=float), 1)) == (3, 2.3)
 
 
 def test_a_vector_is_its_own_transpose():

@@ -62,7 +62,7 @@ INDICES = {
 def test_indexing_is_torchs(index, rng):
     ours, theirs = index
     data = rng.normal(size=(4, 3, 2))
-    x, twin = Tensor(data, True), torch.tensor(data, requires_grad=True)
+    x, twin = Tensor(data, requires_grad=True), torch.tensor(data, requires_grad=True)
     y, expected = x[ours], twin[ours if theirs is None else theirs]
     assert y.shape == tuple(expected.shape)
     np.testing.assert_array_equal(y.data, expected.detach())

@@ -486,6 +486,8 @@ def test_labels_that_are_no_integers_are_refused_by_head_and_kind(rng, labels, k
     settings = TrainingSettings(epochs=1, progress=False)
     with pytest.raises(InputError, match=r"call fit\(model, train, validation, optimizer, settings\)"):
         fit(model, right, right, settings, optimizer, rng=rng)
+    with pytest.raises(InputError, match=r"epochs must be at least 1, and a whole number, not {'epochs': 1}"):
+        fit(model, right, right, optimizer, {"epochs": 1}, rng=rng)
     with pytest.raises(InputError, match=r"rng is 0; expected np.random.default_rng\(0\)"):
         fit(model, right, right, optimizer, settings, rng=0)
 

@@ -17,7 +17,7 @@ import numpy as np
 from minitx.autograd.activations import elementwise, gelu_new as gelu_new, gelu_new_, silu as silu, silu_
 from minitx.autograd.engine import Gradients
 from minitx.autograd.erf import erf
-from minitx.autograd.habits import float_data
+from minitx.autograd.habits import float_data, real_tokens
 from minitx.autograd.losses import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
     mse_loss as mse_loss,
@@ -275,6 +275,9 @@ def attention(
     Returns:
         (B, T, D), heads side by side again.
 
+    Raises:
+        ValueError: the mask holds other numbers, as one that is added to scores does.
+
     Fused for cost: it works on a few samples at a time, so that their scores stay in a core's cache from the first
     product to the last. Torch: `functional.scaled_dot_product_attention` on (B, H, T, K), where the same mask is
     `attn_mask=attention_mask[:, None, None, :]`. Plain: `learn.plain.attention`.
@@ -288,10 +291,10 @@ def attention(
     K = D // num_heads
     step = max(1, SCORES_IN_CACHE // max(1, num_heads * T * S))
     if is_causal:
-        seen = np.ones((B, S), bool) if attention_mask is None else attention_mask.astype(bool)
+        seen = np.ones((B, S), bool) if attention_mask is None else real_tokens(attention_mask)
         attention_mask = (seen if seen.ndim == 3 else seen[:, None]) & np.tri(T, S, dtype=bool)
     blocks = [slice(start, start + step) for start in range(0, B, step)]
-    hidden = None if attention_mask is None else ~attention_mask.astype(bool)
+    hidden = None if attention_mask is None else ~real_tokens(attention_mask)
 
     def heads(x: np.ndarray) -> np.ndarray:
         return x.reshape(*x.shape[:2], num_heads, K).transpose(0, 2, 1, 3)  # (B, H, T, K), a view

@@ -47,6 +47,9 @@ class TensorHabits(Node):
     def __int__(self) -> int:
         return int(self.data.item())
 
+    def __round__(self, digits: int | None = None) -> float:
+        return round(self.data.item(), digits)
+
     def __format__(self, form: str) -> str:
         return format(self.data.item() if form else str(self), form)
 
@@ -113,6 +116,15 @@ class TensorHabits(Node):
         shape = self.shape or (1,)
         start, end = range(len(shape))[start_dim], range(len(shape))[end_dim]
         return self.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+
+    @property
+    def T(self) -> Self:
+        """A matrix with rows and columns swapped; a vector as it is."""
+        return self.transpose(-1, -2) if self.ndim > 1 else self
+
+    def unsqueeze(self, dim: int) -> Self:
+        """A new axis of size 1 at position `dim`."""
+        return self.reshape(*np.expand_dims(self.data, dim).shape)
 
     def view(self, *sizes: int | tuple[int, ...]) -> Self:
         """Another name of `reshape`, as torch has it."""
@@ -185,6 +197,13 @@ def float_data(x: Any) -> np.ndarray:
         return x.data
     found, data = (f"a Tensor of {x.dtype}", "x.data") if isinstance(x, Node) else (str(type(x)), "x")
     raise TypeError(f"expected a Tensor of floats, not {found}: Tensor({data}, dtype=np.float32) makes one")
+
+
+def real_tokens(attention_mask: np.ndarray) -> np.ndarray:
+    """The mask as booleans. `ValueError` for one that is added to scores, whose zeros are the real tokens."""
+    if attention_mask.dtype != bool and not np.isin(attention_mask, (0, 1)).all():
+        raise ValueError("an attention_mask is True or 1 for real tokens and 0 for others; what is added is the bias")
+    return attention_mask.astype(bool)
 
 
 def sizes_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:

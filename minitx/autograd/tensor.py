@@ -46,7 +46,7 @@ class Tensor(TensorHabits):
     # Makes NumPy leave `array * tensor` to Tensor.__rmul__; it would otherwise build an array of Tensors.
     __array_ufunc__ = None
 
-    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
+    def __init__(self, data: Any, *, requires_grad: bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
             raise TypeError("the data is already a Tensor: use it as it is, or use .detach() for one without history")
         array = np.asarray(data, dtype=dtype)
@@ -114,10 +114,9 @@ class Tensor(TensorHabits):
         dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
         return f"Tensor({text}{dtype}{history})"
 
-    def item(self) -> float:
+    def item(self) -> Any:
         """The only element, as a Python number."""
-        number: float = self.data.item()
-        return number
+        return self.data.item()
 
     def detach(self) -> "Tensor":
         """The same array without its history."""
@@ -269,15 +268,6 @@ class Tensor(TensorHabits):
         """Swap two axes."""
         return Tensor.from_op(self.data.swapaxes(dim0, dim1), (self,), lambda dy: (dy.swapaxes(dim0, dim1),))
 
-    @property
-    def T(self) -> "Tensor":
-        """A matrix with rows and columns swapped; a vector as it is."""
-        return self.transpose(-1, -2) if self.ndim > 1 else self
-
-    def unsqueeze(self, dim: int) -> "Tensor":
-        """A new axis of size 1 at position `dim`."""
-        return self.reshape(*np.expand_dims(self.data, dim).shape)
-
     def __getitem__(self, index: Any) -> "Tensor":
         """The elements NumPy's `array[index]` would pick. An element picked several times gets the sum of its dy.
 
@@ -310,6 +300,11 @@ class Extremes(Tensor):
 
     def __iter__(self) -> NoReturn:
         raise TypeError("max and min give the values alone, as torch.amax does: argmax(dim) says where they are")
+
+    def __getitem__(self, index: Any) -> Tensor:
+        if isinstance(index, int):  # torch's max(dim)[0] is all values, and NumPy's the first
+            raise TypeError("max and min give the values alone: leave [0] out, or say [:1] for the first of them")
+        return super().__getitem__(index)
 
 
 def is_recorded(parents: Sequence[Tensor]) -> bool:

@@ -53,10 +53,10 @@ class Case:
     ) -> tuple[Callable[..., Tensor], list[Any]]:
         """A function and the inputs to call it with: tensors that require gradients, arrays, parameters."""
         rng = np.random.default_rng(seed)
-        tensors = [
-            Tensor(rng.uniform(0.5, 1.5, shape) if self.positive else rng.normal(size=shape), True, dtype)
-            for shape in self.shapes_of(sizes)
+        drawn = [
+            rng.uniform(0.5, 1.5, size) if self.positive else rng.normal(size=size) for size in self.shapes_of(sizes)
         ]
+        tensors = [Tensor(x, requires_grad=True, dtype=dtype) for x in drawn]
         arrays = [make(sizes, rng) for make in self.arrays]
         if self.make is None:
             return self.call, [*tensors, *arrays]

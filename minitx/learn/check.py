@@ -210,7 +210,8 @@ def _in_float32(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _in_float32(v) for key, v in value.items()}
     if isinstance(value, Tensor):
-        return Tensor(value.data, value.requires_grad, np.float32) if value.dtype == np.float64 else value
+        dtype = np.float32 if value.dtype == np.float64 else value.dtype
+        return Tensor(value.data, requires_grad=value.requires_grad, dtype=dtype)
     return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype == np.float64 else value
 
 

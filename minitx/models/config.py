@@ -37,8 +37,8 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise InputError(f"{name} must be at least 1, and a whole number, not {value!r:.60}")
         if self.relative_buckets % 4 or self.relative_buckets < 0:
             raise InputError(f"relative_buckets must be 0 or a multiple of 4, not {self.relative_buckets}")
         if not 0 <= self.pad_id < self.vocab_size:

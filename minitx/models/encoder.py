@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.random import Generator
 
 from minitx.autograd.tensor import Tensor
 from minitx.errors import InputError
 from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
-from minitx.models.habits import EncoderHabits
+from minitx.models.habits import NEEDED, EncoderHabits
 from minitx.models.hub import find_directory
 from minitx.models.pretrained import Unwritten, Usage, load_weights, read_directory, write_directory
 from minitx.nn.layers import Dropout, Embedding, LayerNorm
@@ -35,11 +36,14 @@ class SentenceEncoder(Usage, EncoderHabits):
         tokenizer: what turns text into ids, for `encode()`; not needed for `forward()`.
         rng: draws the weights and, in training, the dropout masks.
 
+    Raises:
+        InputError: `config` is none, or the name of a model, which `from_pretrained` reads; there is no `rng`.
+
     Reimers & Gurevych 2019, "Sentence-BERT". Shaped like BERT (LayerNorm after the embeddings, post-norm blocks)
     unless `norm_first`. sentence-transformers: `SentenceTransformer`.
     """
 
-    def __init__(self, config: EncoderConfig, tokenizer: Tokenizer | None = None, *, rng: np.random.Generator) -> None:
+    def __init__(self, config: EncoderConfig, tokenizer: Tokenizer | None = None, *, rng: Generator = NEEDED) -> None:
         super().__init__(self.checked(config, tokenizer, rng).max_length)
         self.config, self.tokenizer, c = config, tokenizer, config
         D, learned, shape = c.hidden_size, c.positions == "learned", (c.max_length, c.hidden_size)
@@ -61,7 +65,7 @@ class SentenceEncoder(Usage, EncoderHabits):
         self.normalize = Normalize() if c.normalize else None
 
     @classmethod
-    def from_pretrained(cls, path: str | PathLike[str], *, rng: np.random.Generator | None = None) -> Self:
+    def from_pretrained(cls, path: str | PathLike[str], *, rng: Generator | None = None) -> Self:
         """The encoder of a model directory, in eval mode, with its tokenizer.
 
         Reads sentence-transformers' layouts, old and new, and plain transformers directories: BERT (MiniLM is one),

@@ -23,6 +23,7 @@ from minitx.nn.module import Module
 from minitx.text.tokenizer import Tokenizer, check_list
 from minitx.text.truncation import warn_of_cut
 
+NEEDED: Any = None  # an argument that cannot be left out, of what names better what else is missing
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
 
 

@@ -116,8 +116,16 @@ def new_head(kind: str, dim: int, hidden: int, classes: int, dropout: float, *, 
     return body if kind == "softmax" else Ordinal(body, classes) if kind == "ordinal" else Corn(body)
 
 
-def checked_heads(heads: Mapping[str, int | Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Head -> its classes' names; `InputError` if there is none, or if they are not at least two and all different."""
+def checked_heads(
+    encoder: Module, heads: Mapping[str, int | Sequence[str]], kinds: Mapping[str, str]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Head -> its classes' names, and head -> its kind.
+
+    `InputError` if there is no head, if classes are not at least two and all different, if a kind is of no head, and if
+    the encoder is a name.
+    """
+    if isinstance(encoder, str):
+        raise InputError(f"the encoder is a name: expected SentenceEncoder.from_pretrained({encoder!r:.100})")
     if not heads or not isinstance(heads, Mapping):
         raise InputError(f"heads is {heads!r:.60}: expected name -> number of classes, or their names in a list")
     check_head_names(heads)
@@ -127,7 +135,10 @@ def checked_heads(heads: Mapping[str, int | Sequence[str]]) -> dict[str, tuple[s
         if not different or len(names) != len(different) or len(different) < 2:
             expected = "expected a number of classes, or a list of different names, at least 2"
             raise InputError(f"head {head}: {given!r:.60}; {expected}")
-    return {head: tuple(map(str, range(c) if isinstance(c, int) else c)) for head, c in heads.items()}
+    if strangers := kinds.keys() - heads.keys():
+        raise InputError(f"kinds are of heads that it has not: {', '.join(map(str, strangers)):.200}")
+    classes = {head: tuple(map(str, range(c) if isinstance(c, int) else c)) for head, c in heads.items()}
+    return classes, dict.fromkeys(classes, "softmax") | dict(kinds)
 
 
 def check_head_names(names: Iterable[str]) -> None:

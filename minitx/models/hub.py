@@ -10,7 +10,8 @@ from minitx.errors import InputError
 from minitx.system import CONFIG, WEIGHTS, file_hash, read_text
 
 FILES = ("*.json", "*.txt", "*.safetensors")  # in whatever folder: all that is read of a model
-NAME = r"[\w-][\w.-]{,95}(/[\w-][\w.-]{,95})?"  # of a model; the hub allows as many letters
+# Of a model, not of a table that stands where a model belongs; the hub allows as many letters.
+NAME = r"(?!.*\.(csv|tsv|txt|jsonl?|xlsx|parquet|npy|gz)$)[\w-][\w.-]{,95}(/[\w-][\w.-]{,95})?"
 # Names that have no organisation, and that sentence-transformers looks for as they are.
 BARE = (
     r"(distil)?bert-(base|large)(-german|-german-dbmdz|-multilingual)?-(un)?cased(-whole-word-masking)?"
@@ -32,10 +33,10 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
         InputError: the model is neither here nor can it be downloaded; the message says what would help.
     """
     path, model = Path(name), os.fspath(name)
-    if os.path.isdir(path):
+    if model and os.path.isdir(path):
         return path
     if os.path.exists(path) or not re.fullmatch(NAME, model):
-        found = model if model.isprintable() else repr(model)
+        found = model if model and model.isprintable() else repr(model)
         raise InputError(f"{found:.300} is not a directory: expected one with {CONFIG} and {WEIGHTS}")
     model = model if "/" in model or re.fullmatch(BARE, model) else f"sentence-transformers/{model}"
     if model in PACKAGED and (packaged := _packaged(*PACKAGED[model])) is not None:

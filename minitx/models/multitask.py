@@ -39,7 +39,7 @@ class MultiTaskModel(Module):
     gradients, far too small. Caruana 1997, "Multitask Learning".
 
     Raises:
-        InputError: a head's name is more than letters, digits, _ and -.
+        InputError: a head's name is more than letters, digits, _ and -; or what `checked_heads` refuses.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class MultiTaskModel(Module):
         *,
         rng: np.random.Generator,
     ) -> None:
-        self.encoder, self.classes = encoder, checked_heads(heads)
-        self.dropout = Dropout(dropout, rng=rng)
+        self.classes, self.kinds = checked_heads(encoder, heads, kinds or {})
+        self.encoder, self.dropout = encoder, Dropout(dropout, rng=rng)
         self.hidden, dim = hidden, encoder.config.width
         self.scale = math.sqrt(dim) if encoder.config.normalize else 1.0
-        self.kinds = dict.fromkeys(self.classes, "softmax") | dict(kinds or {})
         self.heads: dict[str, Head] = {
             head: new_head(self.kinds[head], dim, hidden, len(c), dropout, rng=rng) for head, c in self.classes.items()
         }
-        self.answers = Answers()  # what is done to logits before they are an answer; `training.stacking` fits it
+        # What is done to logits before they are an answer, by `training.stacking`; what minitx.json says of training.
+        self.answers, self.told = Answers(), dict[str, object]()
 
     @staticmethod
     def from_pretrained(directory: str | PathLike[str]) -> "MultiTaskModel":

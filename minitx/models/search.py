@@ -83,14 +83,14 @@ def semantic_search(
         InputError: the widths differ, a size or `top_k` is below 1, or a score is NaN, because a row holds NaN or
             infinity: it would have no place in the order.
     """
-    queries, corpus = np.atleast_2d(np.asarray(query_embeddings)), np.asarray(corpus_embeddings)
+    queries, corpus = np.atleast_2d(floats(query_embeddings)), np.asarray(corpus_embeddings)
     if queries.ndim != 2 or corpus.ndim != 2 or queries.shape[1] != corpus.shape[1]:
         raise InputError(f"queries {queries.shape} and corpus {corpus.shape} must be (N, D) and (M, D)")
     if min(query_chunk_size, corpus_chunk_size, top_k) < 1:
         raise InputError("query_chunk_size, corpus_chunk_size and top_k must be at least 1")
     results: list[list[dict[str, int | float]]] = []
     for start in range(0, len(queries), query_chunk_size):
-        chunk = floats(queries[start : start + query_chunk_size])
+        chunk = queries[start : start + query_chunk_size]
         scores = np.empty((len(chunk), 0), chunk.dtype)
         ids = np.empty((len(chunk), 0), np.int64)
         for first in range(0, len(corpus), corpus_chunk_size):

@@ -15,6 +15,12 @@ def check_device(device: Any) -> None:
             raise InputError(f"device {str(one)!r}: minitx computes on the CPU; leave device out, or say 'cpu'")
 
 
+def _over(name: str) -> Any:
+    """A reduction of NumPy's over an axis that torch calls `dim`."""
+    by = getattr(np.ndarray, name)
+    return lambda self, dim=None, axis=None, **how: by(self, dim if axis is None else axis, **how)
+
+
 class TensorLike(np.ndarray):
     """A NumPy array that prints as torch's tensor does, whose elements are 0-d, and which functions of torch take.
 
@@ -48,6 +54,8 @@ class TensorLike(np.ndarray):
         return self
 
     cpu = detach = to
+
+    mean, sum, argmax = map(_over, ("mean", "sum", "argmax"))
 
     def topk(self, k: int, dim: int = -1) -> tuple["TensorLike", "TensorLike"]:
         """The k largest along an axis, in their order, and where they are; of equals the first."""

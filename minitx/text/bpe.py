@@ -156,9 +156,9 @@ class BPETokenizer(Tokenizer):
         check_list(texts)
         check_new_specials(special_tokens)
         tokens = [*special_tokens, *sorted(BYTE_SYMBOLS)]
-        if not len(tokens) <= vocab_size <= MAX_ID:
+        if not isinstance(vocab_size, int) or not len(tokens) <= vocab_size <= MAX_ID:
             needs = f"256 bytes and {len(special_tokens)} special tokens need {len(tokens)}"
-            raise InputError(f"vocab_size is {vocab_size}; {needs}, and {MAX_ID} is the most")
+            raise InputError(f"vocab_size is {vocab_size!r:.60}; {needs}, and {MAX_ID} is the most")
 
         byte_table = "".join(chr(tokens.index(symbol)) for symbol in BYTE_SYMBOLS)
         counts = {to_symbols(word, byte_table): count for word, count in count_words(map(checked, texts)).items()}

@@ -6,6 +6,7 @@ methods that raise NotImplementedError here. Ids are plain lists of integers, te
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from operator import index
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -197,7 +198,7 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """The text of some ids; special tokens are left out unless asked for."""
-        ids = list(ids)
+        ids = list(map(index, ids))  # TypeError for a list of lists
         for id in set(ids) - self._tokens.keys():
             raise InputError(f"id {id} is not in the vocabulary; accepted are 0 to {self.vocab_size - 1}")
         return self._join([id for id in ids if not (skip_special_tokens and id in self._special_ids)])

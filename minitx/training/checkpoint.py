@@ -38,7 +38,8 @@ READ = (2, 3)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
 WORDS = "words.safetensors"
 KNOWN = {"format", "version", "dropout", "head_hidden", "heads", "kinds", "answers", "words"}  # keys of minitx.json
-KNOWN |= {"data", "from_labels_alone", "vector_scale"}
+TOLD = {"data", "from_labels_alone"}  # how it was trained
+KNOWN |= TOLD | {"vector_scale"}
 
 
 def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
@@ -54,6 +55,7 @@ def save_model(model: MultiTaskModel, directory: Path, **extra: Any) -> None:
         "kinds": model.kinds,
         "answers": {head: asdict(model.answers.of(head)) for head in model.classes},
         "words": False,
+        **model.told,
         **extra,
     }
     if words := model.answers.words:
@@ -110,8 +112,6 @@ def load_model(directory: str | Path) -> MultiTaskModel:
         model = MultiTaskModel(encoder, heads, dropout, hidden, kinds, rng=rng)
         if not math.isclose(settings.get("vector_scale", float, model.scale), model.scale):
             raise InputError(f"vector_scale is {settings.data['vector_scale']}, of this encoder it is {model.scale}")
-        if kinds.keys() - heads.keys():
-            raise InputError(f"kinds are of heads that it has not: {', '.join(kinds.keys() - heads.keys()):.200}")
         if any(len({*names}) < len(names) for names in model.classes.values()):
             raise InputError("a class stands twice in one head")
     except (TypeError, ValueError) as error:
@@ -122,6 +122,7 @@ def load_model(directory: str | Path) -> MultiTaskModel:
     except ValueError as error:
         raise InputError(f"{directory / HEADS}: {error}") from error
     model.answers = _load_answers(settings, model, directory)
+    model.told = {name: settings.data[name] for name in sorted(TOLD & settings.data.keys())}
     model.eval()
     return model
 

@@ -70,7 +70,7 @@ def check_parts(
     if not isinstance(rng, np.random.Generator):
         raise InputError(f"rng is {rng!r:.60}; expected np.random.default_rng(0)")
     for name in ("epochs", "batch_size", "accumulate"):
-        if not isinstance(value := getattr(settings, name), int) or value < 1:
+        if not isinstance(value := getattr(settings, name, settings), int) or value < 1:
             raise InputError(f"{name} must be at least 1, and a whole number, not {value!r:.60}")
     for rows, (head, names) in product((train, validation), classes.items()):
         if not isinstance(rows, TokenisedRows) or any(isinstance(ids, str) for ids in rows.sequences):

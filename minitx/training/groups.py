@@ -85,8 +85,8 @@ class Optimizer:
                 isinstance(value, int | float | np.number) and value >= 0
             ):
                 raise ValueError(f"{label}: {key} must be a number of at least 0, and is {value!r}")
-            if key == "betas" and not all(0 <= beta < 1 for beta in value):
-                raise ValueError(f"{label}: betas must be in [0, 1), and are {value}")
+            if key == "betas" and not (np.shape(value) == (2,) and all(0 <= beta < 1 for beta in value)):
+                raise ValueError(f"{label}: betas must be two numbers in [0, 1), and are {value}")
 
     def check(self, *models: Module) -> None:
         """Make sure that this optimizer trains `models`, usually one, as a whole and nothing else.
