@@ -308,7 +308,7 @@ def test_what_is_not_a_text_is_refused(trained):
         trained.encode_batch("one text")
     with pytest.raises(InputError, match="id 900 is not in the vocabulary; accepted are 0 to 899"):
         trained.decode([1, 900])
-    with pytest.raises(TypeError, match="'list' object cannot be interpreted as an integer"):
+    with pytest.raises(InputError, match="decode takes the ids of one text"):
         trained.decode([[1, 2], [3]])
 
 

@@ -89,8 +89,14 @@ MISTAKES = [
     (TRAIN + "reviews.csv --select f1", "select"),
     ("train --out", "expected one argument"),
     ("train --plan plan.jpg", "its name must end in .png"),
-    ("train --resume nothing", "nothing holds no unfinished run"),
-    ("train --resume m", "holds no unfinished run: it is finished"),
+    ("train --resume nothing", "nothing holds no unfinished run: there is no such directory"),
+    ("train --resume m", "it is finished; `minitx train --pretrained DIR` trains its encoder further, under new heads"),
+    ("train --resume m --epochs 3", "accepted beside it: --threads, --on-nan, --checkpoint-every; `minitx train --pre"),
+    ("train --set epochs 2", "unrecognized arguments: 2; --set takes KEY=VALUE, as in lr=3e-5"),
+    ("similar m good", "arguments are required: OTHER; expected MODEL TEXT OTHER"),
+    ("search m texts.txt", "arguments are required: QUERY; expected MODEL CORPUS QUERY"),
+    ("embed m part*.csv --out vectors", "part*.csv is a pattern: --engine dask takes it, with a directory for --out"),
+    ("predict m --data part*.csv", "part*.csv is a pattern: --engine dask takes it"),
     ("train --resume m --epochs 3", "--resume goes on as the run began"),
     ("replay nothing", "nothing has no manifest.json"),
     ("completion fish", "invalid choice: 'fish'; choose from bash, zsh, tcsh"),
@@ -211,6 +217,17 @@ def test_a_mistake_is_met_with_one_line_that_names_it(capsys, monkeypatch, place
     assert told in err
     assert "Traceback" not in out + err
     assert sorted(os.listdir(place)) == before  # nothing was begun
+
+
+def test_a_run_that_was_refused_takes_no_name(capsys, monkeypatch, place, tmp_path):
+    """Or `--resume runs/reviews`, as README has it, would be of an empty directory after a few slips."""
+    monkeypatch.chdir(tmp_path)
+    for slip in ("gone.csv", f"{place / 'header.csv'}", f"{place / 'reviews.csv'} --pretrained ./nothing"):
+        assert said(capsys, f"train --data {slip}")[0] == 2
+        assert os.listdir("runs") == []
+    (tmp_path / "empty").mkdir()
+    assert said(capsys, "train --data gone.csv --out empty")[0] == 2
+    assert (tmp_path / "empty").is_dir()  # which was the user's
 
 
 def test_what_is_no_mistake(capsys, monkeypatch, place):

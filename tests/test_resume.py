@@ -188,9 +188,11 @@ def test_a_disk_that_is_full_stops_the_run_and_keeps_the_last_checkpoint(small, 
 
 
 def test_what_is_resumed_must_be_what_was_begun(small, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="holds no unfinished run: start one"):
+    with pytest.raises(InputError, match="holds no unfinished run: there is no such directory"):
         resume(tmp_path / "nothing", **QUIET)
     interrupted(small, tmp_path / "cut", 2)
+    with pytest.raises(InputError, match=r"holds no unfinished run: there is one in .*cut$"):
+        resume(tmp_path, **QUIET)
     before = {file: file.read_bytes() for file in (tmp_path / "cut").rglob("*") if file.is_file()}
     with pytest.raises(InputError, match="holds an unfinished run: `minitx train --resume"):
         run(small, tmp_path / "cut", **QUIET)

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import re
 import sys
 import warnings
@@ -49,6 +50,7 @@ OTHER_NAMES = {  # of flags, in other programs
     "-k": "--top-k",
     "--json": "--format",
 }
+ONE_WORD = ("a text of several words, or a pattern, stands in quotes", "--set takes KEY=VALUE, as in lr=3e-5")
 LARGEST_GROUPS = 5  # of mistakes, that evaluate prints for each head
 LABELS_ALONE = "note: vectors learned from labels alone tell classes apart, not meanings: search with a pretrained one"
 DESK = {  # commands that `learn.commands` declares
@@ -72,6 +74,9 @@ class Parser(argparse.ArgumentParser):
         """`error: ...` and exit code 2."""
         if choice := re.fullmatch(r"(?s)(.*invalid choice: '(.*)') \(choose from (.*)\)", message):
             message = f"{choice[1]}; {suggestion(choice[2], choice[3].replace(chr(39), '').split(', '))}"
+        if message.startswith("the following arguments are required"):
+            expected = " ".join(str(x.metavar) for x in self._actions if x.metavar and not x.option_strings)
+            message += f"; expected {expected}"
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -81,9 +86,10 @@ class Parser(argparse.ArgumentParser):
         self.intermixing = True  # parse_known_intermixed_args() calls back
         found, unknown = self.parse_known_intermixed_args(args, namespace)
         if unknown:
-            flag = unknown[0].partition("=")[0]
-            known, other = self._option_string_actions, OTHER_NAMES.get(flag, "" if flag[:1] == "-" else "--data")
-            quotes = " " if flag[:1] == "-" else "a text of several words, or a pattern, stands in quotes"
+            flag, known = unknown[0].partition("=")[0], self._option_string_actions
+            file = flag[:1] != "-" and (Path(flag).suffix[1:].isalpha() or os.path.exists(flag))
+            other = OTHER_NAMES.get(flag, "--data" if file else "")
+            quotes = " " if flag[:1] == "-" else ONE_WORD["--set" in known]
             meant = f"did you mean {other}?" if other in known else suggestion(flag, [*known], quotes)
             near = ON_THE_CPU if flag in DEVICES else meant
             self.error(f"unrecognized arguments: {' '.join(unknown)}" + f"; {near}" * bool(near.strip()))
@@ -93,9 +99,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: 0 when it worked, 1 when what was checked is wrong, 2 when its input cannot be used."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    code = _main(argv)
     # Processes of other commands know nothing of each other.
-    return end_all(code) if argv[:1] == ["train"] else code
+    return end_all(_main(argv)) if argv[:1] == ["train"] else _main(argv)
 
 
 def _main(argv: list[str]) -> int:
@@ -189,8 +194,7 @@ def _evaluate(a: argparse.Namespace) -> None:
     if known:
         say(f"{known:,} of {len(data):,} texts are in the training rows: there the figures measure memory")
     if page:
-        given = (page, Path(a.data).name, model, data, probabilities, reports, bag_of_words, known)
-        themes = write_mistakes_page(*given)
+        themes = write_mistakes_page(page, Path(a.data).name, model, data, probabilities, reports, bag_of_words, known)
     if a.format == "json":
         print(json_line({head: report.to_dict() for head, report in reports.items()}))
         return
@@ -213,8 +217,7 @@ def _on_dask(command: Callable[[argparse.Namespace], None]) -> Callable[[argpars
     """The command, or what it does to many files at once if that is asked for."""
 
     def either(a: argparse.Namespace) -> None:
-        if a.scheduler and not a.engine:
-            raise InputError("--scheduler goes with --engine dask")
+        parts.check_engine(a)
         (parts.on_dask if a.engine else command)(a)
         if a.engine and command is _embed:
             _say_what_vectors_mean(a.model)
@@ -264,8 +267,7 @@ def _similar(a: argparse.Namespace) -> None:
 
 
 def _tokenize(a: argparse.Namespace) -> None:
-    path = Path(a.tokenizer)
-    tokenizer = load_tokenizer(path if path.is_file() else find_directory(a.tokenizer))
+    tokenizer = load_tokenizer(Path(a.tokenizer) if os.path.isfile(a.tokenizer) else find_directory(a.tokenizer))
     print("\n".join(map(shown, tokenizer.explain(a.text))))
 
 

@@ -37,6 +37,8 @@ from minitx.training.trainable import trainable_report
 from minitx.training.trainer import TrainingSettings, fit
 from minitx.writing import CHECKPOINT, RUN, UNFINISHED, finish, new_directory, tidy, whole_file, write_json, write_text
 
+ANEW = "`minitx train --pretrained DIR` trains its encoder further, under new heads"
+
 
 def run(
     experiment: Experiment,
@@ -93,8 +95,10 @@ def resume(
     work, ranks = out / UNFINISHED, ranks or Alone()
     if not (work / RUN).is_file():
         tidy(out)
-        finished = "it is finished" if (out / SETTINGS).is_file() else "start one with `minitx train`"
-        raise InputError(f"{out} holds no unfinished run: {finished}")
+        inside = ", ".join(sorted(str(run.parents[1]) for run in out.glob(f"*/{UNFINISHED}/{RUN}")))
+        without = f"there is one in {inside}" if inside else "start one with `minitx train`"
+        finished = f"it is finished; {ANEW}" if (out / SETTINGS).is_file() else without
+        raise InputError(f"{out} holds no unfinished run: {finished if out.is_dir() else 'there is no such directory'}")
     manifest = Manifest.read(work / RUN)
     if finish(out, manifest.overwrite):
         log("only the last files had not been moved to their place")

@@ -113,6 +113,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler", default="", metavar="ADDRESS", help=help_scheduler)
 
 
+def check_engine(a: argparse.Namespace) -> None:
+    """`InputError` if without --engine something was given that goes with it alone."""
+    source = str(getattr(a, "file", None) or getattr(a, "data", ""))
+    if a.scheduler and not a.engine:
+        raise InputError("--scheduler goes with --engine dask")
+    if not a.engine and glob.has_magic(source) and not os.path.exists(source):
+        raise InputError(f"{source} is a pattern: --engine dask takes it, with a directory for --out")
+
+
 def find_parts(pattern: str, out: Path | None = None) -> dict[str, Path]:
     """The files that a pattern ("data/*.parquet") or a directory holds, by their names without the kind of file.
 

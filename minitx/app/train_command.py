@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minitx.app.checkpoints import MINUTES
-from minitx.app.experiment import replay, resume, run
+from minitx.app.experiment import ANEW, replay, resume, run
 from minitx.app.manifest import MANIFEST, Manifest
 from minitx.app.prepare import prepare
 from minitx.app.settings import DEFAULTS, SETTINGS, apply_assignment, experiment_of, read_recipe
@@ -54,7 +54,12 @@ def _train(a: argparse.Namespace) -> None:
     out = Path(a.out) if a.out else _unused(Path("runs") / (Path(a.recipe).stem if a.recipe else name))
     if (out / UNFINISHED / RUN).exists() and a.overwrite:
         print(f"the unfinished run in {out} is given up")
-    run(experiment, out, overwrite=a.overwrite, **_how(a))
+    try:
+        run(experiment, out, overwrite=a.overwrite, **_how(a))
+    finally:
+        with suppress(OSError):  # there is something in it
+            if not a.out:
+                out.rmdir()  # the name is free again
     _say_what_next(out)
 
 
@@ -65,7 +70,7 @@ def _resume(a: argparse.Namespace, given: dict[str, Any]) -> None:
     changed = {name: given.pop(name) for name in ("threads", "on_nan") if name in given}
     if given or a.recipe or a.set or a.label or a.out or a.overwrite or a.plan:
         beside = "--threads, --on-nan, --checkpoint-every"
-        raise InputError(f"--resume goes on as the run began; accepted beside it: {beside}")
+        raise InputError(f"--resume goes on as the run began; accepted beside it: {beside}; {ANEW}")
     with _where_it_began(out / UNFINISHED / RUN):
         resume(out, **changed, **_how(a))
     _say_what_next(Path(a.resume))

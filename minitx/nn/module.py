@@ -121,10 +121,13 @@ class Module:
             parameter.grad = None
 
     def to(self, dtype: Any) -> "Module":
-        """Convert every parameter, in place, to float32 or float64; the device "cpu" is where they are."""
-        if dtype == "cpu":
-            return self
-        for parameter in self.parameters():
+        """Convert every parameter, in place, to float32 or float64; the device "cpu" is where they are.
+
+        `TypeError` for another device.
+        """
+        if isinstance(dtype, str) and dtype[:5] not in ("cpu", "float"):
+            raise TypeError(f"minitx computes on the CPU, in float32 or float64, not {dtype!r}")
+        for parameter in self.parameters() if dtype != "cpu" else ():
             parameter.data, parameter.grad = parameter.data.astype(dtype), None
         return self
 

@@ -6,7 +6,6 @@ methods that raise NotImplementedError here. Ids are plain lists of integers, te
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from operator import index
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -198,7 +197,8 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """The text of some ids; special tokens are left out unless asked for."""
-        ids = list(map(index, ids))  # TypeError for a list of lists
+        if np.ndim((ids := list(ids))[:1]) > 1:
+            raise InputError("decode takes the ids of one text: [tokenizer.decode(ids) for ids in batch] takes several")
         for id in set(ids) - self._tokens.keys():
             raise InputError(f"id {id} is not in the vocabulary; accepted are 0 to {self.vocab_size - 1}")
         return self._join([id for id in ids if not (skip_special_tokens and id in self._special_ids)])
@@ -214,5 +214,6 @@ def check_list(texts: Any) -> None:
 def checked(text: str) -> str:
     """The text itself, or an InputError when it is something else, such as the NaN of an empty field."""
     if not isinstance(text, str):
-        raise InputError(f"a text must be a str, got {type(text).__name__}")
+        missing = ", as missing values are" * isinstance(text, float)
+        raise InputError(f"a text must be a str, got {type(text).__name__}{missing}")
     return text

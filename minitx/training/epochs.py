@@ -77,11 +77,13 @@ def check_parts(
             given = "texts" if isinstance(rows, TokenisedRows) else type(rows).__name__
             raise InputError(f"rows are {given}; expected TokenisedRows(encoder.tokenize(texts), labels)")
         found, shape = rows.labels.get(head), (len(rows.sequences),)
-        integers = isinstance(found, np.ndarray) and found.dtype.kind in "iu" and found.shape == shape
-        if found is None or not integers or not np.isin(found, (*range(len(names)), -100)).all():
-            kind = "missing" if found is None else f"{type(found).__name__} {getattr(found, 'dtype', '')}".strip()
+        wrong = "missing" if found is None else f"{type(found).__name__} {getattr(found, 'dtype', '')}".strip()
+        if isinstance(found, np.ndarray) and found.dtype.kind in "iu":
+            strange = np.setdiff1d(found, (*range(len(names)), -100))
+            wrong = f"shape {found.shape}" if found.shape != shape else ", ".join(map(str, strange[:5]))
+        if wrong:
             expected = f"an array (np.array) of {shape[0]:,} integers, 0 to {len(names) - 1}, or -100 for none"
-            raise InputError(f"labels of {head}: {kind}; expected {expected}")
+            raise InputError(f"labels of {head}: {wrong}; expected {expected}")
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
