@@ -36,6 +36,12 @@ def test_calls_and_flops_of_ops(rng):
     assert 0 < sum(row.seconds for row in p.rows.values()) <= p.seconds
 
 
+def test_a_profile_that_was_not_entered_says_how(rng):
+    p = minitx.profile()
+    Tensor(np.ones(2)).exp()
+    assert str(p) == "nothing is measured yet: say `with profile() as p:`, and print(p) after it"
+
+
 def test_a_frozen_weight_costs_no_product(rng):
     x, w = Tensor(rng.normal(size=(3, 4)), requires_grad=True), Tensor(rng.normal(size=(5, 4)))
     with minitx.profile() as p:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -38,7 +38,18 @@ class Profile:
     rows: dict[str, Row] = field(default_factory=dict)
     seconds: float = 0.0  # from the start of the block to its end
 
+    def __enter__(self) -> Self:
+        self.start, self.watching = time.perf_counter(), watching(_Stopwatch(self))
+        self.watching.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.watching.__exit__(*error)
+        self.seconds = time.perf_counter() - self.start
+
     def __str__(self) -> str:
+        if not (self.rows or self.seconds):
+            return "nothing is measured yet: say `with profile() as p:`, and print(p) after it"
         rows = sorted(self.rows.values(), key=lambda row: -row.seconds)
         total = sum(row.seconds for row in rows)
         lines = [f"{'op':32} {'calls':>7} {'seconds':>9} {'share':>6} {'GFLOP/s':>8}"]
@@ -50,8 +61,7 @@ class Profile:
         return "\n".join(lines)
 
 
-@contextmanager
-def profile() -> Iterator[Profile]:
+def profile() -> Profile:
     """Measure every op inside, forward and backward, and every optimizer step:
 
         with profile() as p:
@@ -63,13 +73,7 @@ def profile() -> Iterator[Profile]:
     GFLOP/s are those of its matrix products. Seconds of threads that run side by side add up. It costs some
     microseconds a call. Torch: `torch.profiler.profile`.
     """
-    result = Profile()
-    start = time.perf_counter()
-    try:
-        with watching(_Stopwatch(result)):
-            yield result
-    finally:
-        result.seconds = time.perf_counter() - start
+    return Profile()
 
 
 class _Stopwatch(Watcher):
