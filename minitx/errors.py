@@ -22,5 +22,6 @@ def suggestion(wrong: str, known: Sequence[str], otherwise: str = "") -> str:
     >>> suggestion("sentimnt", ["sentiment", "topic"]), suggestion("x", ["sentiment", "topic"])
     ('did you mean sentiment?', 'choose from sentiment, topic')
     """
-    near = difflib.get_close_matches(wrong, known, n=1)
-    return f"did you mean {near[0]}?" if near else otherwise or f"choose from {', '.join(known)}"
+    bare = {name.lstrip("-"): name for name in known}  # two dashes are no likeness
+    near = difflib.get_close_matches(wrong.lstrip("-"), bare, n=1)
+    return f"did you mean {bare[near[0]]}?" if near else otherwise or f"choose from {', '.join(known)}"

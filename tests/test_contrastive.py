@@ -1,6 +1,7 @@
 """Contrastive losses and measures against sentence-transformers and scipy; an encoder that learns from pairs."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import stats
@@ -159,6 +160,13 @@ def test_modes_while_training_and_after(rng):
 def test_what_pairs_are_refused():
     encoder = SentenceEncoder(EncoderConfig(30), rng=np.random.default_rng(0))
     optimizer = AdamW([{"params": list(encoder.parameters())}])
+    two = ["good", "bad"]
+    no_pairs = (two, [("a", "b"), ("a", "b", 1.0)], [{"anchor": "a", "positive": "b"}] * 2, ([*two, "x"], [*two, "x"]))
+    for pairs in (*no_pairs, pd.DataFrame({"anchor": two, "positive": two})):
+        with pytest.raises(
+            InputError, match=r"pair \d is .*: expected two texts, as list\(zip\(anchors, positives\)\)"
+        ):
+            fit_pairs(encoder, pairs, optimizer, rng=np.random.default_rng(0))
     with pytest.raises(InputError, match="at least 2 pairs, and 2 in a batch, not 1 and 32"):
         fit_pairs(encoder, [("a", "b")], optimizer, rng=np.random.default_rng(0))
     with pytest.raises(InputError, match="not 2 and 1"):

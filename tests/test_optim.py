@@ -444,6 +444,11 @@ def test_factors(schedule, warmup, expected):
     assert [factor(schedule, warmup, 6)(step) for step in range(8)] == pytest.approx(expected, abs=1e-15)
 
 
+def test_a_schedule_that_there_is_not_is_no_factor():
+    with pytest.raises(KeyError, match="cosine_with_warmup"):
+        factor("cosine_with_warmup", 10, 100)
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_groups_keep_their_proportions(name):
     a, b = Parameter(np.ones(2)), Parameter(np.ones(2))

@@ -522,9 +522,5 @@ def test_values_and_indices_are_not_unpacked_from_values_alone():
     assert type(x.max()) is type(x.max(dim=1) * 1) is Tensor
 
 
-def test_one_element_is_rounded_as_a_number():
-    assert (round(Tensor(2.6)), round(Tensor([2.345], dtype=float), 1)) == (3, 2.3)
-
-
 def test_a_vector_is_its_own_transpose():
     np.testing.assert_array_equal(Tensor([1.0, 2.0]).T.data, [1, 2])

@@ -19,7 +19,7 @@ from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_to_judge
 from minitx.app.search_command import search
-from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
+from minitx.app.settings import RECIPES, SETTINGS, experiment_of, read_recipe, recipe_names
 from minitx.app.together import end_all
 from minitx.app.train_command import add_arguments, labels_of, name_and_column, replay_result, train
 from minitx.data.batches import TokenisedRows
@@ -45,12 +45,12 @@ OTHER_NAMES = {  # of flags, in other programs
     **dict.fromkeys(("--labels", "--target", "--label-column"), "--label"),
     **dict.fromkeys(("--column", "--text-column"), "--text"),
     **dict.fromkeys(("--random-state", "--random-seed"), "--seed"),
+    **{f"--{setting.name.replace('_', '-')}": "--set" for setting in SETTINGS},  # those that are no flags
     "--force": "--overwrite",
     "--max-seq-length": "--max-length",
     "-k": "--top-k",
     "--json": "--format",
 }
-ONE_WORD = ("a text of several words, or a pattern, stands in quotes", "--set takes KEY=VALUE, as in lr=3e-5")
 LARGEST_GROUPS = 5  # of mistakes, that evaluate prints for each head
 LABELS_ALONE = "note: vectors learned from labels alone tell classes apart, not meanings: search with a pretrained one"
 DESK = {  # commands that `learn.commands` declares
@@ -75,9 +75,11 @@ class Parser(argparse.ArgumentParser):
         if choice := re.fullmatch(r"(?s)(.*invalid choice: '(.*)') \(choose from (.*)\)", message):
             message = f"{choice[1]}; {suggestion(choice[2], choice[3].replace(chr(39), '').split(', '))}"
         if message.startswith("the following arguments are required"):
-            expected = " ".join(str(x.metavar) for x in self._actions if x.metavar and not x.option_strings)
-            message += f"; expected {expected}"
+            message += f"; expected {self._expected()}"
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+    def _expected(self) -> str:
+        return " ".join(str(x.metavar) for x in self._actions if x.metavar and not x.option_strings)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Let options stand between positional arguments, as in `predict DIR --format json TEXT`."""
@@ -87,10 +89,11 @@ class Parser(argparse.ArgumentParser):
         found, unknown = self.parse_known_intermixed_args(args, namespace)
         if unknown:
             flag, known = unknown[0].partition("=")[0], self._option_string_actions
-            file = flag[:1] != "-" and (Path(flag).suffix[1:].isalpha() or os.path.exists(flag))
-            other = OTHER_NAMES.get(flag, "--data" if file else "")
-            quotes = " " if flag[:1] == "-" else ONE_WORD["--set" in known]
-            meant = f"did you mean {other}?" if other in known else suggestion(flag, [*known], quotes)
+            other = OTHER_NAMES.get(flag, "--data" * (os.path.exists(flag) or Path(flag).suffix[1:].isalpha()))
+            words = f"expected {self._expected()}; a text of several words, or a pattern, stands in quotes"
+            words = "--set takes KEY=VALUE, as in lr=3e-5" if "--set" in known else words
+            likely = suggestion(flag, [*known], " ") if flag[:1] == "-" else words
+            meant = f"did you mean {other}?" if other in known else likely
             near = ON_THE_CPU if flag in DEVICES else meant
             self.error(f"unrecognized arguments: {' '.join(unknown)}" + f"; {near}" * bool(near.strip()))
         return found, unknown
@@ -175,8 +178,7 @@ def _evaluate(a: argparse.Namespace) -> None:
         raise InputError(f"{labelling.where} and {a.data}: {error}") from None
     data, audit, missing = read_to_judge(e, model.classes)
     if data.classes != model.classes:
-        has, asked = (f"{classes!r:.300}" for classes in (data.classes, model.classes))
-        raise InputError(f"{a.data} has the heads and classes {has}, the model has {asked}")
+        raise InputError(f"{a.data} has the classes {data.classes!r:.300}, the model has {model.classes!r:.300}")
     if bag_of_words and bag_of_words.classes != model.classes:
         raise InputError(f"{stored} is of another model: its classes are not those of minitx.json")
     say = partial(print, file=sys.stderr if a.format == "json" else sys.stdout)
@@ -233,9 +235,8 @@ def _embed(a: argparse.Namespace) -> None:
         how = {"text_column": a.text, "encoding": a.encoding, "overwrite": a.overwrite}
         rows, before, cut, blank = embed_file(encoder, a.file, out, progress=sys.stderr.isatty(), **how)
     except KeyboardInterrupt as error:
-        partial = beside(out)[0]
-        goes_on = f"the same command goes on from {partial}" if partial.exists() else f"{out} is as it was, or finished"
-        error.add_note(goes_on)
+        goes_on = f"the same command goes on from {beside(out)[0]}"
+        error.add_note(goes_on if beside(out)[0].exists() else f"{out} is as it was, or finished")
         raise
     if before:
         print(f"resumed after {before:,} vectors that were there already")
@@ -254,8 +255,11 @@ def _search(a: argparse.Namespace) -> None:
 
 
 def _refuse_blank(what: str, texts: Sequence[str]) -> None:
-    if not all(text.strip() for text in texts):
-        raise InputError(f"{what} is blank: there is nothing that it could be similar to")
+    for text in texts:
+        if not text.strip():
+            raise InputError(f"{what} is blank: there is nothing that it could be similar to")
+        if os.path.isfile(text):
+            raise InputError(f"{what} is the file {text!r:.60}: `minitx search MODEL FILE QUERY` reads files")
 
 
 def _similar(a: argparse.Namespace) -> None:

@@ -47,9 +47,6 @@ class TensorHabits(Node):
     def __int__(self) -> int:
         return int(self.data.item())
 
-    def __round__(self, digits: int | None = None) -> float:
-        return round(self.data.item(), digits)
-
     def __format__(self, form: str) -> str:
         return format(self.data.item() if form else str(self), form)
 

@@ -100,12 +100,16 @@ def fit_pairs(
         The mean loss of each epoch. An encoder that guesses at random is at about ln(batch_size).
 
     Raises:
-        InputError: there are fewer than two pairs, `batch_size` is below 2, or there is no tokenizer.
+        InputError: there are fewer than two pairs or one is not two texts, `batch_size` is below 2, or there is no
+            tokenizer.
         ValueError: the optimizer does not train this encoder, or all of the encoder's weights are frozen.
         FloatingPointError: the loss became NaN or infinite.
     """
     if len(pairs) < 2 or batch_size < 2:
         raise InputError(f"training needs at least 2 pairs, and 2 in a batch, not {len(pairs)} and {batch_size}")
+    for number, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise InputError(f"pair {number} is {pair!r:.60}: expected two texts, as list(zip(anchors, positives)) has")
     optimizer.check(encoder)
     if not encoder.num_parameters(trainable=True):
         raise ValueError("all weights of this encoder are frozen: call encoder.unfreeze() to train it")

@@ -61,11 +61,14 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def factor(schedule: str, warmup_steps: int, total_steps: int) -> Callable[[int], float]:
-    """A straight line from 0 to 1 over the first `warmup_steps` steps of `total_steps`, then the named schedule."""
+    """A straight line from 0 to 1 over the first `warmup_steps` steps of `total_steps`, then the named schedule.
 
-    def at(step: int) -> float:
+    `KeyError` for a name that `SCHEDULES` does not have.
+    """
+
+    def at(step: int, after: Callable[[float], float] = SCHEDULES[schedule]) -> float:
         if step < warmup_steps:
             return step / warmup_steps
-        return SCHEDULES[schedule](1 - (total_steps - step) / max(1, total_steps - warmup_steps))
+        return after(1 - (total_steps - step) / max(1, total_steps - warmup_steps))
 
     return at
