@@ -441,4 +441,6 @@ def test_ctrl_c_of_a_terminal_is_one_line(trained, delay):
             os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)
     interrupted = "interrupted; out has what is finished; the same command goes on\n"
-    assert (process.returncode, err) in [(130, interrupted), (0, err)]
+    finished = "warning: 5 of 25 texts were too long and cut\nnote: 5 of 25 texts are blank and have no answer\n"
+    # The last: it came after all was written and said, while the interpreter was ending.
+    assert (process.returncode, err) in [(130, interrupted), (0, finished), (-signal.SIGINT, finished)]
