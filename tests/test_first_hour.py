@@ -98,6 +98,7 @@ MISTAKES = [
     ("train --set epochs 2", "unrecognized arguments: 2; --set takes KEY=VALUE, as in lr=3e-5"),
     ("similar m texts.txt other", "a TEXT is the file 'texts.txt': `minitx search MODEL FILE QUERY` reads files"),
     ("train --freeze backbone", "unrecognized arguments: --freeze backbone; did you mean --set?"),
+    ("train --labels a=b", "did you mean --label?"),
     ("train --val-split 0.2", "unrecognized arguments: --val-split 0.2 (see minitx train --help)"),
     ("pretrain m texts.txt --out new", "unrecognized arguments: texts.txt; expected FILE;"),
     ("similar m good", "arguments are required: OTHER; expected MODEL TEXT OTHER"),

@@ -37,6 +37,7 @@ from minitx.writing import check_new_file
 
 DEVICES, ON_THE_CPU = ("--device", "--gpu", "--cuda", "--fp16"), "there is no GPU: minitx computes on the CPU"
 OTHER_NAMES = {  # of flags, in other programs
+    **{f"--{setting.name.replace('_', '-')}": "--set" for setting in SETTINGS},  # tables and lists, which are no flags
     **dict.fromkeys(("--learning-rate", "--learning_rate"), "--lr"),
     **dict.fromkeys(("--num-epochs", "--num-train-epochs", "--n-epochs"), "--epochs"),
     **dict.fromkeys(("--file", "--input", "--csv", "--dataset", "--train-file"), "--data"),
@@ -45,7 +46,6 @@ OTHER_NAMES = {  # of flags, in other programs
     **dict.fromkeys(("--labels", "--target", "--label-column"), "--label"),
     **dict.fromkeys(("--column", "--text-column"), "--text"),
     **dict.fromkeys(("--random-state", "--random-seed"), "--seed"),
-    **{f"--{setting.name.replace('_', '-')}": "--set" for setting in SETTINGS},  # those that are no flags
     "--force": "--overwrite",
     "--max-seq-length": "--max-length",
     "-k": "--top-k",

@@ -261,8 +261,9 @@ def _told(job: Job) -> dict[str, Any]:
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
     """Threads and processes that start inside do not hear a terminal's Ctrl-C, which is for the command."""
-    sys.warnoptions.append("ignore:resource_tracker")  # of what a cluster leaves that was interrupted: it removes that
+    sys.warnoptions.append("ignore:resource_tracker")  # it cleans up after an interrupted cluster, and need not say so
     resource_tracker.ensure_running()  # which would else start later, and undo this
+    sys.warnoptions.remove("ignore:resource_tracker")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
