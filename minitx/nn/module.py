@@ -125,8 +125,8 @@ class Module:
 
         `TypeError` for another device.
         """
-        if isinstance(dtype, str) and dtype[:5] not in ("cpu", "float"):
-            raise TypeError(f"minitx computes on the CPU, in float32 or float64, not {dtype!r}")
+        if isinstance(dtype, str) and dtype[:4] in ("cuda", "gpu", "mps", "xpu"):
+            raise TypeError(f"minitx computes on the CPU, not on {dtype!r}")
         for parameter in self.parameters() if dtype != "cpu" else ():
             parameter.data, parameter.grad = parameter.data.astype(dtype), None
         return self
