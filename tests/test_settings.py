@@ -148,14 +148,14 @@ def test_help_explains_every_setting(capsys):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"learning_rate": 1}, "unknown setting 'learning_rate'"),
+        ({"learning_rate": 1}, "unknown setting 'learning_rate'; did you mean lr?"),
         ({"head_lrs": 1}, "unknown setting 'head_lrs'; did you mean head_lr?"),
         ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
         ({"epochs": True}, "epochs must be a whole number, not True"),
         ({"lr": "fast"}, "lr must be a number, not 'fast'"),
         ({"lr": -1}, "lr must be at least 0"),
         ({"normalize": 1}, "normalize must be true or false, not 1"),
-        ({"freeze": "heads"}, "freeze must be a list, not 'heads'"),
+        ({"freeze": "heads"}, "freeze must be a list, as in ..a., .b..?, not 'heads'"),
         ({"freeze": [1]}, "freeze must be a list of parts"),
         ({"rates": 3}, "rates must be a table, not 3"),
         ({"rates": {"heads": "x"}}, "rates.heads must be a number, not 'x'"),

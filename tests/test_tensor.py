@@ -61,6 +61,12 @@ def test_arrays_are_not_copied():
         (lambda: np.asarray(leaf(1.0)), RuntimeError, r"use \.detach\(\)\.numpy\(\)"),
         (lambda: math.exp(leaf(1.0, 2)), ValueError, "array of size 1"),
         (lambda: leaf(1.0, 2).__setitem__(0, 3), TypeError, r"build a new one with where\(\) or cat\(\)"),
+        (
+            lambda: leaf([1.0, 2]) @ leaf([1.0, 3, 4]),
+            ValueError,
+            r"\(1, 2\) @ \(1, 3\): a row of the first must",
+        ),
+        (lambda: F.linear(leaf([1.0, 2]), leaf([1.0, 3, 4])), ValueError, r"\(1, 2\) @ \(3, 1\): a row of the"),
         (lambda: bool(leaf(1.0, 2)), ValueError, "ambiguous"),
         (lambda: leaf(1.0, 2).sum(0, 1), TypeError, r"keepdim must be True or False, not 1; several axes are a tuple"),
         (lambda: leaf(1.0, 2).max(0, 0), TypeError, "keepdim must be True or False, not 0"),

@@ -19,7 +19,7 @@ from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.prepare import read_to_judge
 from minitx.app.search_command import search
-from minitx.app.settings import RECIPES, SETTINGS, experiment_of, read_recipe, recipe_names
+from minitx.app.settings import RECIPES, SAME_SETTING, SETTINGS, experiment_of, read_recipe, recipe_names
 from minitx.app.together import end_all
 from minitx.app.train_command import add_arguments, labels_of, name_and_column, replay_result, train
 from minitx.data.batches import TokenisedRows
@@ -38,16 +38,13 @@ from minitx.writing import check_new_file
 DEVICES, ON_THE_CPU = ("--device", "--gpu", "--cuda", "--fp16"), "there is no GPU: minitx computes on the CPU"
 OTHER_NAMES = {  # of flags, in other programs
     **{f"--{setting.name.replace('_', '-')}": "--set" for setting in SETTINGS},  # tables and lists, which are no flags
-    **dict.fromkeys(("--learning-rate", "--learning_rate"), "--lr"),
-    **dict.fromkeys(("--num-epochs", "--num-train-epochs", "--n-epochs"), "--epochs"),
+    **{f"--{name.replace('_', '-')}": f"--{ours.replace('_', '-')}" for name, ours in SAME_SETTING.items()},
     **dict.fromkeys(("--file", "--input", "--csv", "--dataset", "--train-file"), "--data"),
     **dict.fromkeys(("--output", "--output-dir", "--out-dir"), "--out"),
     **dict.fromkeys(("--model", "--base-model", "--model-name"), "--pretrained"),
     **dict.fromkeys(("--labels", "--target", "--label-column"), "--label"),
     **dict.fromkeys(("--column", "--text-column"), "--text"),
-    **dict.fromkeys(("--random-state", "--random-seed"), "--seed"),
     "--force": "--overwrite",
-    "--max-seq-length": "--max-length",
     "-k": "--top-k",
     "--json": "--format",
 }
@@ -88,8 +85,8 @@ class Parser(argparse.ArgumentParser):
         self.intermixing = True  # parse_known_intermixed_args() calls back
         found, unknown = self.parse_known_intermixed_args(args, namespace)
         if unknown:
-            flag, known = unknown[0].partition("=")[0], self._option_string_actions
-            other = OTHER_NAMES.get(flag, "--data" * (os.path.exists(flag) or Path(flag).suffix[1:].isalpha()))
+            flag, known = unknown[0].partition("=")[0].replace("_", "-"), self._option_string_actions
+            other = OTHER_NAMES.get(flag, "--data" * (os.path.exists(unknown[0]) or Path(flag).suffix[1:].isalpha()))
             words = f"expected {self._expected()}; a text of several words, or a pattern, stands in quotes"
             words = "--set takes KEY=VALUE, as in lr=3e-5" if "--set" in known else words
             likely = suggestion(flag, [*known], " ") if flag[:1] == "-" else words

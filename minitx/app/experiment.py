@@ -125,7 +125,7 @@ def replay(directory: Path, *, progress: bool = True) -> tuple[int, list[str]]:
     The new result is written to a temporary directory, and gone afterwards. `InputError` as in `resume`.
     """
     if not (directory / MANIFEST).is_file():
-        raise InputError(f"{directory} has no {MANIFEST}: expected a finished result of `minitx train`")
+        raise InputError(f"{directory} has no {MANIFEST}: expected the directory of a finished `minitx train`")
     manifest, before = Manifest.read(directory / MANIFEST), contents(directory)
     notes = [*manifest.changes, *manifest.check(directory)]
     with TemporaryDirectory() as scratch, new_directory(Path(scratch) / "again") as again:

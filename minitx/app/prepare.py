@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -85,9 +86,8 @@ def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | Non
         start_from_cooccurrence(encoder, unlabelled)
     e = experiment
     model = MultiTaskModel(encoder, parts.train.classes, e.head_dropout, e.head_hidden, e.kinds, rng=rng)
-    size = experiment.batch_size
-    batches = length_batches(*rows["train"], batch_size=size, pad_id=0, rng=np.random.default_rng(0))
-    log(f"batches of {size} texts of similar length: {padding_waste(batches):.1%} of their tokens are padding")
+    batches = length_batches(*rows["train"], batch_size=e.batch_size, pad_id=0, rng=np.random.default_rng(0))
+    log(f"batches of {e.batch_size} texts of similar length: {padding_waste(batches):.1%} of their tokens are padding")
     chance = sum(math.log(len(classes)) for classes in model.classes.values())
     log(f"model: {model.num_parameters():,} weights; chance is a loss of {chance:.2f}, the sum of ln(classes)")
     task_weights = TaskWeights(model.heads, experiment.task_weights, experiment.task_weighting == "uncertainty")
@@ -208,15 +208,8 @@ def rate_of(pretrained: str | None) -> float:
 def make_plan(e: Experiment, model: MultiTaskModel, task_weights: TaskWeights, train_rows: int) -> Plan:
     """Groups with their rates, an optimizer of them, and the plan by which rates change and parts freeze and thaw."""
     freeze(model, e.freeze)
-    groups = parameter_groups(
-        model,
-        lr=e.lr,
-        head_lr=e.head_lr,
-        layer_decay=e.layer_decay,
-        rates=e.rates,
-        weight_decay=e.weight_decay,
-        decay_all=e.decay_all,
-    )
+    decays: dict[str, Any] = {"layer_decay": e.layer_decay, "weight_decay": e.weight_decay, "decay_all": e.decay_all}
+    groups = parameter_groups(model, lr=e.lr, head_lr=e.head_lr, rates=e.rates, **decays)
     learned = list(task_weights.parameters())
     if learned:
         groups.append({"name": "task weights", "params": learned, "lr": e.head_lr, "weight_decay": 0.0})

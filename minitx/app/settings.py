@@ -29,7 +29,7 @@ from minitx.training.schedules import SCHEDULES
 from minitx.training.thawing import Stage, check_starts
 
 RECIPES = Path(__file__).parent / "recipes"
-KINDS = {**JSON_KINDS, dict: "a table", tuple: "a list"}  # as TOML calls them
+KINDS = {**JSON_KINDS, dict: "a table", tuple: 'a list, as in ["a", "b"]'}  # as TOML calls them
 
 
 class Limit(NamedTuple):
@@ -253,6 +253,12 @@ DEFAULTS: dict[str, Any] = {f.name: {} if f.default is dataclasses.MISSING else 
 
 # --- recipes ---------------------------------------------------------------------------------------------------------
 
+SAME_SETTING = {  # by its names in other programs
+    "learning_rate": "lr",
+    **dict.fromkeys(("num_epochs", "num_train_epochs", "n_epochs"), "epochs"),
+    **dict.fromkeys(("random_state", "random_seed"), "seed"),
+    "max_seq_length": "max_length",
+}
 ABOUT = ("about", "source", "encoder")  # what a recipe says of itself, beside its settings
 
 
@@ -325,4 +331,5 @@ def _toml(text: str, where: os.PathLike[str] | str = "it") -> dict[str, Any]:
 def _check_keys(keys: Iterable[str], known: list[str], where: str = "") -> None:
     for key in keys:
         if key not in known:
-            raise InputError(f"{where}unknown setting {key!r:.60}; {suggestion(key, known, 'see minitx train --help')}")
+            near = suggestion(SAME_SETTING.get(key, key), known, "see minitx train --help")
+            raise InputError(f"{where}unknown setting {key!r:.60}; {near}")

@@ -17,7 +17,7 @@ import numpy as np
 from minitx.autograd.activations import elementwise, gelu_new as gelu_new, gelu_new_, silu as silu, silu_
 from minitx.autograd.engine import Gradients
 from minitx.autograd.erf import erf
-from minitx.autograd.habits import float_data, real_tokens
+from minitx.autograd.habits import float_data, product, real_tokens
 from minitx.autograd.losses import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
     mse_loss as mse_loss,
@@ -40,7 +40,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     """
     # h = x wᵀ + b ;  dh = act'(h) dy ;  dx = dh w ;  dw = dhᵀ x ;  db = 1ᵀ dh
     x2 = float_data(x).reshape(-1, x.shape[-1])
-    y = x2 @ w.data.T
+    y = product(x2, w.data.T)
     if b is not None:
         y += b.data
     parents = (x, w) if b is None else (x, w, b)

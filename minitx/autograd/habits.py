@@ -196,6 +196,13 @@ def float_data(x: Any) -> np.ndarray:
     raise TypeError(f"expected a Tensor of floats, not {found}: Tensor({data}, dtype=np.float32) makes one")
 
 
+def product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """x @ w. `ValueError` with both shapes if the rows of x are not as long as the columns of w."""
+    if x.shape[-1] != w.shape[-2]:
+        raise ValueError(f"{x.shape} @ {w.shape}: a row of the first must be as long as a column of the second")
+    return x @ w
+
+
 def real_tokens(attention_mask: np.ndarray) -> np.ndarray:
     """The mask as booleans. `ValueError` for one that is added to scores, whose zeros are the real tokens."""
     if attention_mask.dtype != bool and not np.isin(attention_mask, (0, 1)).all():

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from minitx.autograd import engine
 from minitx.autograd.context import current
 from minitx.autograd.engine import Gradients
-from minitx.autograd.habits import TensorHabits, sizes_of
+from minitx.autograd.habits import TensorHabits, product, sizes_of
 
 Scalar = int | float | np.number
 
@@ -193,7 +193,7 @@ class Tensor(TensorHabits):
 
             return (lambda: dy @ w.swapaxes(-1, -2)), dw
 
-        return Tensor.from_op(x @ w, (self, other), backward)
+        return Tensor.from_op(product(x, w), (self, other), backward)
 
     def __neg__(self) -> "Tensor":
         return self * -1

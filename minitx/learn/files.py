@@ -24,7 +24,7 @@ def load_file(path: Path) -> ModuleType:
     path, before = path.resolve(), set(sys.modules)
     name, folder = f"file {path}", str(path.parent)  # a name that no `import` could mean
     if path.suffix != ".py" or not path.is_file():
-        why = "is no file of Python: expected a name that ends in .py" if path.exists() else "is not there"
+        why = "is no file of Python, as in mine.py" if path.exists() else "is not there: expected a file, as in mine.py"
         raise InputError(f"{path} {why}")
     module = ModuleType(name)
     module.__file__ = str(path)

@@ -39,9 +39,9 @@ class Optimizer:
         self.param_groups: list[Group] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
         self.seen_rows: dict[Parameter, np.ndarray] = {}  # of tables with row gradients: (V,) bool
-        groups = list(params)
+        groups = list(params) if isinstance(params, Iterable) else []
         if not groups:
-            raise ValueError("an optimizer needs parameters, and was given none")
+            raise ValueError("an optimizer needs parameters, as [x] or model.parameters(), and was given none")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
