@@ -25,6 +25,7 @@ That is the reading path, one batch's way from a CSV to new weights. Beside it, 
     app/prepare.py  experiment.py      what does `minitx train` do, from top to bottom?
 """
 
+from minitx.autograd import functional as functional
 from minitx.autograd.anomaly import detect_anomaly as detect_anomaly
 from minitx.autograd.context import inference as inference, no_grad as no_grad
 from minitx.autograd.profiler import profile as profile

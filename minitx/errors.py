@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 
 class InputError(ValueError):
@@ -16,12 +17,20 @@ class InputError(ValueError):
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in super().__str__())
 
 
+def expect(value: Any, kind: Any, words: str) -> Any:
+    """The value itself; `InputError`, saying what is expected, unless it is of a kind."""
+    if not isinstance(value, kind):
+        raise InputError(f"expected {words}, not {value!r:.60}")
+    return value
+
+
 def suggestion(wrong: str, known: Sequence[str], otherwise: str = "") -> str:
     """The end of a message about a misspelt name: the known name it resembles, or `otherwise`, or all known names.
 
     >>> suggestion("sentimnt", ["sentiment", "topic"]), suggestion("x", ["sentiment", "topic"])
     ('did you mean sentiment?', 'choose from sentiment, topic')
     """
-    bare = {name.lstrip("-"): name for name in known}  # two dashes are no likeness
-    near = difflib.get_close_matches(wrong.lstrip("-"), bare, n=1)
+    word, bare = wrong.lstrip("-"), {name.lstrip("-"): name for name in known}  # two dashes are no likeness
+    begun = [name for name in bare if len(word) > 3 and name.startswith(word)]
+    near = begun[:1] or difflib.get_close_matches(word, bare, n=1, cutoff=0.61)
     return f"did you mean {bare[near[0]]}?" if near else otherwise or f"choose from {', '.join(known)}"

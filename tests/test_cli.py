@@ -498,7 +498,7 @@ def test_rows_that_cannot_be_used_are_counted(capsys, tmp_path, bad_rows, droppe
         (["--schedule", "zigzag"], "invalid choice: 'zigzag'"),
         (["--epochs", "many"], "invalid int value: 'many'"),
         (["--label", "mood"], "expected NAME=COLUMN"),
-        (["--text", "content"], "at least one --label"),
+        (["--text", "content"], "--text COLUMN and --label NAME=COLUMN go together"),
         (["--text", "content", "--label", "a=score", "--label", "a=score"], "same head twice"),
         (["--text", "content", "--label", "a.b=score"], "a.b"),
         (["--text", "words", "--label", "a=score"], "words"),

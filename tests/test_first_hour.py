@@ -73,6 +73,18 @@ MISTAKES = [
     ("embed m texts.txt --out v.npy --gpu", "there is no GPU: minitx computes on the CPU"),
     ("predict m good --fromat json", "did you mean --format?"),
     ("predict m good --format yaml", "invalid choice: 'yaml'; choose from text, json"),
+    ("train --schedule none", "invalid choice: 'none'; choose from constant, linear, cosine"),
+    ("train --data tickets.csv texts.txt", "unrecognized arguments: texts.txt; one file is read, and that is tickets"),
+    ("train --data tickets.csv --data texts.txt", "--data is given twice, as tickets.csv and as texts.txt: one file"),
+    ("train --set learning_rate=1", "unknown setting 'learning_rate'; did you mean lr?"),
+    ("train --num_epochs 3", "did you mean --epochs?"),
+    ("evaluate m tickets.csv", "arguments are required: --data; expected DIR --data FILE"),
+    ("completion", "arguments are required: shell; expected bash|zsh|tcsh"),
+    ("embed m --data texts.txt --out v.npy", "arguments: --data; expected MODEL FILE --out X.npy (see minitx embed"),
+    ("check mine.py softmax", "unrecognized arguments: softmax; expected"),
+    ("predict none all", "none is not a directory: expected one that `minitx train` wrote; with --pretrained NAME"),
+    ("predict above good", "above is no model; in it are above/m: name one of them"),
+    ("embed above texts.txt --out new.npy", "above is no model; in it are above/m: name one of them"),
     ("train --schedule liner", "invalid choice: 'liner'; did you mean linear?"),
     ("train --epochs three", "invalid int value: 'three'"),
     ("train --epochs 0", "epochs must be at least 1"),
@@ -100,7 +112,7 @@ MISTAKES = [
     ("train --freeze backbone", "unrecognized arguments: --freeze backbone; did you mean --set?"),
     ("train --labels a=b", "did you mean --label?"),
     ("train --val-split 0.2", "unrecognized arguments: --val-split 0.2 (see minitx train --help)"),
-    ("pretrain m texts.txt --out new", "unrecognized arguments: texts.txt; expected FILE;"),
+    ("pretrain m texts.txt --out new", "unrecognized arguments: texts.txt; expected FILE --out DIR;"),
     ("similar m good", "arguments are required: OTHER; expected MODEL TEXT OTHER"),
     ("search m texts.txt", "arguments are required: QUERY; expected MODEL CORPUS QUERY"),
     ("embed m part*.csv --out vectors", "part*.csv is a pattern: --engine dask takes it, with a directory for --out"),
@@ -120,7 +132,10 @@ MISTAKES = [
     (TRAIN + "carets.csv", "no column content, score, thumbsUpCount; the header has reviewId^content"),
     (TRAIN + "twice.csv", "more than one column named score"),
     (TRAIN + "words.csv", "no usable row among 2 (2 dropped: score missing or not an integer)"),
-    (TRAIN + "same.csv", "1 of the 3 classes"),
+    (
+        TRAIN + "same.csv",
+        "classes of sentiment (positive); at least 2 classes, and no fewer rows",
+    ),
     (TRAIN + "latin.csv", "not UTF-8 at byte 42; save it as UTF-8, or say its --encoding, as in cp1252"),
     (TRAIN + "latin.csv --encoding latin-one", "unknown encoding 'latin-one'; did you mean"),
     (TRAIN + "latin.csv --encoding ascii", "not ascii at byte 42"),
@@ -128,8 +143,11 @@ MISTAKES = [
     (TRAIN + "cut.csv.gz", "cut.csv.gz: a damaged .gz"),
     (TRAIN + "bad.jsonl", "bad.jsonl: line 2 is not JSON"),
     (TRAIN + "list.jsonl", "list.jsonl: line 2 is ['b']; expected objects, one on each line"),
-    (TICKETS + "--text message", "at least one --label NAME=COLUMN"),
-    (TICKETS + "--label topic=team", "needs --text COLUMN"),
+    (TICKETS + "--text message", "--text COLUMN and --label NAME=COLUMN go together"),
+    (
+        TICKETS + "--label topic=team",
+        "--label NAME=COLUMN go together; of a review file, neither is",
+    ),
     (
         TICKETS + "--text mesage --label topic=team",
         "no column mesage; the header has message, team; did you mean message?",
@@ -197,6 +215,8 @@ def place(tmp_path_factory, trained):
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     (folder / "folder").mkdir()
     (folder / "m").symlink_to(trained)
+    (folder / "above").mkdir()
+    (folder / "above" / "m").symlink_to(trained)
     np.save(folder / "other.npy", np.zeros((2, 3), np.float32))
     np.save(folder / "zeros.npy", np.zeros((2, 16), np.float32))
     return folder

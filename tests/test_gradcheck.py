@@ -409,7 +409,7 @@ RNG = np.random.default_rng(0)
 
 def test_misuse_is_refused_in_every_mode():
     x = leaf(3)
-    with pytest.raises(ValueError, match="needs an input that requires a gradient"):
+    with pytest.raises(ValueError, match="no input requires a gradient, as Tensor"):
         gradcheck(lambda x: x, Tensor(np.ones(3)), raise_exception=False)
     with pytest.raises(ValueError, match="result of an op: give leaves"):
         gradcheck(lambda x: x, x * 2, raise_exception=False)

@@ -282,6 +282,7 @@ TESTED_BY = {
     "__main__.py": "long_runs",
     "command/__init__.py": "long_runs",
     "app/cli.py": "cli first_hour",
+    "app/parser.py": "first_hour",
     "app/embed.py": "embed kills",
     "app/experiment.py": "checkpoint cli study",
     "app/mistakes.py": "mistakes",
@@ -406,7 +407,7 @@ TESTED_BY = {
 
 def test_every_file_is_tested_and_every_test_file_tests_one():
     rooms = {name for name in SOURCES if name.endswith("/__init__.py")}  # a docstring each, or a name from elsewhere
-    assert {name for name in rooms if LINES[name]} == {"command/__init__.py", "sentence_transformers/__init__.py"}
+    assert {name.split("/")[0] for name in rooms if LINES[name]} == {"command", "nn", "sentence_transformers"}
     assert set(SOURCES) - rooms - set(TESTED_BY) == set(), "a file of the package has no test: add it to TESTED_BY"
     assert [name for name in TESTED_BY if not (PACKAGE / name).exists()] == []
     named = {f"test_{name}.py" for names in TESTED_BY.values() for name in names.split()}

@@ -129,3 +129,10 @@ def test_without_a_labelled_row_nothing_is_claimed():
         "average_precision": None,
         "support": 0,
     }
+
+
+def test_a_confusion_matrix_takes_lists_and_refuses_what_are_no_classes():
+    np.testing.assert_array_equal(confusion_matrix([0, 1, 1, 0], [0, 1, 0, 0], 2), [[2, 0], [1, 1]])
+    for target, predicted in [([0, 1], [0, 1, 1]), ([0, 2], [0, 1]), (["a"], ["a"]), ([0, -100], [0, 1]), ([0.5], [0])]:
+        with pytest.raises(ValueError, match="expected two arrays of as many classes, 0 to 1"):
+            confusion_matrix(target, predicted, 2)

@@ -231,11 +231,11 @@ def test_a_model_that_is_saved_again_says_how_it_was_trained(tmp_path):
 def test_an_encoder_is_not_made_of_a_name_a_seed_or_fewer_rows_than_tokens(rng):
     tokenizer = BPETokenizer.train(["hello world"], vocab_size=270)
     config = EncoderConfig(vocab_size=tokenizer.vocab_size - 1, hidden_size=8, num_heads=2)
-    with pytest.raises(InputError, match=r"not 'all-MiniLM-L6-v2'; a model is read by from_pretrained\(name\)"):
+    with pytest.raises(InputError, match=r"a model is read by from_pretrained\(name\)\), not 'all-MiniLM-L6-v2'"):
         SentenceEncoder("all-MiniLM-L6-v2")
-    with pytest.raises(InputError, match="rng is None; expected"):
+    with pytest.raises(InputError, match="as rng, not None"):
         SentenceEncoder(config)
-    with pytest.raises(InputError, match=r"rng is 0; expected np.random.default_rng\(0\)"):
+    with pytest.raises(InputError, match=r"expected np.random.default_rng\(0\) as rng, not 0"):
         SentenceEncoder(config, rng=0)
     with pytest.raises(InputError, match=rf"the tokenizer has {tokenizer.vocab_size} tokens, and vocab_size is"):
         SentenceEncoder(config, tokenizer, rng=rng)

@@ -230,6 +230,19 @@ def test_a_mask_that_is_added_to_scores_is_refused():
             F.attention(x, x, x, 2, np.array([[0, hidden]]))
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (4,), (2, 1, 4), (1, 4), (2, 4, 3)])
+def test_a_mask_of_another_shape_is_refused_even_if_it_hides_nothing(shape):
+    x = Tensor(np.ones((2, 4, 8)))
+    for causal in (False, True):
+        with pytest.raises(ValueError, match=r"the attention_mask has shape .*; expected \(2, 4\) or \(2, 4, 4\)"):
+            F.attention(x, x, x, 2, np.ones(shape), is_causal=causal)
+
+
+def test_a_layer_norm_of_another_width_is_refused_by_its_width():
+    with pytest.raises(ValueError, match=r"a tensor of shape \(2, 3\); expected a last axis of 5"):
+        minitx.nn.LayerNorm(5)(Tensor(np.ones((2, 3))))
+
+
 def test_attention_in_blocks_is_attention_at_once(monkeypatch):
     rng = np.random.default_rng(0)
     mask = np.arange(4) < np.array([4, 1, 3, 0, 2])[:, None]

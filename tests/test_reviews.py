@@ -415,9 +415,9 @@ def test_split_of_a_split() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (labelled([0, 0], classes=1), "2 rows with 1 of the 1 classes of head; at least 2 classes"),
-        (labelled([1, 1, 1, 1]), "4 rows with 1 of the 2 classes of head; at least 2 classes"),
-        (labelled([0, 1], classes=3), "2 rows with 2 of the 3 classes of head; .* no fewer rows than classes"),
+        (labelled([0, 0], classes=1), r"2 rows with 1 of the 1 classes of head \(class 0\); at least 2 classes"),
+        (labelled([1, 1, 1, 1]), r"4 rows with 1 of the 2 classes of head \(class 1\); at least 2 classes"),
+        (labelled([0, 1], classes=3), "2 rows with 2 of the 3 classes of head .*; .* no fewer rows than classes"),
         (labelled([0, 1]), "nothing left for"),
         (labelled([0, 1] * 50, [0] * 100), "nothing left for .*: 100 rows in 1 groups of shared texts or ids"),
     ],

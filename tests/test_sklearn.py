@@ -250,7 +250,7 @@ def test_every_row_is_learned_from_or_held_out_and_a_seed_gives_the_same(reviews
         (["a", "b"], [None, np.nan], "y: no text has a label for label"),
         (["a", "b"], 3, "the target y is 3; expected labels"),
         (["a", "b"], {"my head": [0, 1]}, "head name 'my head': use letters, digits, _ and - only"),
-        (["a", "b"], [1, 1], "2 rows with 1 of the 1 classes of label; at least 2 classes"),
+        (["a", "b"], [1, 1], r"2 rows with 1 of the 1 classes of label \(1\); at least 2 classes"),
         (["a", "b"], [0.25, 0.5], "Unknown label type: continuous"),
         (["a", "b", "c"], [0, 1], "inconsistent numbers of samples"),
     ],

@@ -472,7 +472,7 @@ def test_labels_that_are_no_integers_are_refused_by_head_and_kind(rng, labels, k
     wrong = TokenisedRows([[1, 2]] * 6, {} if labels is None else {"y": labels})
     for parts in ((wrong, right), (right, wrong)):
         with pytest.raises(
-            InputError, match=rf"labels of y: {kind}; expected an array \(np.array\) of 6 integers, 0 to 1"
+            InputError, match=rf"labels of y: {kind}; expected \{{'y': an array \(np.array\) of 6 integers, 0 to 1"
         ):
             fit(model, *parts, AdamW(model.parameters()), TrainingSettings(epochs=1, progress=False), rng=rng)
     texts = TokenisedRows(["a", "b"], {"y": np.array([0, 1])})
@@ -485,11 +485,11 @@ def test_labels_that_are_no_integers_are_refused_by_head_and_kind(rng, labels, k
         with pytest.raises(InputError, match=f"{name} must be at least 1, and a whole number, not {value!r}"):
             fit(model, right, right, optimizer, settings, rng=rng)
     settings = TrainingSettings(epochs=1, progress=False)
-    with pytest.raises(InputError, match=r"call fit\(model, train, validation, optimizer, settings\)"):
+    with pytest.raises(InputError, match=r"as in fit\(model, train, validation, optimizer, settings\)"):
         fit(model, right, right, settings, optimizer, rng=rng)
     with pytest.raises(InputError, match=r"epochs must be at least 1, and a whole number, not {'epochs': 1}"):
         fit(model, right, right, optimizer, {"epochs": 1}, rng=rng)
-    with pytest.raises(InputError, match=r"rng is 0; expected np.random.default_rng\(0\)"):
+    with pytest.raises(InputError, match=r"expected np.random.default_rng\(0\) as rng, not 0"):
         fit(model, right, right, optimizer, settings, rng=0)
 
 
@@ -624,3 +624,15 @@ def test_the_probe_is_judged_by_what_the_model_then_gives(monkeypatch):
     for head, report in best_epoch(epochs).validation.items():
         assert again[head].loss == pytest.approx(report.loss, abs=1e-6)
         np.testing.assert_array_equal(again[head].confusion, report.confusion)
+
+
+@pytest.mark.parametrize("weights", ["balanced", {"y": [1, 2]}, {"y": np.ones(3)}, {"z": np.ones(2)}], ids=repr)
+def test_class_weights_that_are_none_are_refused(rng, weights):
+    model = MultiTaskModel(SentenceEncoder(EncoderConfig(9, hidden_size=8, num_heads=2), rng=rng), {"y": 2}, rng=rng)
+    rows, how = TokenisedRows([[1, 2]] * 6, {"y": np.array([0, 1] * 3)}), TrainingSettings(1, class_weights=weights)
+    with pytest.raises(
+        InputError, match=r"class_weights: expected \{head: np\.array of a number for each class\}, not "
+    ):
+        fit(model, rows, rows, AdamW(model.parameters()), how, rng=rng)
+    with pytest.raises(InputError, match=r"labels of y: missing; expected \{'y': an array"):
+        fit(model, TokenisedRows([[1, 2]] * 6, np.array([0, 1] * 3)), rows, AdamW(model.parameters()), how, rng=rng)

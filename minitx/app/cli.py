@@ -10,20 +10,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from minitx.app import parts, predict, pretrain as unlabelled
 from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file
 from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
+from minitx.app.parser import Once, Parser
 from minitx.app.prepare import read_to_judge
 from minitx.app.search_command import search
-from minitx.app.settings import RECIPES, SAME_SETTING, SETTINGS, experiment_of, read_recipe, recipe_names
+from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
 from minitx.app.together import end_all
 from minitx.app.train_command import add_arguments, labels_of, name_and_column, replay_result, train
 from minitx.data.batches import TokenisedRows
-from minitx.errors import InputError, suggestion
+from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
@@ -35,19 +36,6 @@ from minitx.training.baseline import BagOfWords
 from minitx.training.checkpoint import BASELINE, load_config, load_model
 from minitx.writing import check_new_file
 
-DEVICES, ON_THE_CPU = ("--device", "--gpu", "--cuda", "--fp16"), "there is no GPU: minitx computes on the CPU"
-OTHER_NAMES = {  # of flags, in other programs
-    **{f"--{setting.name.replace('_', '-')}": "--set" for setting in SETTINGS},  # tables and lists, which are no flags
-    **{f"--{name.replace('_', '-')}": f"--{ours.replace('_', '-')}" for name, ours in SAME_SETTING.items()},
-    **dict.fromkeys(("--file", "--input", "--csv", "--dataset", "--train-file"), "--data"),
-    **dict.fromkeys(("--output", "--output-dir", "--out-dir"), "--out"),
-    **dict.fromkeys(("--model", "--base-model", "--model-name"), "--pretrained"),
-    **dict.fromkeys(("--labels", "--target", "--label-column"), "--label"),
-    **dict.fromkeys(("--column", "--text-column"), "--text"),
-    "--force": "--overwrite",
-    "-k": "--top-k",
-    "--json": "--format",
-}
 LARGEST_GROUPS = 5  # of mistakes, that evaluate prints for each head
 LABELS_ALONE = "note: vectors learned from labels alone tell classes apart, not meanings: search with a pretrained one"
 DESK = {  # commands that `learn.commands` declares
@@ -57,43 +45,6 @@ DESK = {  # commands that `learn.commands` declares
     "learn": "the course: lessons that ask before they show, and exercises",
     "show": "write a page with a moving picture of backward, bpe, attention, a plan or a map",
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line that says what was probably meant; it completes no flag by itself."""
-
-    intermixing = False
-
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        """`error: ...` and exit code 2."""
-        if choice := re.fullmatch(r"(?s)(.*invalid choice: '(.*)') \(choose from (.*)\)", message):
-            message = f"{choice[1]}; {suggestion(choice[2], choice[3].replace(chr(39), '').split(', '))}"
-        if message.startswith("the following arguments are required"):
-            message += f"; expected {self._expected()}"
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
-
-    def _expected(self) -> str:
-        return " ".join(str(x.metavar) for x in self._actions if x.metavar and not x.option_strings)
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Let options stand between positional arguments, as in `predict DIR --format json TEXT`."""
-        if self._subparsers is not None or self.intermixing:
-            return super().parse_known_args(args, namespace)
-        self.intermixing = True  # parse_known_intermixed_args() calls back
-        found, unknown = self.parse_known_intermixed_args(args, namespace)
-        if unknown:
-            flag, known = unknown[0].partition("=")[0].replace("_", "-"), self._option_string_actions
-            other = OTHER_NAMES.get(flag, "--data" * (os.path.exists(unknown[0]) or Path(flag).suffix[1:].isalpha()))
-            words = f"expected {self._expected()}; a text of several words, or a pattern, stands in quotes"
-            words = "--set takes KEY=VALUE, as in lr=3e-5" if "--set" in known else words
-            likely = suggestion(flag, [*known], " ") if flag[:1] == "-" else words
-            meant = f"did you mean {other}?" if other in known else likely
-            near = ON_THE_CPU if flag in DEVICES else meant
-            self.error(f"unrecognized arguments: {' '.join(unknown)}" + f"; {near}" * bool(near.strip()))
-        return found, unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -307,7 +258,7 @@ def _parser() -> Parser:
     encoding = dict[str, Any](default="", help="of the file, as in cp1252; UTF-8 if it is not said")
     judge = add("evaluate", _evaluate, "measure a trained model on a labelled CSV").add_argument
     judge("model", metavar="DIR", help="a result directory")
-    judge("--data", metavar="FILE", required=True, help="columns as in the training data")
+    judge("--data", metavar="FILE", required=True, action=Once, help="columns as in the training data")
     judge("--text", metavar="COLUMN", help="text column, if it is not called as in the training data")
     judge("--label", metavar="NAME=COLUMN", type=name_and_column, action="append", help="likewise; repeatable")
     judge("--encoding", **encoding)

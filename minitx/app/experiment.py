@@ -65,7 +65,7 @@ def run(
         stop: tells when somebody asks it to stop.
         ranks: the processes that do this together, each with a directory of its own; see `together`.
     """
-    ranks = ranks or Alone()
+    ranks, out = ranks or Alone(), Path(out)
     with new_directory(out, overwrite) as directory:
         manifest = Manifest.of(experiment, overwrite, ranks.lanes(experiment.threads), ranks.size)
         manifest.write(directory.parent / RUN)

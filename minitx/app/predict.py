@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from minitx.app.parser import Once
 from minitx.data.csv_files import LONGEST_LINE
 from minitx.data.labelled import are_numbers
 from minitx.data.tables import suffix_of
@@ -173,7 +174,8 @@ def add_arguments(parser: argparse.ArgumentParser, form: dict[str, Any]) -> None
     add = parser.add_argument
     add("model", metavar="DIR", help="a result directory")
     add("text", metavar="TEXT", nargs="*", help="texts; if there are none, lines of standard input as they come")
-    add("--data", metavar="FILE", help="label the texts of this file: a .txt with one a line, a .csv or another table")
+    whole = "label the texts of this file: a .txt with one a line, a .csv or another table"
+    add("--data", metavar="FILE", action=Once, help=whole)
     add("--text", dest="column", metavar="COLUMN", help="text column of a table; by default the one it was trained on")
     add("--encoding", default="", help="of the data or standard input, as in cp1252; UTF-8 if it is not said")
     add("--format", **form)

@@ -126,7 +126,8 @@ def read_parts(
     try:
         parts = split(data, seed=e.seed)
     except InputError as error:
-        raise InputError(f"{audit.source}: {error}") from error
+        ways = "; --text COLUMN --label NAME=COLUMN name other labels" * (given is None and e.text is None)
+        raise InputError(f"{audit.source}: {error}{ways}") from error
     if given is not None:
         held_out = set(parts.validation.ids)
         rest = [row for row, id in enumerate(data.ids) if id not in held_out]

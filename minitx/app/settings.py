@@ -169,7 +169,7 @@ class Experiment:
         if self.data in (None, SYNTHETIC_NAME) and (self.text or self.labels):
             raise InputError("columns were named, but no CSV to find them in: pass --data as well")
         if self.data != SENTENCES_NAME and bool(self.text) != bool(self.labels):
-            raise InputError("a CSV that is not a review file needs --text COLUMN and at least one --label NAME=COLUMN")
+            raise InputError("--text COLUMN and --label NAME=COLUMN go together; of a review file, neither is needed")
         if self.rules and self.labels:
             raise InputError("labels come from columns or from rules, not from both: leave one of labels, rules out")
         if self.rules and self.data == SENTENCES_NAME:
@@ -196,7 +196,7 @@ class Experiment:
         scratch = self.of_fields(EncoderConfig).keys() - OF_ANY_ENCODER | {"embeddings"}
         given = [name for name in DEFAULTS if name in scratch and getattr(self, name) != DEFAULTS[name]]
         if self.pretrained and given:
-            raise InputError(f"{', '.join(given)}: leave out, {self.pretrained} has its own, or set pretrained = ''")
+            raise InputError(f"{', '.join(given)}: leave out, {self.pretrained} has its own, or set pretrained to ''")
 
     def num_weights(self, c: EncoderConfig, classes: Sequence[int] = (0,)) -> int:
         """About how many weights an encoder and its heads have, of so many classes."""

@@ -57,10 +57,13 @@ class Study:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
+        arms = self.arms.values() if isinstance(self.arms, Mapping) else [None]
+        if not all(isinstance(arm, Experiment) or callable(arm) for arm in arms):
+            raise InputError(f"arms are {self.arms!r:.60}; expected {{name: Experiment(...) or a function of a seed}}")
         if len(self.arms) < 2:
             raise InputError(f"a study compares at least 2 arms, not {len(self.arms)}")
-        if len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
-            raise InputError(f"seeds {tuple(self.seeds)}: an interval needs at least 2, each of them once")
+        if np.size(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"seeds {self.seeds}: an interval needs at least 2, each of them once")
         if not 0 <= self.margin < math.inf:
             raise InputError(f"margin is {self.margin}; accepted is a number of at least 0")
 

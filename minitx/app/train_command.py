@@ -13,6 +13,7 @@ from typing import Any
 from minitx.app.checkpoints import MINUTES
 from minitx.app.experiment import ANEW, replay, resume, run
 from minitx.app.manifest import MANIFEST, Manifest
+from minitx.app.parser import Once
 from minitx.app.prepare import prepare
 from minitx.app.settings import DEFAULTS, SETTINGS, apply_assignment, experiment_of, read_recipe
 from minitx.app.timeline import timeline
@@ -146,7 +147,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint-every", type=float, default=MINUTES, metavar="MINUTES", help=about)
     add("--progress", action="store_true", help="show the progress bar even if not on a terminal")
     add("--plan", metavar="PNG", help="draw what would train when, and how fast, and stop before it does")
-    add = parser.add_argument_group("settings", "flags go before --set, --set before the recipe").add_argument
+    add = parser.add_argument_group("settings", "a flag overrides --set, which overrides the recipe").add_argument
     tables = ["tables and lists, which a recipe or --set gives:"]
     for setting in SETTINGS:
         flag, about, default = f"--{setting.name.replace('_', '-')}", setting.metadata["help"], setting.default
@@ -157,7 +158,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             kind = str if default is None else type(default)
             help = about if default in (None, "") else f"{about} (default: {default})"
             metavar = None if choices else kind.__name__.upper()
-            add(flag, type=kind, default=argparse.SUPPRESS, choices=choices, metavar=metavar, help=help)
+            how: dict[str, Any] = {"action": Once} if setting.name == "data" else {}
+            add(flag, type=kind, default=argparse.SUPPRESS, choices=choices, metavar=metavar, help=help, **how)
         else:
             tables.append(f"  {setting.name:22}{about}")  # the width of argparse's column of flags
     parser.epilog = "\n".join(tables)

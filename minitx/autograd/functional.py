@@ -135,7 +135,7 @@ def layer_norm(x: Tensor, w: Tensor, b: Tensor, eps: float = 1e-5) -> Tensor:
     Ba, Kiros & Hinton 2016, equation 4. Fused for cost: the composed gradient is a dozen passes over x. Plain:
     `learn.plain.layer_norm`.
     """
-    y, backward = _norm(float_data(x).copy(), w, b, eps)
+    y, backward = _norm(float_data(x, len(w)).copy(), w, b, eps)
     return Tensor.from_op(y, (x, w, b), lambda dy: backward(dy))
 
 
@@ -276,7 +276,7 @@ def attention(
         (B, T, D), heads side by side again.
 
     Raises:
-        ValueError: the mask holds other numbers, as one that is added to scores does.
+        ValueError: the mask has another shape, or other numbers, as one that is added to scores has.
 
     Fused for cost: it works on a few samples at a time, so that their scores stay in a core's cache from the first
     product to the last. Torch: `functional.scaled_dot_product_attention` on (B, H, T, K), where the same mask is
@@ -290,11 +290,10 @@ def attention(
     (B, T, D), S = q.shape, k.shape[1]
     K = D // num_heads
     step = max(1, SCORES_IN_CACHE // max(1, num_heads * T * S))
+    seen = np.ones((B, S), bool) if attention_mask is None else real_tokens(attention_mask, (B, S), (B, T, S))
     if is_causal:
-        seen = np.ones((B, S), bool) if attention_mask is None else real_tokens(attention_mask)
-        attention_mask = (seen if seen.ndim == 3 else seen[:, None]) & np.tri(T, S, dtype=bool)
+        seen = (seen if seen.ndim == 3 else seen[:, None]) & np.tri(T, S, dtype=bool)
     blocks = [slice(start, start + step) for start in range(0, B, step)]
-    hidden = None if attention_mask is None else ~real_tokens(attention_mask)
 
     def heads(x: np.ndarray) -> np.ndarray:
         return x.reshape(*x.shape[:2], num_heads, K).transpose(0, 2, 1, 3)  # (B, H, T, K), a view
@@ -307,9 +306,9 @@ def attention(
         p = kh[block] @ qh[block].swapaxes(-1, -2)
         if bias is not None:
             p += bias.data.swapaxes(-1, -2)
-        if hidden is not None and hidden[block].any():
-            for scores, masked in zip(p, hidden[block], strict=True):
-                scores[:, masked.T] = -np.inf  # below any score, so that exp() gives exactly 0
+        if not seen[block].all():
+            for scores, real in zip(p, seen[block], strict=True):
+                scores[:, ~real.T] = -np.inf  # below any score, so that exp() gives exactly 0
         # Where nothing is real, a finite largest score and sum: 0 / tiny, not NaN. Other rows have a sum of at least 1.
         p -= p.max(axis=-2, keepdims=True, initial=np.finfo(p.dtype).min)
         np.exp(p, out=p)
@@ -349,7 +348,7 @@ def mean_pool(x: Tensor, attention_mask: np.ndarray) -> Tensor:
     # y = a x  with  a = m / max(sum(m), 1) ;  dx = aᵀ dy
     a = attention_mask.astype(float_data(x).dtype)
     a /= np.maximum(a.sum(axis=1, keepdims=True), 1)
-    y = (a[:, None, :] @ x.data)[:, 0, :]
+    y = product(a[:, None, :], x.data)[:, 0, :]
     return Tensor.from_op(y, (x,), lambda dy: (a[:, :, None] * dy[:, None, :],))
 
 

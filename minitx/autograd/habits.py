@@ -188,9 +188,14 @@ def _off_mean(x: np.ndarray, dim: int | tuple[int, ...] | None, correction: int)
     return off, off.dtype.type(1 / (n - correction) if n > correction else math.nan)
 
 
-def float_data(x: Any) -> np.ndarray:
-    """What is in a Tensor of floats, for an op to compute with. `TypeError` for an array, and for integers."""
+def float_data(x: Any, width: int | None = None) -> np.ndarray:
+    """What is in a Tensor of floats, for an op to compute with. `TypeError` for an array, and for integers.
+
+    `ValueError` if its last axis has another `width`.
+    """
     if isinstance(x, Node) and x.data.dtype.kind == "f":
+        if width not in (None, *x.shape[-1:]):
+            raise ValueError(f"a tensor of shape {x.shape}; expected a last axis of {width}")
         return x.data
     found, data = (f"a Tensor of {x.dtype}", "x.data") if isinstance(x, Node) else (str(type(x)), "x")
     raise TypeError(f"expected a Tensor of floats, not {found}: Tensor({data}, dtype=np.float32) makes one")
@@ -203,8 +208,12 @@ def product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return x @ w
 
 
-def real_tokens(attention_mask: np.ndarray) -> np.ndarray:
-    """The mask as booleans. `ValueError` for one that is added to scores, whose zeros are the real tokens."""
+def real_tokens(attention_mask: Any, *shapes: tuple[int, ...]) -> np.ndarray:
+    """The mask as booleans. `ValueError` if it has none of the shapes, or is added to scores: 0 for real tokens."""
+    attention_mask = np.asarray(attention_mask)
+    if attention_mask.shape not in shapes:
+        accepted = " or ".join(map(str, shapes))
+        raise ValueError(f"the attention_mask has shape {attention_mask.shape}; expected {accepted}")
     if attention_mask.dtype != bool and not np.isin(attention_mask, (0, 1)).all():
         raise ValueError("an attention_mask is True or 1 for real tokens and 0 for others; what is added is the bias")
     return attention_mask.astype(bool)

@@ -99,9 +99,10 @@ def split(data: LabelledTexts, fractions: tuple[float, float, float] = (0.7, 0.1
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(f"fractions {fractions}: expected three positive numbers that add up to 1")
     for head, names in data.classes.items():
-        present = np.count_nonzero(data.class_counts(head))
-        if present < 2 or len(data) < len(names):
-            found = f"{len(data):,} rows with {present} of the {len(names)} classes of {head}"
+        present = [name for name, rows in zip(names, data.class_counts(head), strict=True) if rows]
+        if len(present) < 2 or len(data) < len(names):
+            which = f"{len(present)} of the {len(names)} classes of {head} ({', '.join(present):.60})"
+            found = f"{len(data):,} rows with {which}"
             raise InputError(f"split: {found}; at least 2 classes, and no fewer rows than classes, are needed")
     # A number for each combination of labels, and for each group.
     strata = np.unique(np.stack(list(data.labels.values())), axis=1, return_inverse=True)[1].reshape(-1)

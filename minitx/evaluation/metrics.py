@@ -19,7 +19,14 @@ CLASS_FIGURES = ("precision", "recall", "f1", "average_precision")  # in to_dict
 
 
 def confusion_matrix(target: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts (C, C): row = true class, column = predicted class. scikit-learn: `confusion_matrix`."""
+    """Counts (C, C): row = true class, column = predicted class. scikit-learn: `confusion_matrix`.
+
+    `ValueError` unless both are (N,) integers from 0 to C - 1.
+    """
+    target, predicted = np.asarray(target), np.asarray(predicted)
+    for y in (target, predicted):
+        if len(y) != len(target) or not np.isin(y, range(num_classes)).all():
+            raise ValueError(f"expected two arrays of as many classes, 0 to {num_classes - 1}: {target}, {predicted}")
     return np.bincount(target * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 

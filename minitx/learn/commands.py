@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from minitx.app.cli import DESK, Parser
+from minitx.app.cli import DESK
+from minitx.app.parser import Parser
 from minitx.errors import InputError
 from minitx.learn import labs, lessons, selfcheck, show
 from minitx.learn.check import check_file

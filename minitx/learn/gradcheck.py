@@ -61,10 +61,10 @@ def gradcheck(
     >>> gradcheck(lambda x: (x * x).sum(dim=0).exp(), x)
     True
     """
-    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    inputs = (inputs,) if isinstance(inputs, Tensor) or callable(inputs) else tuple(inputs)
     checked = checked_inputs(inputs)
     if not checked:
-        raise ValueError("gradcheck needs an input that requires a gradient: Tensor(x, requires_grad=True)")
+        raise ValueError("gradcheck(func, inputs): no input requires a gradient, as Tensor(x, requires_grad=True) does")
     for i, t in enumerate(inputs):
         if isinstance(t, Tensor) and t.requires_grad and t.dtype != np.float64:
             warnings.warn(f"input {i} is {t.dtype}: checked as float64, as differences need digits", stacklevel=2)

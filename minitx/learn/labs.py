@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from minitx.app.study import Study, StudyResult
-from minitx.errors import InputError
+from minitx.errors import InputError, suggestion
 from minitx.learn.files import ask_terminal, course_directory, load_file
 from minitx.learn.labs_table import WIDTH, lab_table, side_by_side, verdict
 
@@ -105,7 +105,7 @@ def run_lab(
     elif name in labs:
         _show(labs[name], full, seeds, ask)
     else:
-        raise InputError(f"no lab {name}: choose from all, {', '.join(labs)}")
+        raise InputError(f"no lab {name}: {suggestion(name, ['all', *labs])}")
     return 0
 
 

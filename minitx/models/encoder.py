@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from minitx.autograd.tensor import Tensor
-from minitx.errors import InputError
+from minitx.errors import InputError, expect
 from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
 from minitx.models.habits import NEEDED, EncoderHabits
@@ -160,6 +160,5 @@ class SentenceEncoder(Usage, EncoderHabits):
 
     def write_files(self, directory: Path) -> None:
         """The files of `save_pretrained`, into a directory that exists."""
-        if not isinstance(self.tokenizer, Tokenizer):
-            raise InputError("an encoder is saved with its tokenizer, which this one does not have")
-        write_directory(directory, self, self.dense, self.config, self.tokenizer, self)
+        tokenizer = expect(self.tokenizer, Tokenizer, "a tokenizer to save the encoder with")
+        write_directory(directory, self, self.dense, self.config, tokenizer, self)

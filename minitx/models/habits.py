@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minitx.errors import InputError, suggestion
+from minitx.errors import InputError, expect, suggestion
 from minitx.models.config import EncoderConfig
 from minitx.models.encoding import run_batches
 from minitx.models.quantization import PRECISIONS, quantize_embeddings
@@ -35,10 +35,8 @@ class EncoderHabits(Module):
     @staticmethod
     def checked(config: EncoderConfig, tokenizer: Tokenizer | None, rng: np.random.Generator) -> EncoderConfig:
         """The config; `InputError` for what no encoder is made of."""
-        if not isinstance(config, EncoderConfig):
-            raise InputError(f"expected an EncoderConfig, not {config!r:.60}; a model is read by from_pretrained(name)")
-        if not isinstance(rng, np.random.Generator):
-            raise InputError(f"rng is {rng!r:.60}; expected np.random.default_rng(0)")
+        expect(config, EncoderConfig, "an EncoderConfig (a model is read by from_pretrained(name))")
+        expect(rng, np.random.Generator, "np.random.default_rng(0) as rng")
         if isinstance(tokenizer, Tokenizer) and tokenizer.vocab_size > config.vocab_size:
             sizes = f"{tokenizer.vocab_size:,} tokens, and vocab_size is {config.vocab_size:,}"
             raise InputError(f"the tokenizer has {sizes}: some would have no vector")

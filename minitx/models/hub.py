@@ -34,6 +34,7 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
     """
     path, model = Path(name), os.fspath(name)
     if model and os.path.isdir(path):
+        check_is_one(path)
         return path
     if os.path.exists(path) or not re.fullmatch(NAME, model):
         found = model if model and model.isprintable() else repr(model)
@@ -58,6 +59,13 @@ def find_directory(name: str | os.PathLike[str]) -> Path:
         reason = str(error).strip().splitlines()[0]
     missing = f"{os.fspath(name)} is not a directory, and {model} is not in {cache}"
     raise InputError(f"{missing} and cannot be downloaded: {reason}")
+
+
+def check_is_one(path: Path) -> None:
+    """`InputError` for a directory in which models lie, as runs/, with their names."""
+    inside = [] if any(path.glob("*.json")) else sorted(str(config.parent) for config in path.glob(f"*/{CONFIG}"))
+    if inside:
+        raise InputError(f"{path} is no model; in it are {', '.join(inside):.200}: name one of them")
 
 
 def _packaged(package: str, checksum: str) -> Path | None:

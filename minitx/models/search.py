@@ -115,7 +115,8 @@ def floats(vectors: ArrayLike) -> np.ndarray:
     """An array of float32 or float64; `InputError` for what holds no numbers."""
     rows = np.asarray(vectors)
     if rows.dtype.kind not in "fiub":
-        raise InputError(f"expected vectors, not {rows.dtype.name} {vectors!r:.60}: encode texts first")
+        found = "texts" if rows.dtype.kind == "U" else rows.dtype.name
+        raise InputError(f"expected vectors, not {found} {vectors!r:.60}: encode texts first")
     return rows.astype(np.result_type(rows.dtype, np.float32), copy=False)
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from minitx.errors import InputError
 from minitx.models.answers import Answer, Answers
 from minitx.models.encoder import SentenceEncoder
+from minitx.models.hub import check_is_one
 from minitx.models.multitask import MultiTaskModel
 from minitx.models.weights import LARGEST, read_tensors, write_weights
 from minitx.system import CONFIG, WEIGHTS, Fields, read_fields
@@ -70,7 +71,9 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     """The minitx.json of a result directory; `InputError` naming what is missing, wrong, or of another version."""
     directory = Path(directory)
     if not directory.is_dir():
-        raise InputError(f"{directory} is not a directory: expected one that `minitx train` wrote")
+        ours = "one that `minitx train` wrote; with --pretrained NAME it puts heads on an encoder"
+        raise InputError(f"{directory} is not a directory: expected {ours}")
+    check_is_one(directory)
     settings, encoder = (read_fields(directory / name, optional=True) for name in (SETTINGS, CONFIG))
     for fields in (settings, encoder):  # version 1 kept its settings in config.json
         if fields.data.get("format") == FORMAT:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minitx.data.batches import Batch, TokenisedRows
-from minitx.errors import InputError
+from minitx.errors import InputError, expect
 from minitx.evaluation.metrics import Report
 from minitx.training.groups import Optimizer
 from minitx.training.parallel import DataParallel, Loss
@@ -65,10 +65,8 @@ def check_parts(
     rng: np.random.Generator,
 ) -> None:
     """`InputError` unless `fit` can begin with these: a class or none for each row of both parts, and an epoch."""
-    if not isinstance(optimizer, Optimizer):
-        raise InputError(f"the optimizer is {optimizer!r:.60}: call fit(model, train, validation, optimizer, settings)")
-    if not isinstance(rng, np.random.Generator):
-        raise InputError(f"rng is {rng!r:.60}; expected np.random.default_rng(0)")
+    expect(optimizer, Optimizer, "an optimizer, as in fit(model, train, validation, optimizer, settings)")
+    expect(rng, np.random.Generator, "np.random.default_rng(0) as rng")
     for name in ("epochs", "batch_size", "accumulate"):
         if not isinstance(value := getattr(settings, name, settings), int) or value < 1:
             raise InputError(f"{name} must be at least 1, and a whole number, not {value!r:.60}")
@@ -76,14 +74,21 @@ def check_parts(
         if not isinstance(rows, TokenisedRows) or any(isinstance(ids, str) for ids in rows.sequences):
             given = "texts" if isinstance(rows, TokenisedRows) else type(rows).__name__
             raise InputError(f"rows are {given}; expected TokenisedRows(encoder.tokenize(texts), labels)")
-        found, shape = rows.labels.get(head), (len(rows.sequences),)
+        labels = rows.labels if isinstance(rows.labels, Mapping) else {}
+        found, shape = labels.get(head), (len(rows.sequences),)
         wrong = "missing" if found is None else f"{type(found).__name__} {getattr(found, 'dtype', '')}".strip()
         if isinstance(found, np.ndarray) and found.dtype.kind in "iu":
             strange = np.setdiff1d(found, (*range(len(names)), -100))
             wrong = f"shape {found.shape}" if found.shape != shape else ", ".join(map(str, strange[:5]))
         if wrong:
             expected = f"an array (np.array) of {shape[0]:,} integers, 0 to {len(names) - 1}, or -100 for none"
-            raise InputError(f"labels of {head}: {wrong}; expected {expected}")
+            raise InputError(f"labels of {head}: {wrong}; expected {{{head!r}: {expected}}}")
+    given = settings.class_weights
+    pairs = given.items() if isinstance(given, Mapping) else [("", None)]
+    if not all(isinstance(w, np.ndarray) and w.shape == (len(classes.get(head, ())),) for head, w in pairs):
+        raise InputError(f"class_weights: expected {{head: np.array of a number for each class}}, not {given!r:.60}")
+    if not any(parameter.requires_grad for group in optimizer.param_groups for parameter in group["params"]):
+        raise InputError("no parameter of the optimizer trains: all are frozen")
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
