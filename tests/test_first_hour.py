@@ -123,6 +123,7 @@ MISTAKES = [
     # data
     (TRAIN + "nothing.csv", "nothing.csv: No such file or directory"),
     (TRAIN + "folder", "folder: Is a directory"),
+    (TRAIN + "data/*.csv", "data/*.csv is a pattern; expected one file"),
     (TRAIN + "empty.csv", "empty.csv: empty file; expected a CSV with a header line"),
     (TRAIN + "header.csv", "header.csv: a header but no rows"),
     (TRAIN + "capital.csv", "no column content, score, thumbsUpCount; the header has reviewId, Content"),

@@ -5,6 +5,7 @@ openpyxl (`pip install -e ".[data]"` in a clone installs both), which are import
 """
 
 import csv
+import glob
 import importlib
 import json
 import os
@@ -114,6 +115,8 @@ def data_files(path: PathLike) -> list[PathLike]:
     """
     folder, split = Path(path), ""
     if not folder.is_dir():
+        if glob.has_magic(os.fspath(path)) and not os.path.lexists(path):
+            raise InputError(f"{os.fspath(path)} is a pattern; expected one file, or the directory of a data set")
         if os.path.lexists(path) or folder.suffix or not folder.parent.is_dir():
             return [path]
         folder, split = folder.parent, folder.name
