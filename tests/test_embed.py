@@ -525,7 +525,9 @@ def test_search(model, encoder, here, capsys):
     assert main([*arguments[:4], "--vectors", "w.npy"]) == 2
     assert "w.npy holds (3, 21); the corpus and the model make (25, 21)" in capsys.readouterr().err
     assert main([*arguments[:4], "--vectors", "z.npy"]) == 2
-    assert "z.npy was made and damaged at its end: `minitx embed` makes it anew" in capsys.readouterr().err
+    assert (
+        "z.npy was made by minitx, and is damaged at its end: `minitx embed` makes it anew" in capsys.readouterr().err
+    )
     (here / "z.npy").write_bytes((here / "v.npy").read_bytes()[:1000])
     for file in ("x.npy", "y.npy.npz", "z.npy"):
         assert main([*arguments[:4], "--vectors", file]) == 2

@@ -73,6 +73,7 @@ MISTAKES = [
     ("embed m texts.txt --out v.npy --gpu", "there is no GPU: minitx computes on the CPU"),
     ("predict m good --fromat json", "did you mean --format?"),
     ("predict m good --format yaml", "invalid choice: 'yaml'; choose from text, json"),
+    (TRAIN + "reviews.csv --relative-buckets 8", "MPNet's relative bias has 32 buckets, not 8"),
     ("train --schedule none", "invalid choice: 'none'; choose from constant, linear, cosine"),
     ("train --data tickets.csv texts.txt", "unrecognized arguments: texts.txt; one file is read, and that is tickets"),
     ("train --data tickets.csv --data texts.txt", "--data is given twice, as tickets.csv and as texts.txt: one file"),

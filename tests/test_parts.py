@@ -133,6 +133,27 @@ def test_a_part_without_rows_has_a_result_without_rows(model, trained, on_cluste
     assert Path("answers/0.csv").read_text("utf-8").count("\n") == 1
 
 
+def test_what_is_noted_is_no_longer_kept_by_a_worker_whose_death_would_repeat_it(model, on_cluster, monkeypatch):
+    kept, to_disk = [], parts.to_disk
+    with Client(on_cluster[-1], set_as_default=False) as client:
+
+        def look(path):
+            to_disk(path)
+            end = time.monotonic() + 30  # the scheduler hears of it a moment later
+            while (held := [key for key in client.who_has() if noted() & {key.split("-")[0].strip("'")}]) and (
+                time.monotonic() < end
+            ):
+                time.sleep(0.05)
+            kept.append(held)
+
+        def noted():
+            return {json.loads(line).get("part") for line in Path("out/parts.log").read_text().splitlines()[1:]}
+
+        monkeypatch.setattr(parts, "to_disk", look)
+        assert main(["embed", str(model), "data", "--out", "out", *on_cluster]) == 0
+    assert kept == [[], [], []]
+
+
 def test_a_note_that_a_kill_has_torn_costs_one_part(model, on_cluster, capsys):
     command, note = ["embed", model, "data", "--out", "vectors", *on_cluster], Path("vectors/parts.log")
     assert main(command) == 0

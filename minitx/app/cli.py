@@ -50,8 +50,13 @@ DESK = {  # commands that `learn.commands` declares
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: 0 when it worked, 1 when what was checked is wrong, 2 when its input cannot be used."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    # Processes of other commands know nothing of each other.
-    return end_all(_main(argv)) if argv[:1] == ["train"] else _main(argv)
+    together = argv[:1] == ["train"]  # processes of other commands know nothing of each other
+    try:
+        code = _main(argv)
+    except SystemExit as stop:  # of a wrong flag, maybe of one process alone
+        end_all(int(stop.code or 0) * together)
+        raise
+    return end_all(code * together) or code
 
 
 def _main(argv: list[str]) -> int:

@@ -174,12 +174,14 @@ def run_parts(
             dask, client = stack.enter_context(_cluster(scheduler, len(parts)))
             work = [(source, out.absolute() / f"{name}{job.format}", known.get(name)) for name, source in parts.items()]
             futures = [client.submit(do_part, job, *one, key=f"{one[1].stem!a}-{secrets.token_hex(4)}") for one in work]
-            new = set[str]()
+            new, wrong = set[str](), []
             bar = stack.enter_context(Bar(total=len(parts), unit=" parts", disable=not progress))
             for future in dask.as_completed(futures):
-                if future.status == "error":
+                if error := future.exception():
+                    wrong.append(error)
                     continue
                 found, done = future.result()
+                future.release()  # else Dask would do it again for a worker that dies later, and has the result alone
                 if done:
                     if overwrite and not new:  # until now the old results counted
                         _write_note(out / NOTE, job)
@@ -189,10 +191,9 @@ def run_parts(
                         print(json.dumps(found), file=note)
                     to_disk(out / NOTE)
                 bar.update()
-            wrong = [error for future in futures if (error := future.exception())]
             if other := [error for error in wrong if not isinstance(error, InputError | OSError)]:
                 raise other[0]
-            if told := [*dict.fromkeys(f"{error!s:.300}" for error in wrong)]:
+            if told := sorted({f"{error!s:.300}" for error in wrong}):
                 many = f"{len(wrong):,} of {len(parts):,} files have no result"
                 raise InputError(f"{'; '.join(told[:TOLD])}; {many}")
         except OSError as error:
