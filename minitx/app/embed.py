@@ -150,8 +150,8 @@ def load_vectors(path: PathLike, encoder: SentenceEncoder, texts: Sequence[str],
     wrong = ""
     if trailer and trailer != _trailer(made_of):
         other_model, other_texts = (made_of[what].encode() not in trailer for what in RECORDED)
-        ours = "by minitx, and is damaged at its end"
-        wrong = "of other texts, or of the same in another order" if other_texts else ours
+        damaged = "by minitx, and is damaged at its end"
+        wrong = "of other texts, or of the same in another order" if other_texts else damaged
         wrong = "by another model, or with other settings" if other_model else wrong
     some = np.unique(np.linspace(0, len(texts) - 1, COMPARED if texts and not trailer else 0).astype(int))
     rows = [row for row in some if texts[row].strip()]
