@@ -25,12 +25,14 @@ def expect(value: Any, kind: Any, words: str) -> Any:
 
 
 def suggestion(wrong: str, known: Sequence[str], otherwise: str = "") -> str:
-    """The end of a message about a misspelt name: the known name it resembles, or `otherwise`, or all known names.
+    """The end of a message about a misspelt name: the known name it begins or resembles, or `otherwise`, or all names.
+
+    Two dashes are no likeness, and neither are three letters of five: "none" is not cosine.
 
     >>> suggestion("sentimnt", ["sentiment", "topic"]), suggestion("x", ["sentiment", "topic"])
     ('did you mean sentiment?', 'choose from sentiment, topic')
     """
-    word, bare = wrong.lstrip("-"), {name.lstrip("-"): name for name in known}  # two dashes are no likeness
+    word, bare = wrong.lstrip("-"), {name.lstrip("-"): name for name in known}
     begun = [name for name in bare if len(word) > 3 and name.startswith(word)]
     near = begun[:1] or difflib.get_close_matches(word, bare, n=1, cutoff=0.61)
     return f"did you mean {bare[near[0]]}?" if near else otherwise or f"choose from {', '.join(known)}"

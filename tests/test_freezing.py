@@ -347,6 +347,24 @@ def test_frozen_parts_keep_their_bits_and_the_rest_moves(rng, scenario, learned)
             assert ends[-1][name].tobytes() != before[name].tobytes(), name
 
 
+def test_a_plan_may_begin_with_everything_frozen(rng):
+    model = make()
+    freeze(model, ["heads"])
+    optimizer = AdamW(groups_for(model))
+    plan = plan_for(model, optimizer, (Stage(("heads",)), Stage(("everything",), 1.0)))
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    moved = []
+
+    class Watch(Callback):
+        def on_epoch(self, epoch):
+            now = model.state_dict().items()
+            moved.append({name.split(".")[0] for name, array in now if (array != before[name]).any()})
+
+    data = rows_of(rng, 32), rows_of(rng, 8)
+    fit(model, *data, optimizer, settings(3), schedule=plan, callbacks=[Watch()], rng=rng)
+    assert moved == [set(), {"encoder"}, {"encoder"}]
+
+
 @pytest.fixture
 def figures(monkeypatch):
     """The figures that are saved, instead of files."""

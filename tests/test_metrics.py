@@ -133,6 +133,15 @@ def test_without_a_labelled_row_nothing_is_claimed():
 
 def test_a_confusion_matrix_takes_lists_and_refuses_what_are_no_classes():
     np.testing.assert_array_equal(confusion_matrix([0, 1, 1, 0], [0, 1, 0, 0], 2), [[2, 0], [1, 1]])
-    for target, predicted in [([0, 1], [0, 1, 1]), ([0, 2], [0, 1]), (["a"], ["a"]), ([0, -100], [0, 1]), ([0.5], [0])]:
-        with pytest.raises(ValueError, match="expected two arrays of as many classes, 0 to 1"):
+    many = np.arange(20, dtype=np.int8)  # whose products would not fit
+    np.testing.assert_array_equal(confusion_matrix(many, many, 20), np.eye(20))
+    for target, predicted in [
+        ([0, 1], [0, 1, 1]),
+        ([0, 1], [[0], [1]]),
+        ([0, 2], [0, 1]),
+        (["a"], ["a"]),
+        ([0, -100], [0, 1]),
+        ([0.0], [1.0]),
+    ]:
+        with pytest.raises(ValueError, match="expected two lists of integers, 0 to 1, not"):
             confusion_matrix(target, predicted, 2)

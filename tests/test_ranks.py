@@ -170,6 +170,20 @@ def test_what_is_wrong_is_told_once_and_ends_all(tmp_path, more, told):
     assert list(tmp_path.iterdir()) == []
 
 
+ONE_WRONG = """
+import os, sys
+from minitx.app.cli import main
+sys.exit(main([*sys.argv[2:], *(sys.argv[1].split() if os.environ["PMI_RANK"] == "1" else [])]))
+"""
+
+
+@pytest.mark.parametrize(("flag", "told"), [("--nonsense", "unrecognized arguments: --nonsense"), ("--threads 4", "")])
+def test_a_flag_of_one_process_alone_leaves_none_waiting(tmp_path, flag, told):
+    code, _, err = mpiexec(2, "-c", ONE_WRONG, flag, "train", *SMALL, "--out", "new", cwd=tmp_path)
+    assert (code, "Traceback" in err) == (2, False), err
+    assert f"error: {told}" in err
+
+
 UNEQUAL = """
 import os, sys
 from minitx.app.cli import main

@@ -155,7 +155,7 @@ def test_help_explains_every_setting(capsys):
         ({"lr": "fast"}, "lr must be a number, not 'fast'"),
         ({"lr": -1}, "lr must be at least 0"),
         ({"normalize": 1}, "normalize must be true or false, not 1"),
-        ({"freeze": "heads"}, "freeze must be a list, as in ..a., .b..?, not 'heads'"),
+        ({"freeze": "heads"}, "freeze must be a list in .brackets., not 'heads'"),
         ({"freeze": [1]}, "freeze must be a list of parts"),
         ({"rates": 3}, "rates must be a table, not 3"),
         ({"rates": {"heads": "x"}}, "rates.heads must be a number, not 'x'"),

@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -250,8 +251,8 @@ def test_a_zip_archive_is_no_workbook(tmp_path):
 
 
 def test_what_is_no_file_at_all_is_named(tmp_path):
-    for name in ("https://example.com/a.csv", "hf://a/b.csv"):
-        with pytest.raises(InputError, match=f"{name} is an address: download the file, and give its name"):
+    for name in ("https://example.com/a.csv", "https://example.com/a.csv?raw=1", "hf://a/b.csv"):
+        with pytest.raises(InputError, match=f"{re.escape(name)} is an address: download the file, and give its name"):
             read_table(name, ["content"])
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match="is the directory of a model; expected a file of texts"):

@@ -626,13 +626,25 @@ def test_the_probe_is_judged_by_what_the_model_then_gives(monkeypatch):
         np.testing.assert_array_equal(again[head].confusion, report.confusion)
 
 
-@pytest.mark.parametrize("weights", ["balanced", {"y": [1, 2]}, {"y": np.ones(3)}, {"z": np.ones(2)}], ids=repr)
-def test_class_weights_that_are_none_are_refused(rng, weights):
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("balanced", "expected class_weights by head, as .*, not 'balanced'"),
+        ({"y": [1, 2]}, r"class_weights of y, \[1, 2\]: expected an np.array of shape \(2,\)"),
+        ({"y": np.ones(3)}, r"class_weights of y, array.*: expected an np.array of shape \(2,\)"),
+        ({"z": np.ones(2)}, "class_weights of z, array.*: expected one of the heads y"),
+    ],
+    ids=["a word", "a list", "three", "another head"],
+)
+def test_class_weights_that_cannot_be_used_are_refused_by_head(rng, weights, message):
     model = MultiTaskModel(SentenceEncoder(EncoderConfig(9, hidden_size=8, num_heads=2), rng=rng), {"y": 2}, rng=rng)
     rows, how = TokenisedRows([[1, 2]] * 6, {"y": np.array([0, 1] * 3)}), TrainingSettings(1, class_weights=weights)
-    with pytest.raises(
-        InputError, match=r"class_weights: expected \{head: np\.array of a number for each class\}, not "
-    ):
+    with pytest.raises(InputError, match=message):
         fit(model, rows, rows, AdamW(model.parameters()), how, rng=rng)
+
+
+def test_labels_without_a_head_are_refused(rng):
+    model = MultiTaskModel(SentenceEncoder(EncoderConfig(9, hidden_size=8, num_heads=2), rng=rng), {"y": 2}, rng=rng)
+    right, wrong = (TokenisedRows([[1, 2]] * 6, labels) for labels in ({"y": np.array([0, 1] * 3)}, np.zeros(6, int)))
     with pytest.raises(InputError, match=r"labels of y: missing; expected \{'y': an array"):
-        fit(model, TokenisedRows([[1, 2]] * 6, np.array([0, 1] * 3)), rows, AdamW(model.parameters()), how, rng=rng)
+        fit(model, wrong, right, AdamW(model.parameters()), settings(), rng=rng)

@@ -54,9 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _main(argv)
     except SystemExit as stop:  # of a wrong flag, maybe of one process alone
-        end_all(int(stop.code or 0) * together)
+        if together and isinstance(stop.code, int):
+            end_all(stop.code)
         raise
-    return end_all(code * together) or code
+    return end_all(code) if together else code
 
 
 def _main(argv: list[str]) -> int:

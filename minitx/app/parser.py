@@ -22,7 +22,7 @@ OTHER_NAMES = {  # of flags, in other programs
     "-k": "--top-k",
     "--json": "--format",
 }
-FLAGS, OF_WORDS = "flags alone", {"TEXT", "OTHER", "QUERY", "FILE"}
+FLAGS, OF_WORDS = "flags, which begin with --", {"TEXT", "OTHER", "QUERY", "FILE"}
 QUOTES = "; a text of several words, or a pattern, stands in quotes"
 
 
@@ -58,7 +58,8 @@ class Parser(argparse.ArgumentParser):
             file = os.path.exists(unknown[0]) or Path(flag).suffix[1:].isalpha()
             other, expected = OTHER_NAMES.get(flag, "--data" * file), self._expected() or FLAGS
             words = f"expected {expected}" + QUOTES * bool(flag[:1] != "-" and OF_WORDS & {*expected.split()})
-            words = "--set takes KEY=VALUE, as in lr=3e-5" if getattr(found, "set", None) else words
+            if "--set" in known and ("=" in unknown[0] or found.set):
+                words = "--set takes KEY=VALUE, as in lr=3e-5"
             if file and getattr(found, "data", None):
                 words, other = f"one file is read, and that is {found.data}", ""
             likely = suggestion(flag, [*known], " ") if flag[:1] == "-" else words

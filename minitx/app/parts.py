@@ -181,7 +181,7 @@ def run_parts(
                     wrong.append(error)
                     continue
                 found, done = future.result()
-                future.release()  # else Dask would do it again for a worker that dies later, and has the result alone
+                future.release()  # else Dask does the part again if the one worker that holds this dies
                 if done:
                     if overwrite and not new:  # until now the old results counted
                         _write_note(out / NOTE, job)

@@ -22,7 +22,6 @@ from minitx.data.split import LabelledTexts, Split, split
 from minitx.data.tables import Audit, open_table
 from minitx.errors import InputError
 from minitx.evaluation.leakage import LeakageReport, leakage_report
-from minitx.models.architectures import architecture_for
 from minitx.models.cooccurrence import cooccurrence_vectors
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.multitask import MultiTaskModel
@@ -75,7 +74,6 @@ def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | Non
     check_memory(experiment, encoder, parts.train.classes)
     rng = np.random.default_rng(experiment.seed)
     encoder = encoder or new_encoder(experiment, texts, rng)
-    architecture_for(encoder.config)  # what could not be saved is not trained
     rows, cut = {}, {}  # how many texts are too long is a figure to report, not a warning
     for name, part in parts._asdict().items():
         sequences, cut[name] = encoder.tokenize_and_cut(part.texts)
@@ -128,7 +126,9 @@ def read_parts(
     try:
         parts = split(data, seed=e.seed)
     except InputError as error:
-        ways = "; --text COLUMN --label NAME=COLUMN name other labels" * (given is None and e.text is None)
+        reviews = given is None and e.text is None and not e.rules and e.data not in (None, SYNTHETIC_NAME)
+        alone = any(np.count_nonzero(data.class_counts(head)) < 2 for head in data.classes)
+        ways = "; --text COLUMN --label NAME=COLUMN name other labels" * (reviews and alone)
         raise InputError(f"{audit.source}: {error}{ways}") from error
     if given is not None:
         held_out = set(parts.validation.ids)

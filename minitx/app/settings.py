@@ -20,6 +20,7 @@ from minitx.autograd.functional import ACTIVATIONS, MAX_DROPOUT
 from minitx.data.rules import read_rules
 from minitx.data.samples import SENTENCES_NAME, SYNTHETIC_NAME
 from minitx.errors import InputError, suggestion
+from minitx.models.architectures import architecture_for
 from minitx.models.config import POSITIONS, EncoderConfig
 from minitx.models.heads import HEAD_KINDS, check_head_names
 from minitx.nn.pooling import POOLING_MODES
@@ -29,7 +30,7 @@ from minitx.training.schedules import SCHEDULES
 from minitx.training.thawing import Stage, check_starts
 
 RECIPES = Path(__file__).parent / "recipes"
-KINDS = {**JSON_KINDS, dict: "a table", tuple: 'a list, as in ["a", "b"]'}  # as TOML calls them
+KINDS = {**JSON_KINDS, dict: "a table", tuple: "a list in [brackets]"}  # as TOML calls them
 
 
 class Limit(NamedTuple):
@@ -188,7 +189,9 @@ class Experiment:
 
     def _check_sizes(self) -> None:
         """A shape that cannot work is refused before any work is done, and so is one that nobody would read."""
-        weights = self.num_weights(self.encoder_config(self.vocab_size, pad_id=0))
+        config = self.encoder_config(self.vocab_size, pad_id=int(self.relative_buckets > 0))  # MPNet pads with 1
+        architecture_for(config)  # what could not be saved is not trained
+        weights = self.num_weights(config)
         if weights > MOST_WEIGHTS:
             raise InputError(f"these sizes make {weights:,} weights; at most {MOST_WEIGHTS:,} are accepted")
         if not self.pretraining and self.pretraining_epochs != DEFAULTS["pretraining_epochs"]:

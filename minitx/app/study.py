@@ -15,7 +15,7 @@ import dataclasses
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -26,7 +26,7 @@ import pandas as pd
 from minitx.app.experiment import run
 from minitx.app.plots import interval_picture
 from minitx.app.settings import Experiment
-from minitx.errors import InputError
+from minitx.errors import InputError, expect
 from minitx.evaluation.metrics import Report
 from minitx.evaluation.statistics import Interval, equivalence_p, mean_interval
 from minitx.system import Bar
@@ -49,7 +49,8 @@ class Study:
         margin: two arms that differ by less count as equal, on every metric; 0 if none do.
 
     Raises:
-        InputError: fewer than two arms or seeds, a seed twice, or a margin that is negative or not finite.
+        InputError: arms or seeds that are none, fewer than two of them, a seed twice, or a margin that is negative or
+            not finite.
     """
 
     arms: Mapping[str, Arm]
@@ -57,12 +58,12 @@ class Study:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
-        arms = self.arms.values() if isinstance(self.arms, Mapping) else [None]
-        if not all(isinstance(arm, Experiment) or callable(arm) for arm in arms):
-            raise InputError(f"arms are {self.arms!r:.60}; expected {{name: Experiment(...) or a function of a seed}}")
+        for arm in expect(self.arms, Mapping, "arms by name, as {'small': Experiment(hidden_size=64)}").values():
+            if not isinstance(arm, Experiment) and not callable(arm):
+                raise InputError(f"an arm is {arm!r:.60}; expected an Experiment, or a function of a seed")
         if len(self.arms) < 2:
             raise InputError(f"a study compares at least 2 arms, not {len(self.arms)}")
-        if np.size(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
+        if not isinstance(self.seeds, Collection) or len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds {self.seeds}: an interval needs at least 2, each of them once")
         if not 0 <= self.margin < math.inf:
             raise InputError(f"margin is {self.margin}; accepted is a number of at least 0")

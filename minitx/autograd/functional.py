@@ -39,8 +39,8 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     product wrote. Torch: `functional.linear`, then `functional.relu` or `functional.gelu`. Plain: `learn.plain.linear`.
     """
     # h = x wᵀ + b ;  dh = act'(h) dy ;  dx = dh w ;  dw = dhᵀ x ;  db = 1ᵀ dh
-    x2 = float_data(x).reshape(-1, x.shape[-1])
-    y = product(x2, w.data.T)
+    x2 = float_data(x, w.shape[-1]).reshape(-1, x.shape[-1])
+    y = x2 @ w.data.T
     if b is not None:
         y += b.data
     parents = (x, w) if b is None else (x, w, b)

@@ -202,8 +202,8 @@ def float_data(x: Any, width: int | None = None) -> np.ndarray:
 
 
 def product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """x @ w. `ValueError` with both shapes if the rows of x are not as long as the columns of w."""
-    if x.shape[-1] != w.shape[-2]:
+    """x @ w. `ValueError` with both shapes if they are no matrices, or a row of x is not as long as a column of w."""
+    if min(x.ndim, w.ndim) < 2 or x.shape[-1] != w.shape[-2]:
         raise ValueError(f"{x.shape} @ {w.shape}: a row of the first must be as long as a column of the second")
     return x @ w
 

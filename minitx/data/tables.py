@@ -115,9 +115,9 @@ def data_files(path: PathLike) -> list[PathLike]:
     """
     folder, split = Path(path), ""
     if not folder.is_dir():
-        if glob.has_magic(os.fspath(path)) and not os.path.lexists(path):
-            raise InputError(f"{os.fspath(path)} is a pattern; expected one file, or the directory of a data set")
         if os.path.lexists(path) or folder.suffix or not folder.parent.is_dir():
+            if not os.path.lexists(path) and glob.glob(os.fspath(path)):
+                raise InputError(f"{os.fspath(path)} is a pattern; expected one file, or the directory of a data set")
             return [path]
         folder, split = folder.parent, folder.name
     if not split and ((folder / "modules.json").exists() or (folder / "config.json").exists()):

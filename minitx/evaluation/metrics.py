@@ -23,11 +23,12 @@ def confusion_matrix(target: np.ndarray, predicted: np.ndarray, num_classes: int
 
     `ValueError` unless both are (N,) integers from 0 to C - 1.
     """
-    target, predicted = np.asarray(target), np.asarray(predicted)
-    for y in (target, predicted):
-        if len(y) != len(target) or not np.isin(y, range(num_classes)).all():
-            raise ValueError(f"expected two arrays of as many classes, 0 to {num_classes - 1}: {target}, {predicted}")
-    return np.bincount(target * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
+    pair, known = (np.asarray(target), np.asarray(predicted)), range(num_classes)
+    for y in pair:
+        if y.shape != (len(pair[0]),) or y.dtype.kind not in "iub" or not np.isin(y, known).all():
+            raise ValueError(f"expected two lists of integers, 0 to {num_classes - 1}, not {target} and {predicted}")
+    rows, columns = (y.astype(np.intp) for y in pair)  # whose products fit
+    return np.bincount(rows * num_classes + columns, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 class Average(NamedTuple):

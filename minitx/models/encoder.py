@@ -160,5 +160,5 @@ class SentenceEncoder(Usage, EncoderHabits):
 
     def write_files(self, directory: Path) -> None:
         """The files of `save_pretrained`, into a directory that exists."""
-        tokenizer = expect(self.tokenizer, Tokenizer, "a tokenizer to save the encoder with")
+        tokenizer = expect(self.tokenizer, Tokenizer, "a tokenizer, with which an encoder is saved")
         write_directory(directory, self, self.dense, self.config, tokenizer, self)

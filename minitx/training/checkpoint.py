@@ -71,7 +71,7 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     """The minitx.json of a result directory; `InputError` naming what is missing, wrong, or of another version."""
     directory = Path(directory)
     if not directory.is_dir():
-        ours = "one that `minitx train` wrote; with --pretrained NAME it puts heads on an encoder"
+        ours = "one that `minitx train` wrote; on an encoder alone, `minitx train --pretrained NAME` builds one"
         raise InputError(f"{directory} is not a directory: expected {ours}")
     check_is_one(directory)
     settings, encoder = (read_fields(directory / name, optional=True) for name in (SETTINGS, CONFIG))

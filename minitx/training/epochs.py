@@ -63,8 +63,9 @@ def check_parts(
     optimizer: Optimizer,
     settings: Any,
     rng: np.random.Generator,
+    schedule: object = None,
 ) -> None:
-    """`InputError` unless `fit` can begin with these: a class or none for each row of both parts, and an epoch."""
+    """`InputError` unless `fit` can begin with these: see its Raises."""
     expect(optimizer, Optimizer, "an optimizer, as in fit(model, train, validation, optimizer, settings)")
     expect(rng, np.random.Generator, "np.random.default_rng(0) as rng")
     for name in ("epochs", "batch_size", "accumulate"):
@@ -83,11 +84,14 @@ def check_parts(
         if wrong:
             expected = f"an array (np.array) of {shape[0]:,} integers, 0 to {len(names) - 1}, or -100 for none"
             raise InputError(f"labels of {head}: {wrong}; expected {{{head!r}: {expected}}}")
-    given = settings.class_weights
-    pairs = given.items() if isinstance(given, Mapping) else [("", None)]
-    if not all(isinstance(w, np.ndarray) and w.shape == (len(classes.get(head, ())),) for head, w in pairs):
-        raise InputError(f"class_weights: expected {{head: np.array of a number for each class}}, not {given!r:.60}")
-    if not any(parameter.requires_grad for group in optimizer.param_groups for parameter in group["params"]):
+    weights = settings.class_weights
+    for head in expect(weights, Mapping, "class_weights by head, as {'sentiment': np.array([1.0, 2.0])}"):
+        wanted = (len(classes.get(head, ())),)
+        if not isinstance(weights[head], np.ndarray) or weights[head].shape != wanted:
+            expected = f"an np.array of shape {wanted}" if head in classes else f"one of the heads {', '.join(classes)}"
+            raise InputError(f"class_weights of {head}, {weights[head]!r:.60}: expected {expected}")
+    now = any(parameter.requires_grad for group in optimizer.param_groups for parameter in group["params"])
+    if not now and not any(getattr(schedule, "trains", ())):  # a plan may thaw what is frozen at first
         raise InputError("no parameter of the optimizer trains: all are frozen")
 
 

@@ -23,7 +23,7 @@ def layers(model: MultiTaskModel) -> dict[str, list[str]]:
 
     Whatever of the encoder is in no block counts as embeddings, but a last LayerNorm goes with the top block.
     """
-    expect(model, MultiTaskModel, "a MultiTaskModel, and then its parts")
+    expect(model, MultiTaskModel, "a MultiTaskModel")
     top = len(model.encoder.transformer.blocks) - 1
     found: dict[str, list[str]] = {"embeddings": [], **{f"block {i}": [] for i in range(top + 1)}}
     for name, _ in model.named_parameters():

@@ -66,7 +66,7 @@ class Ranks(Alone):
             raise InputError(f"threads is {asked}, fewer than the {self.size} processes; expected 0 or that many")
         machine = self.comm.Split_type(self.mpi.COMM_TYPE_SHARED)
         here = set[int]().union(*machine.allgather(cores()))  # mpiexec may have given each rank its own
-        each = min(self.share(len(here) // machine.Get_size()))  # also if this rank need not know
+        each = min(self.share(len(here) // machine.Get_size()))  # all take part, whatever they were asked for
         return asked or self.size * max(1, each)
 
     def add(self, sums: Sums, parameters: Sequence[Parameter]) -> Sums:

@@ -78,11 +78,12 @@ def fit(
 
     Raises:
         ValueError: the optimizer does not train this model, or no validation row has a label for some head.
-        InputError: `settings.select` names no figure.
+        InputError: rows, labels or class weights are not those of the heads, every parameter is frozen from beginning
+            to end, or `settings.select` names no figure.
         FloatingPointError: the loss, a gradient or a weight became NaN or infinite; see `training.nonfinite`.
     """
     task_weights = task_weights or TaskWeights(model.heads)
-    check_parts(train, validation, model.classes, optimizer, settings, rng)
+    check_parts(train, validation, model.classes, optimizer, settings, rng, schedule)
     optimizer.check(model, task_weights)
     check_select(settings.select, validation.labels)
     model.answers = Answers()  # what was fitted to other weights
