@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import minitx_command
 import pytest
 
 import minitx
@@ -99,6 +100,19 @@ def test_the_text_and_data_rooms_know_no_tensor():
 def test_import_minitx_loads_neither_pandas_nor_matplotlib_nor_torch():
     code = "import sys, minitx; print(sorted({'pandas', 'matplotlib', 'torch', 'tokenizers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_folder_named_minitx_does_not_hide_the_package(tmp_path):
+    """As the one that holds the clone would, if an editable installation were found by an import hook."""
+    (tmp_path / "minitx").mkdir()
+    code = "from minitx import Tensor; import minitx_command"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_the_installed_command_is_the_one_that_is_here():
+    """An editable installation holds a copy of it: `pip install -e .` again after a change of it."""
+    assert Path(minitx_command.__file__).read_bytes() == (PACKAGE / "command" / "__init__.py").read_bytes()
 
 
 def test_public_names_exist():

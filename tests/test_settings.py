@@ -248,16 +248,6 @@ def test_assignments_do_not_write_into_the_recipe():
     assert (recipe["rates"]["heads"], rates["heads"]) == (2.0, 1.0)
 
 
-def test_every_file_beside_the_code_is_package_data():
-    """Recipes, word lists, templates: the wheel's list of files has to name them."""
-    package = RECIPES.parents[1]
-    project = tomllib.loads((package.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = project["tool"]["setuptools"]["package-data"]["minitx"]
-    beside = {path for path in package.rglob("*.*") if path.suffix not in (".py", ".pyc") and path.is_file()}
-    assert {path.suffix for path in beside} >= {".toml", ".html"}
-    assert {path for pattern in patterns for path in package.glob(pattern)} == beside
-
-
 def test_a_model_labelled_by_rules_is_evaluated_by_the_same_rules(capsys, tmp_path):
     assert run(capsys, "train", "--recipe", "mpnet-topics", "--out", "model", *FROM_SCRATCH)[0] == 0
     synthetic_reviews(120, seed=9).to_csv(tmp_path / "new.csv", index=False)
