@@ -8,7 +8,7 @@ import pytest
 
 from minitx.autograd import functional as F
 from minitx.autograd.rows import RowGradient
-from minitx.autograd.tensor import Tensor, as_tensor, cat, where
+from minitx.autograd.tensor import Tensor, as_tensor, cat, stack, where
 from minitx.nn.layers import Dropout, Embedding
 from minitx.nn.module import Parameter
 from minitx.training.optim import AdamW, clip_grad_norm_
@@ -531,3 +531,13 @@ def test_values_and_indices_are_not_unpacked_from_values_alone():
 
 def test_a_vector_is_its_own_transpose():
     np.testing.assert_array_equal(Tensor([1.0, 2.0]).T.data, [1, 2])
+
+
+def test_one_tensor_is_no_list_of_tensors():
+    """Its rows can be gone through, and would be taken for what is joined, or for an op's parents."""
+    x = Tensor(np.ones((2, 3)), requires_grad=True)
+    for wrong in (lambda: cat(x), lambda: stack(x, x), lambda: Tensor.from_op(x.data, x, lambda dy: (dy,))):
+        with pytest.raises(TypeError, match=r"a list or tuple of Tensors, as in cat\(\[x, y\]\), not Tensor"):
+            wrong()
+    with pytest.raises(TypeError, match="not ndarray"):
+        cat([x, x.data])

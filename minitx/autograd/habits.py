@@ -201,6 +201,14 @@ def float_data(x: Any, width: int | None = None) -> np.ndarray:
     raise TypeError(f"expected a Tensor of floats, not {found}: Tensor({data}, dtype=np.float32) makes one")
 
 
+def listed(tensors: Any) -> Any:
+    """The tensors themselves. `TypeError` for one Tensor, whose rows would be taken for them, and for other things."""
+    others = [one for one in tensors if not isinstance(one, Node)] if isinstance(tensors, tuple | list) else [tensors]
+    if others:
+        raise TypeError(f"expected a list or tuple of Tensors, as in cat([x, y]), not {type(others[0]).__name__}")
+    return tensors
+
+
 def product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """x @ w. `ValueError` with both shapes if they are no matrices, or a row of x is not as long as a column of w."""
     if min(x.ndim, w.ndim) < 2 or x.shape[-1] != w.shape[-2]:
@@ -212,8 +220,7 @@ def real_tokens(attention_mask: Any, *shapes: tuple[int, ...]) -> np.ndarray:
     """The mask as booleans. `ValueError` if it has none of the shapes, or is added to scores: 0 for real tokens."""
     attention_mask = np.asarray(attention_mask)
     if attention_mask.shape not in shapes:
-        accepted = " or ".join(map(str, shapes))
-        raise ValueError(f"the attention_mask has shape {attention_mask.shape}; expected {accepted}")
+        raise ValueError(f"attention_mask has shape {attention_mask.shape}; expected {' or '.join(map(str, shapes))}")
     if attention_mask.dtype != bool and not np.isin(attention_mask, (0, 1)).all():
         raise ValueError("an attention_mask is True or 1 for real tokens and 0 for others; what is added is the bias")
     return attention_mask.astype(bool)

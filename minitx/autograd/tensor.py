@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from minitx.autograd import engine
 from minitx.autograd.context import current
 from minitx.autograd.engine import Gradients
-from minitx.autograd.habits import TensorHabits, product, sizes_of
+from minitx.autograd.habits import TensorHabits, listed, product, sizes_of
 
 Scalar = int | float | np.number
 
@@ -77,7 +77,7 @@ class Tensor(TensorHabits):
         Where the op broadcast, it need not sum: the engine does.
         """
         out = Tensor(data)
-        if is_recorded(parents):
+        if is_recorded(listed(parents)):
             out.requires_grad, out.parents, out.backward_fn = True, parents, backward
         for watcher in current().watchers:
             watcher.after_forward(out, parents, backward)
@@ -329,14 +329,14 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along an existing axis. dx = the slice of dy that came from x."""
-    ends = np.cumsum([t.shape[dim] for t in tensors])[:-1]
+    ends = np.cumsum([t.shape[dim] for t in listed(tensors)])[:-1]
     data = np.concatenate([t.data for t in tensors], axis=dim)
     return Tensor.from_op(data, tuple(tensors), lambda dy: np.split(dy, ends, axis=dim))
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis."""
-    return cat([t.unsqueeze(dim) for t in tensors], dim)
+    return cat([t.unsqueeze(dim) for t in listed(tensors)], dim)
 
 
 def where(condition: ArrayLike, x: Any, y: Any) -> Tensor:
