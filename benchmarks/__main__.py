@@ -1,7 +1,7 @@
 """Training beside torch, all of it: `python -m benchmarks [--reviews CSV] [--no-compile]`.
 
 One table, one picture (training.png) and one JSON with every measured second (training.json), in `--out`. Takes
-some ten minutes. `bench_encoding`, `bench_finetune`, `bench_tokenizers` and `bench_reviews` are separate.
+some ten minutes. `bench_encoding`, `bench_finetune`, `bench_tokenizers`, `bench_reviews` and others are separate.
 """
 
 import argparse
