@@ -143,11 +143,12 @@ def test_what_are_no_classes_is_refused_before_it_is_learned(capsys, tmp_path, c
     assert told in refused(capsys, *asked)
 
 
-def test_classes_that_differ_by_case_alone_are_trained_and_doubted(capsys, tmp_path):
-    data = write_csv(tmp_path / "t.csv", [f"text {i} of them,{('Bug', 'bug')[i % 2]}" for i in range(40)], "text,kind")
+@pytest.mark.parametrize("names", [("Bug", "bug"), ("1", "1.0")], ids=" ".join)
+def test_classes_that_differ_by_case_or_form_alone_are_trained_and_doubted(capsys, tmp_path, names):
+    data = write_csv(tmp_path / "t.csv", [f"text {i} of them,{names[i % 2]}" for i in range(40)], "text,kind")
     code, out, _ = run(capsys, "train", "--data", data, "--text", "text", "--label", "k=kind", *TINY, "--out", "model")
     assert code == 0
-    assert "note: classes of k differ by case alone: Bug, bug\n" in out
+    assert f"note: classes of k differ by case or form alone: {', '.join(names)}\n" in out
 
 
 def test_many_classes_of_few_rows_are_trained_and_doubted(capsys, tmp_path):

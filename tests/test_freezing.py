@@ -75,6 +75,9 @@ def test_layers_hold_every_parameter_once_from_the_bottom_up(choices):
         ("lower", ["embeddings", "block 0", "block 1"]),
         (["embeddings", "block 2"], ["embeddings", "block 2"]),
         ("encoder.transformer.blocks.1.*", ["block 1"]),
+        ("encoder.transformer.blocks.1", ["block 1"]),
+        ("encoder", ["embeddings", "block 0", "block 1", "block 2", "block 3"]),
+        ("heads.chance", ["chance"]),
     ],
 )
 def test_parts(part, expected):
@@ -93,6 +96,7 @@ def test_a_pattern_may_cut_across_layers():
         ("block 4", "did you mean block"),
         ("top 5", "did you mean top"),
         ("heads.hihg.weight", "did you mean heads.high.weight"),
+        ("bert", "choose from everything, backbone"),
         ("zzz", "choose from everything, backbone, heads"),
     ],
 )

@@ -114,3 +114,10 @@ def test_binary_cross_entropy_far_out_and_by_its_target():
     assert loss.item() == pytest.approx(3 * np.log(2) + 3 * np.exp(-40) + 400, rel=1e-15)
     np.testing.assert_allclose(x.grad, [0, -1.5, -3 * np.exp(-40), 0.5], rtol=1e-12)
     np.testing.assert_allclose(y.grad, [2 * 800 + 800, 2 * np.log(2), 2 * np.exp(-40) - 40, -800], rtol=1e-12)
+
+
+def test_what_comes_first_is_said():
+    swapped = (TARGET, Tensor(LOGITS)), (Tensor(LOGITS[0]), 3), (Tensor(np.zeros((2, 4, 3))), np.zeros((2, 3), int))
+    for given in swapped:
+        with pytest.raises((TypeError, ValueError), match=r"logits \(N, C\) first, then targets"):
+            F.cross_entropy(*given)

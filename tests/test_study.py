@@ -180,9 +180,9 @@ def test_one_seed_is_one_split_and_one_order_whatever_the_model(monkeypatch, rev
     ("arms", "seeds", "message"),
     [
         ({"one": noisy(0)}, (0, 1), "at least 2 arms, not 1"),
-        ({"one": noisy(0), "two": noisy(0)}, (0,), "at least 2, each of them once"),
-        ({"one": noisy(0), "two": noisy(0)}, (0, 1, 0), "at least 2, each of them once"),
-        ({"one": noisy(0), "two": noisy(0)}, 3, "seeds 3: an interval needs at least 2"),
+        ({"one": noisy(0), "two": noisy(0)}, (0,), "at least 2 in a tuple, each once"),
+        ({"one": noisy(0), "two": noisy(0)}, (0, 1, 0), "at least 2 in a tuple, each once"),
+        ({"one": noisy(0), "two": noisy(0)}, 3, "seeds 3: expected at least 2 in a tuple"),
         ({"one": {"num_layers": 2}, "two": noisy(0)}, (0, 1), "an arm is {.*}; expected an Experiment"),
         ([Experiment(), Experiment()], (0, 1), "expected arms by name"),
         ({"one": noisy(0), "two": lambda seed: {"f1": 1.0}}, (0, 1), "two measured f1; one measured score"),

@@ -219,7 +219,7 @@ def test_a_directory_of_the_hubs_layout(tmp_path):
     (tmp_path / "data" / "train-00001-of-00002.csv").write_text("content\nb\n", encoding="utf-8")
     with pytest.raises(InputError, match="its files have different columns"):
         read_texts(tmp_path / "train")
-    with pytest.raises(InputError, match=r"nothing: no such file; expected one of texts"):
+    with pytest.raises(InputError, match=r"nothing: no such file of texts"):
         read_texts(tmp_path / "nothing")
 
 

@@ -225,6 +225,8 @@ def _similar(a: argparse.Namespace) -> None:
 
 
 def _tokenize(a: argparse.Namespace) -> None:
+    if os.path.isfile(a.text):
+        raise InputError(f"TEXT is the file {a.text!r:.60}: expected a text, which is shown token by token")
     tokenizer = load_tokenizer(Path(a.tokenizer) if os.path.isfile(a.tokenizer) else find_directory(a.tokenizer))
     print("\n".join(map(shown, tokenizer.explain(a.text))))
 

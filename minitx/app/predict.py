@@ -41,6 +41,7 @@ def predict(a: argparse.Namespace) -> None:
         "--encoding is of a file or of standard input, and TEXT was given": a.text and a.encoding,
         "--text COLUMN goes with --data FILE": a.column and not a.data,
         "--overwrite goes with --out FILE": a.overwrite and not out,
+        "--out is the file of --data": a.data and out and os.path.realpath(a.data) == os.path.realpath(out),
     }
     for message, so in refused.items():
         if so:

@@ -117,8 +117,8 @@ def read_parts(
         if len(names) > FEW_CLASSES and len(data) < FEW_ROWS * len(names):
             some = f"{', '.join(names):.60}..."
             log(f"note: {head} has {len(names):,} classes for {len(data):,} rows; are these classes, or ids? {some}")
-        if len({name.casefold() for name in names}) < len(names):
-            log(f"note: classes of {head} differ by case alone: {', '.join(names):.200}")
+        if len({float(name) if are_numbers([name]) else name.casefold() for name in names}) < len(names):
+            log(f"note: classes of {head} differ by case or form alone: {', '.join(names):.200}")
     check_two_stage(e.two_stage, data.classes)
     check_aims(e.decide, data.classes)
     check_select(e.select, dict.fromkeys(data.classes, np.zeros(1)))

@@ -108,7 +108,7 @@ class Experiment:
     )
     wide: bool = _setting(True, "a bag of words and runs of characters answers together with the encoder")
     calibrate: bool = _setting(True, "a temperature for each head, so that 0.8 is right in 8 of 10 cases")
-    decide: Mapping[str, Any] = _setting({}, "head = accuracy, macro_f1, {recall = {CLASS = SHARE}} or {cost = [...]}")
+    decide: Mapping[str, Any] = _setting({}, "head = accuracy, macro_f1, {recall = {CLASS = 0 to 1}} or {cost = [...]}")
 
     epochs: int = _setting(8, "times through the training rows", at_least(1, 10_000))
     batch_size: int = _setting(32, "rows of an optimizer step", at_least(1, 1_000_000))

@@ -64,7 +64,7 @@ class Study:
         if len(self.arms) < 2:
             raise InputError(f"a study compares at least 2 arms, not {len(self.arms)}")
         if not isinstance(self.seeds, Collection) or len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
-            raise InputError(f"seeds {self.seeds}: an interval needs at least 2, each of them once")
+            raise InputError(f"seeds {self.seeds}: expected at least 2 in a tuple, each once, as an interval needs")
         if not 0 <= self.margin < math.inf:
             raise InputError(f"margin is {self.margin}; accepted is a number of at least 0")
 

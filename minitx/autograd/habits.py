@@ -188,17 +188,21 @@ def _off_mean(x: np.ndarray, dim: int | tuple[int, ...] | None, correction: int)
     return off, off.dtype.type(1 / (n - correction) if n > correction else math.nan)
 
 
-def float_data(x: Any, width: int | None = None) -> np.ndarray:
+def float_data(x: Any, width: int | None = None, matrix: str = "") -> np.ndarray:
     """What is in a Tensor of floats, for an op to compute with. `TypeError` for an array, and for integers.
 
-    `ValueError` if its last axis has another `width`.
+    `ValueError` if its last axis has another `width`, or if it is no `matrix`, which says what is expected.
     """
     if isinstance(x, Node) and x.data.dtype.kind == "f":
         if width not in (None, *x.shape[-1:]):
             raise ValueError(f"a tensor of shape {x.shape}; expected a last axis of {width}")
+        if matrix and x.ndim != 2:
+            raise ValueError(f"a tensor of shape {x.shape}; expected {matrix}")
         return x.data
     found, data = (f"a Tensor of {x.dtype}", "x.data") if isinstance(x, Node) else (str(type(x)), "x")
-    raise TypeError(f"expected a Tensor of floats, not {found}: Tensor({data}, dtype=np.float32) makes one")
+    raise TypeError(
+        f"expected a Tensor of floats, not {found}: {matrix or f'Tensor({data}, dtype=np.float32) makes one'}"
+    )
 
 
 def listed(tensors: Any) -> Any:

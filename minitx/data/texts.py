@@ -21,7 +21,7 @@ def stream_texts(
     name, plain, count = os.fspath(path), suffix_of(path) == ".txt", 0
     known = plain or suffix_of(path) in SUFFIXES or data_files(path) != [path]
     if not known and not os.path.lexists(path):
-        raise InputError(f"{name}: no such file; expected one of texts")
+        raise InputError(f"{name}: no such file of texts (in Python, texts themselves are a list)")
     if not known or (plain and text_column is not None):
         kinds = " ".join(SUFFIXES)
         raise InputError(f"{name}: expected one of {kinds}, or a .txt with one text a line and no column name")

@@ -5,8 +5,9 @@ A part is named in words:
     everything     backbone (the encoder)     heads     a head's name, as in sentiment
     embeddings     block 3     top 2 (blocks)     upper (half of the blocks)     lower (the other half and embeddings)
 
-or by a pattern of parameter names, `encoder.transformer.blocks.*.norm1.*`. A part that names nothing is an error: a
-freeze that freezes nothing, or a rate that goes nowhere, would otherwise go unnoticed.
+or by a module's name, `encoder.embedding`, or a pattern of parameter names, `encoder.transformer.blocks.*.norm1.*`. A
+part that names nothing is an error: a freeze that freezes nothing, or a rate that goes nowhere, would otherwise go
+unnoticed.
 """
 
 import re
@@ -54,7 +55,8 @@ def select(model: MultiTaskModel, parts: str | Iterable[str]) -> set[str]:
     names = [name for layer in of.values() for name in layer]
     chosen: set[str] = set()
     for part in [parts] if isinstance(parts, str) else parts:
-        hits = [n for layer in named.get(part, ()) for n in of[layer]] or [n for n in names if fnmatchcase(n, part)]
+        hits = [n for layer in named.get(part, ()) for n in of[layer]]
+        hits = hits or [n for n in names if fnmatchcase(n, part) or n.startswith(f"{part}.")]
         if not hits:
             near = suggestion(part, [*named, *names], f"choose from {', '.join(named)}")
             raise InputError(f"no parameter of this model is {part!r}: {near}")
@@ -64,10 +66,9 @@ def select(model: MultiTaskModel, parts: str | Iterable[str]) -> set[str]:
 
 def freeze(model: MultiTaskModel, parts: str | Iterable[str]) -> None:
     """Stop the parts from learning; all else is left as it is."""
-    chosen = select(model, parts)
-    for name, parameter in model.named_parameters():
-        if name in chosen:
-            parameter.requires_grad, parameter.grad = False, None
+    parameters = dict(model.named_parameters())
+    for name in select(model, parts):
+        parameters[name].requires_grad, parameters[name].grad = False, None
 
 
 def parameter_groups(

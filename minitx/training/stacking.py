@@ -26,7 +26,7 @@ BIAS_PULL = 5.0  # towards 0, beside 1 for the scales; by cross-validation withi
 LEAST = 0.01  # scale of a head that knows nothing
 LOSS_ALLOWED = 0.02  # accuracy that macro-F1 may cost; by cross-validation within validation rows, more buys little
 GRID = np.linspace(0, 3, 31)  # offsets that are tried: up to e³ = 20 times as probable
-AIMS = "accuracy, macro_f1, {recall = {CLASS = SHARE}} or {cost = [a row for each true class, a number for each said]}"
+AIMS = "accuracy, macro_f1, {recall = {CLASS = 0 to 1}} or {cost = [a row for each true class, a number for each said]}"
 
 
 def fit_scales(
