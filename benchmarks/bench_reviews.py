@@ -93,27 +93,28 @@ def record(
 
 def if_true(p: np.ndarray) -> float:
     """The calibration error of probabilities (N, C) whose labels are drawn from themselves."""
-    return float(np.mean([expected_calibration_error(target, p) for target in draw(p)]))
+    return float(np.mean([expected_calibration_error(target, p) for target in draw(p, np.random.default_rng(0))]))
 
 
-def draw(p: np.ndarray) -> list[np.ndarray]:
+def draw(p: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Labels (N,) from probabilities (N, C), `DRAWS` times."""
-    rng, edges = np.random.default_rng(0), np.cumsum(p, axis=1)[:, :-1]
+    edges = np.cumsum(p, axis=1)[:, :-1]
     return [(rng.random((len(p), 1)) > edges).sum(axis=1) for _ in range(DRAWS)]
 
 
 def if_learnt(job: Job, head: str) -> float:
     """The calibration error that remains if all is right but what is fitted on validation rows."""
-    model, found = job.model, []
+    model, rng, found = job.model, np.random.default_rng(0), []
     for part, rows in ((job.parts.validation, "validation"), (job.parts.test, "test")):
         z = model.logits(model.encoder.encode_ids(job.rows[rows].sequences, show_progress_bar=False))[head]
         w = log(model.answers.words.predict_proba(part.texts)[head])
-        found.append((z, w, draw(model.answers.mix(head, z, w))))
+        found.append((z, w, draw(model.answers.mix(head, z, w), rng)))
     (z, w, seen), (z_test, w_test, drawn) = found
     errors = []
     for target, true in zip(seen, drawn, strict=True):
-        (scale, count), biases = fit_scales([z, w], target, biases=True)
-        answers = Answers({head: Answer(1.0, scale, count, tuple(biases))}, model.answers.words)
+        (scale, count), biases, noise = fit_scales([z, w], target, biases=True)
+        answer = Answer(scale=scale, words=count, noise=noise, biases=tuple(biases))
+        answers = Answers({head: answer}, model.answers.words)
         errors.append(expected_calibration_error(true, answers.mix(head, z_test, w_test)))
     return float(np.mean(errors))
 

@@ -8,16 +8,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import optimize
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from minitx.app.cli import main
 from minitx.app.prepare import read_data
 from minitx.errors import InputError
+from minitx.evaluation.calibration import expected_calibration_error
 from minitx.evaluation.metrics import report_probabilities
 from minitx.models.answers import Answer, Answers
 from minitx.models.multitask import MultiTaskModel
 from minitx.training.checkpoint import SETTINGS, WORDS, load_model, save_model
-from minitx.training.stacking import BIAS_PULL, LEAST, LOSS_ALLOWED, check_aims, fit_answers, fit_offsets, fit_scales
+from minitx.training.stacking import (
+    BIAS_PULL,
+    LEAST,
+    LOSS_ALLOWED,
+    NOISE_PULL,
+    check_aims,
+    fit_answers,
+    fit_offsets,
+    fit_scales,
+)
 
 CLASSES = ("negative", "neutral", "positive")
 
@@ -30,42 +40,65 @@ def judged(rng):
     return 3 * (truth + rng.normal(size=(400, 3))), 0.5 * (truth + rng.normal(size=(400, 3))), target
 
 
-def loss(a, evidence, target):
-    z = sum(x * y for x, y in zip(a, evidence, strict=True))
+def loss(a, noise, evidence, target, biases=()):
+    """N times what `fit_scales` minimises."""
+    z = sum(x * y for x, y in zip(a, evidence, strict=True)) + np.array(biases or 0)
     K, N = len(evidence), len(target)
-    return -log_softmax(z, axis=1)[np.arange(N), target].mean() + ((np.array(a) - 1 / K) ** 2).sum() / (2 * N)
+    p = (1 - noise) * softmax(z, axis=1)[np.arange(N), target] + noise / z.shape[1]
+    pull = ((np.array(a) - 1 / K) ** 2).sum() + BIAS_PULL * (np.array(biases) ** 2).sum() + 2 * NOISE_PULL * noise
+    return pull / 2 - np.log(p).sum()
 
 
 @pytest.mark.parametrize("K", [1, 2])
 def test_scales_have_the_least_loss(judged, K):
-    evidence, target = judged[:K], judged[2]
-    a, b = fit_scales(evidence, target)
+    evidence, target = judged[:K], judged[2].copy()
+    target[::9] = (target[::9] + 1) % 3  # wrong labels
+    a, b, noise = fit_scales(evidence, target)
     assert not b.size
-    best = optimize.minimize(loss, np.ones(K), (evidence, target), bounds=[(0, None)] * K)
-    np.testing.assert_allclose(a, best.x, atol=1e-3)
-    assert loss(a, evidence, target) <= best.fun + 1e-9
+    assert noise > 0
+    bounds = [(0, None)] * K + [(0, 0.5)]
+    best = optimize.minimize(lambda x: loss(x[:K], x[K], evidence, target), [*np.ones(K), 0.1], bounds=bounds)
+    np.testing.assert_allclose([*a, noise], best.x, atol=1e-3)
+    assert loss(a, noise, evidence, target) <= best.fun + 1e-6
+
+
+@pytest.mark.parametrize("share", [0.0, 0.15])
+def test_noise_is_the_share_of_labels_that_were_drawn_by_lot(rng, share):
+    z = rng.normal(0, 3, (4000, 3))
+    target = (softmax(z, axis=1).cumsum(axis=1)[:, :2] < rng.random((4000, 1))).sum(axis=1)
+    by_lot = rng.random(4000) < share
+    target[by_lot] = rng.integers(0, 3, by_lot.sum())
+    (scale,), _, noise = fit_scales([z / 2], target)
+    assert noise == pytest.approx(share, abs=0.02)
+    assert scale == pytest.approx(2, rel=0.1)
+    p = Answers({"mood": Answer(scale=scale, noise=noise)}).probabilities({"mood": z / 2})["mood"]
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert p.min() >= noise / 3
+    assert expected_calibration_error(target, p) < 0.02
 
 
 def test_evidence_against_itself_counts_nothing(judged):
     sure, shy, target = judged
-    a, _ = fit_scales([sure, -shy], target)
+    a, _, noise = fit_scales([sure, -shy], target)
     assert a[1] == 0
-    np.testing.assert_allclose(a[0], optimize.minimize_scalar(lambda x: loss([x, 0], [sure, shy], target)).x, atol=1e-3)
+    best = optimize.minimize_scalar(lambda x: loss([x, 0], noise, [sure, shy], target))
+    np.testing.assert_allclose(a[0], best.x, atol=1e-3)
 
 
 def test_a_head_that_is_worse_than_nothing_still_answers(judged):
     sure, shy, target = judged
     np.testing.assert_array_equal(fit_scales([-sure], target)[0], [LEAST / np.abs(sure).max()])
     np.testing.assert_array_equal(fit_scales([-sure, -shy], target)[0], [LEAST / np.abs(sure).max(), 0])
-    (scale,), _ = fit_scales([-1e4 * sure], target)  # however far its logits are apart, it says next to nothing
+    (scale,), _, _ = fit_scales([-1e4 * sure], target)  # however far its logits are apart, it says next to nothing
     assert np.abs(scale * 1e4 * sure).max() == pytest.approx(LEAST)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_few_rows_that_are_all_right_give_finite_scales(rows):
     target = np.arange(rows) % 3
-    a, b = fit_scales([1000 * np.eye(3)[target].reshape(rows, 3)], target, biases=True)
+    a, b, noise = fit_scales([1000 * np.eye(3)[target].reshape(rows, 3)], target, biases=True)
     assert np.isfinite([*a, *b]).all()
+    assert noise == 0
     assert (a >= 0).all()
     assert len(b) == 3
 
@@ -74,8 +107,8 @@ def test_biases_take_back_what_class_weights_did(judged):
     """Evidence of a head that was taught to name the rare class too often: the bias is about what was added."""
     sure, _, target = judged
     for added in (2.0, -2.0):
-        (scale,), b = fit_scales([sure + added * np.array([0, 1, 0])], target, biases=True)
-        (_,), before = fit_scales([sure], target, biases=True)
+        (scale,), b, _ = fit_scales([sure + added * np.array([0, 1, 0])], target, biases=True)
+        (_,), before, _ = fit_scales([sure], target, biases=True)
         assert (b - b.mean())[1] - (before - before.mean())[1] == pytest.approx(-scale * added * 2 / 3, abs=0.25)
         z = scale * (sure + added * np.array([0, 1, 0])) + b
         assert softmax(z, axis=1)[:, 1].mean() == pytest.approx((target == 1).mean(), abs=0.02)
@@ -211,7 +244,8 @@ def test_a_trained_model_answers_with_its_words(trained):
     for head, p in model.predict_proba(texts).items():
         answer = model.answers.of(head)
         z = answer.scale * model.logits(vectors)[head] + answer.words * np.log(words[head]) + answer.biases
-        np.testing.assert_allclose(p, softmax(z, axis=1), atol=1e-6)
+        mixed = (1 - answer.noise) * softmax(z, axis=1) + answer.noise / len(model.classes[head])
+        np.testing.assert_allclose(p, mixed, atol=1e-6)
     assert any(model.answers.of(head).words > 0 for head in model.classes)
     with pytest.raises(InputError, match="the texts are needed as well as their vectors"):
         model.probabilities(vectors)
@@ -220,7 +254,8 @@ def test_a_trained_model_answers_with_its_words(trained):
 def test_answers_are_kept(trained, tmp_path):
     model, texts = load_model(trained), ["love it", "crashes all the time"]
     heads = {
-        head: Answer(0.7, 0.5, 0.25, (0.5, 0, -1), tuple(range(len(names)))) for head, names in model.classes.items()
+        head: Answer(0.7, 0.1, 0.5, 0.25, 0.2, (0.5, 0, -1), (*range(len(names)),))
+        for head, names in model.classes.items()
     }
     heads["engagement"] = Answer(costs=((0.0, 1.0, 2.0), (3.0, 0.0, 1.0), (1.0, 1.0, 0.0)))
     model.answers = Answers(heads, model.answers.words)
@@ -250,6 +285,8 @@ def test_offsets_change_the_label_and_not_the_probability(trained):
         {"scale": "1"},
         {"scale": -1},
         {"scael": 1},
+        {"noise": 1.5},
+        {"alone_noise": -0.1},
         {"scale": float("1e300")},
         {"offsets": [1, 2]},
         {"biases": [1, 2]},
@@ -316,15 +353,14 @@ def test_the_minimum_is_found_for_a_head_that_is_far_too_sure(rng):
     sure = rng.normal(0, 5, (200, 3)) + 3 * np.eye(3)[target]
     for scale in (1, 10, 100):
         evidence = [scale * sure, sure / 9]
-        a, b = fit_scales(evidence, target, biases=True)
+        a, b, noise = fit_scales(evidence, target, biases=True)
 
         def objective(x, evidence=evidence):
-            z = x[0] * evidence[0] + x[1] * evidence[1] + x[2:]
-            log_p = log_softmax(z, axis=1)[np.arange(200), target].sum()
-            return -log_p + ((x[:2] - 0.5) ** 2).sum() / 2 + BIAS_PULL * (x[2:] ** 2).sum() / 2
+            return loss(x[:2], x[2], evidence, target, list(x[3:]))
 
-        best = optimize.minimize(objective, np.zeros(5), bounds=[(0, None)] * 2 + [(None, None)] * 3)
-        assert objective(np.concatenate([a, b])) <= best.fun + 1e-3
+        bounds = [(0, None)] * 2 + [(0, 0.5)] + [(None, None)] * 3
+        best = optimize.minimize(objective, [*np.zeros(2), 0.01, *np.zeros(3)], bounds=bounds)
+        assert objective([*a, noise, *b]) <= best.fun + 1e-3
 
 
 @pytest.mark.parametrize("kind", ["ordinal", "corn"])

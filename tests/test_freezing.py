@@ -76,6 +76,7 @@ def test_layers_hold_every_parameter_once_from_the_bottom_up(choices):
         (["embeddings", "block 2"], ["embeddings", "block 2"]),
         ("encoder.transformer.blocks.1.*", ["block 1"]),
         ("encoder.transformer.blocks.1", ["block 1"]),
+        ("encoder.transformer.blocks.*", ["block 0", "block 1", "block 2", "block 3"]),
         ("encoder", ["embeddings", "block 0", "block 1", "block 2", "block 3"]),
         ("heads.chance", ["chance"]),
     ],
@@ -86,6 +87,7 @@ def test_parts(part, expected):
 
 
 def test_a_pattern_may_cut_across_layers():
+    assert select(make(), "*.norm1") == {f"{BLOCK}.{i}.norm1.{kind}" for i in range(4) for kind in ("weight", "bias")}
     assert select(make(), "*.norm1.weight") == {f"{BLOCK}.{i}.norm1.weight" for i in range(4)}
 
 
@@ -95,7 +97,8 @@ def test_a_pattern_may_cut_across_layers():
         ("backbon", "did you mean backbone"),
         ("block 4", "did you mean block"),
         ("top 5", "did you mean top"),
-        ("heads.hihg.weight", "did you mean heads.high.weight"),
+        ("heads.hihg.weight", r"did you mean heads\.high\?"),
+        ("encoder.embeddings", r"did you mean encoder\.embedding\?"),
         ("bert", "choose from everything, backbone"),
         ("zzz", "choose from everything, backbone, heads"),
     ],

@@ -4,10 +4,12 @@ import ast
 import graphlib
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import minitx_command
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 import minitx
 
@@ -108,6 +110,19 @@ def test_a_folder_named_minitx_does_not_hide_the_package(tmp_path):
     code = "from minitx import Tensor; import minitx_command"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_a_wheel_holds_every_file_of_the_package_the_course_and_the_command(tmp_path):
+    root = PACKAGE.parent
+    if not (root / ".git").exists():
+        pytest.skip("which files are the project's is known in a clone")
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "minitx", "tutorials"]
+    files = subprocess.run(listed, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
+    (wheel,) = WheelBuilder(str(root)).build(directory=str(tmp_path), versions=["standard"])
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    moved = {"tutorials/": "minitx/course/", "minitx/command/": "minitx_command/"}
+    expected = {next((to + f.removeprefix(of) for of, to in moved.items() if f.startswith(of)), f) for f in files}
+    assert held == {name for name in expected if (root / name).exists() or name not in files}
 
 
 def test_the_installed_command_is_the_one_that_is_here():

@@ -537,7 +537,7 @@ def test_one_tensor_is_no_list_of_tensors():
     """Its rows can be gone through, and would be taken for what is joined, or for an op's parents."""
     x = Tensor(np.ones((2, 3)), requires_grad=True)
     for wrong in (lambda: cat(x), lambda: stack(x, x), lambda: Tensor.from_op(x.data, x, lambda dy: (dy,))):
-        with pytest.raises(TypeError, match=r"a list or tuple of Tensors, as in cat\(\[x, y\]\), not Tensor"):
+        with pytest.raises(TypeError, match=r"Tensors in a list or tuple, as \[x, y\] or \(x,\), not Tensor"):
             wrong()
     with pytest.raises(TypeError, match="not ndarray"):
         cat([x, x.data])

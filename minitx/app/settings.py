@@ -107,7 +107,7 @@ class Experiment:
         {}, "head = ordinal or corn: its classes are in an order, that of rules, numbers or `classes`", values=str
     )
     wide: bool = _setting(True, "a bag of words and runs of characters answers together with the encoder")
-    calibrate: bool = _setting(True, "a temperature for each head, so that 0.8 is right in 8 of 10 cases")
+    calibrate: bool = _setting(True, "temperature and noise of each head, so that 0.8 is right in 8 of 10 cases")
     decide: Mapping[str, Any] = _setting({}, "head = accuracy, macro_f1, {recall = {CLASS = 0 to 1}} or {cost = [...]}")
 
     epochs: int = _setting(8, "times through the training rows", at_least(1, 10_000))

@@ -395,7 +395,7 @@ def cross_entropy(
         ValueError: as many targets as rows are needed, and a `label_smoothing` from 0 to 1.
     """
     # Both terms are sum_c a[c] (-log p[c]) with a = (1 - e) w[t] onehot(t) + (e / C) w, so dx = sum(a) p - a
-    (N, C), target = float_data(logits, matrix="logits (N, C) first, then targets").shape, np.asarray(target)
+    (N, C), target = float_data(logits, matrix="logits (N, C) first, a Tensor of floats").shape, np.asarray(target)
     if target.shape not in ((N,), (N, C)) or not 0 <= label_smoothing <= 1:
         raise ValueError(f"expected targets (N,) or (N, C) for logits {N, C}, not {target.shape}; smoothing 0 to 1")
     w = np.ones(C, logits.dtype) if weight is None else np.asarray(weight, logits.dtype)

@@ -191,25 +191,24 @@ def _off_mean(x: np.ndarray, dim: int | tuple[int, ...] | None, correction: int)
 def float_data(x: Any, width: int | None = None, matrix: str = "") -> np.ndarray:
     """What is in a Tensor of floats, for an op to compute with. `TypeError` for an array, and for integers.
 
-    `ValueError` if its last axis has another `width`, or if it is no `matrix`, which says what is expected.
+    `ValueError` if its last axis has another `width`, or if it is no matrix where `matrix` says which is expected.
     """
     if isinstance(x, Node) and x.data.dtype.kind == "f":
         if width not in (None, *x.shape[-1:]):
             raise ValueError(f"a tensor of shape {x.shape}; expected a last axis of {width}")
         if matrix and x.ndim != 2:
-            raise ValueError(f"a tensor of shape {x.shape}; expected {matrix}")
+            raise ValueError(f"expected {matrix}, not a Tensor of shape {x.shape}")
         return x.data
     found, data = (f"a Tensor of {x.dtype}", "x.data") if isinstance(x, Node) else (str(type(x)), "x")
-    raise TypeError(
-        f"expected a Tensor of floats, not {found}: {matrix or f'Tensor({data}, dtype=np.float32) makes one'}"
-    )
+    what = matrix or "a Tensor of floats"
+    raise TypeError(f"expected {what}, not {found}: Tensor({data}, dtype=np.float32) makes one")
 
 
 def listed(tensors: Any) -> Any:
     """The tensors themselves. `TypeError` for one Tensor, whose rows would be taken for them, and for other things."""
     others = [one for one in tensors if not isinstance(one, Node)] if isinstance(tensors, tuple | list) else [tensors]
     if others:
-        raise TypeError(f"expected a list or tuple of Tensors, as in cat([x, y]), not {type(others[0]).__name__}")
+        raise TypeError(f"expected Tensors in a list or tuple, as [x, y] or (x,), not {type(others[0]).__name__}")
     return tensors
 
 

@@ -3,12 +3,15 @@
 A network is right less often than it says, and on a few thousand texts a bag of words knows what it does not. So, for
 each head, with z the head's logits and w the log-probabilities of a bag of words on the same text (0 without one):
 
-    p = softmax(scale z + words w + biases)   answer = argmax_c (log p_c + offset_c)  or  argmin_k sum_c p_c cost_ck
+    p = (1 - noise) softmax(scale z + words w + biases) + noise / C
+    answer = argmax_c (log p_c + offset_c)  or  argmin_k sum_c p_c cost_ck
 
 scale is 1 / temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks", 4.2); with `words` it is a wide &
 deep model (Cheng et al. 2016) whose two parts are trained apart and stacked (Wolpert 1992), and biases take back what
-class weights did to the classes' shares. Offsets are thresholds: they change which class is said, not how probable it
-is. `training.stacking` chooses all of them on validation rows.
+class weights did to the classes' shares. noise is the share of labels that no text explains, as if drawn by lot: one
+star under "great app". Without it, a few of them pull all probabilities towards the middle (symmetric label noise, as
+in Mnih & Hinton 2012, "Learning to Label Aerial Images from Noisy Data"). Offsets are thresholds: they change which
+class is said, not how probable it is. `training.stacking` chooses all of them on validation rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,8 +44,10 @@ class Answer:
     """How one head answers; as it stands, with the most probable class of a softmax."""
 
     alone: float = 1.0  # scale of the head's logits where no words count: 1 / temperature
+    alone_noise: float = 0.0  # noise where no words count
     scale: float = 1.0  # of the head's logits
     words: float = 0.0  # of the bag of words' log-probabilities
+    noise: float = 0.0  # share of labels that are as if drawn by lot
     biases: tuple[float, ...] = ()  # (C,) of the classes, where words count; () for none
     offsets: tuple[float, ...] = ()  # (C,) added to log-probabilities before the largest is taken; () for none
     costs: tuple[tuple[float, ...], ...] = ()  # (C, C) of saying column where row is true; () if errors cost the same
@@ -71,14 +76,16 @@ class Answers:
         return {head: self.mix(head, z, log(said[head]) if said else z) for head, z in logits.items()}
 
     def without_words(self) -> "Answers":
-        """How the heads answer alone: each with its own temperature, with the most probable class."""
-        return Answers({head: Answer(scale=a.alone) for head, a in (self.heads or {}).items()})
+        """How the heads answer alone: each with its own temperature and noise, with the most probable class."""
+        heads = self.heads or {}
+        return Answers({head: Answer(scale=a.alone, noise=a.alone_noise) for head, a in heads.items()})
 
     def mix(self, head: str, z: np.ndarray, w: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) of a head's logits and of a bag of words' log-probabilities, both (N, C)."""
         answer = self.of(head)
         mixed = z * answer.scale + w * answer.words if answer.words else z * answer.scale
-        return F.softmax(Tensor(mixed + np.array(answer.biases, z.dtype) if answer.biases else mixed)).data
+        p = F.softmax(Tensor(mixed + np.array(answer.biases, z.dtype) if answer.biases else mixed)).data
+        return p * z.dtype.type(1 - answer.noise) + z.dtype.type(answer.noise / z.shape[1])
 
     def evidence(self, text: str, head: str, c: int) -> dict[str, float]:
         """What each term of a text contributes to class c by the bag of words; nothing if no words count."""
@@ -91,6 +98,7 @@ class Answers:
         one = self.of(head)
         moved = ", ".join(f"{name} {offset:+.1f}" for name, offset in zip(classes, one.offsets, strict=False))
         told = f"{head}: logits count {one.scale:.2f}" + f", words {one.words:.2f}" * bool(self.words)
+        told += f"; {one.noise:.1%} of labels taken for noise" * bool(one.noise)
         told += f"; added to log-probabilities to decide: {moved}" * bool(moved)
         return told + f"; costs are of {', '.join(classes)}, in this order" * bool(one.costs)
 

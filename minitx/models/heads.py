@@ -90,7 +90,7 @@ LEAST_GAP = 1e-6  # between two cuts
 Head = Linear | MLP | Ordinal | Corn
 HEAD_KINDS = ("softmax", "ordinal", "corn")
 # Parts of a model that have a name of their own; see `training.freezing`.
-PARTS = ("everything", "backbone", "heads", "embeddings", "upper", "lower")
+PARTS = ("everything", "encoder", "backbone", "heads", "embeddings", "upper", "lower")
 
 
 def log_sigmoid(x: Tensor) -> Tensor:

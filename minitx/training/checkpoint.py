@@ -34,8 +34,8 @@ from minitx.system import CONFIG, WEIGHTS, Fields, read_fields
 from minitx.training.baseline import BagOfWords
 from minitx.writing import UNFINISHED, write_json
 
-FORMAT, VERSION = "minitx", 3  # of what is written
-READ = (2, 3)  # the versions that are still read
+FORMAT, VERSION = "minitx", 4  # of what is written
+READ = (2, 3, 4)  # the versions that are still read
 SETTINGS, HEADS, TOKENIZER, BASELINE = "minitx.json", "heads.safetensors", "tokenizer.json", "baseline.safetensors"
 WORDS = "words.safetensors"
 KNOWN = {"format", "version", "dropout", "head_hidden", "heads", "kinds", "answers", "words"}  # keys of minitx.json
@@ -149,17 +149,19 @@ def _load_answers(settings: Fields, model: MultiTaskModel, directory: Path) -> A
         if not new:
             continue  # it had plain answers alone
         fields, C = stored.within(head), len(names)
-        scales: dict[str, float] = {name: fields.get(name, float) for name in ("alone", "scale", "words")}
+        known = [name for name in vars(Answer()) if "noise" not in name or settings.data["version"] > 3]
+        scales: dict[str, float] = {name: fields.get(name, float) for name in known[:-3]}
         biases, offsets, costs = (fields.get(name, list) for name in ("biases", "offsets", "costs"))
         rows = [row if isinstance(row, list) else [None] for row in costs]
         numbers = [*scales.values(), *biases, *offsets, *chain.from_iterable(rows)]
         fits = all(type(number) in (int, float) and abs(number) <= LARGEST for number in numbers)
-        fits = fits and min(scales.values()) >= 0 and fields.data.keys() == vars(Answer()).keys()
+        fits = fits and min(scales.values()) >= 0 and fields.data.keys() == {*known}
+        fits = fits and all(share <= 1 for name, share in scales.items() if "noise" in name)
         fits = fits and not (offsets and costs) and min(chain.from_iterable(rows), default=0) >= 0
         if not fits or not {len(biases), len(offsets)} <= {0, C} or [*map(len, rows)] not in ([], [C] * C):
             raise InputError(
-                f"{fields.where}: expected all of {', '.join(vars(Answer()))}: scales from 0, {C} biases or none, and "
-                f"{C} offsets, or {C} x {C} costs from 0, or none"
+                f"{fields.where}: expected all of {', '.join(known)}: scales from 0, noise to 1, {C} biases or none, "
+                f"and {C} offsets, or {C} x {C} costs from 0, or none"
             )
         answers[head] = Answer(**scales, biases=(*biases,), offsets=(*offsets,), costs=tuple(map(tuple, costs)))
     if not words and any(answer.words for answer in answers.values()):

@@ -5,9 +5,8 @@ A part is named in words:
     everything     backbone (the encoder)     heads     a head's name, as in sentiment
     embeddings     block 3     top 2 (blocks)     upper (half of the blocks)     lower (the other half and embeddings)
 
-or by a module's name, `encoder.embedding`, or a pattern of parameter names, `encoder.transformer.blocks.*.norm1.*`. A
-part that names nothing is an error: a freeze that freezes nothing, or a rate that goes nowhere, would otherwise go
-unnoticed.
+or by the name of a module or parameter, `encoder.embedding`, or a pattern of such names, `*.blocks.*.norm1`. A part
+that names nothing is an error: a freeze that freezes nothing, or a rate that goes nowhere, would else go unnoticed.
 """
 
 import re
@@ -56,9 +55,9 @@ def select(model: MultiTaskModel, parts: str | Iterable[str]) -> set[str]:
     chosen: set[str] = set()
     for part in [parts] if isinstance(parts, str) else parts:
         hits = [n for layer in named.get(part, ()) for n in of[layer]]
-        hits = hits or [n for n in names if fnmatchcase(n, part) or n.startswith(f"{part}.")]
+        hits = hits or [n for n in names if fnmatchcase(f"{n}.", f"{part}.*")]
         if not hits:
-            near = suggestion(part, [*named, *names], f"choose from {', '.join(named)}")
+            near = suggestion(part, [*named, *(n.rpartition(".")[0] for n in names)], f"choose from {', '.join(named)}")
             raise InputError(f"no parameter of this model is {part!r}: {near}")
         chosen.update(hits)
     return chosen

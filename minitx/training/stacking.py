@@ -1,7 +1,7 @@
 """How much should a model believe itself, its bag of words, and each class? Found on validation rows, after training.
 
-1. `fit_scales`: how much the head's logits and the bag of words' log-probabilities count, by least cross-entropy. With
-   the head's alone it is temperature scaling.
+1. `fit_scales`: how much the head's logits and the bag of words' log-probabilities count, and how many labels no text
+   explains, by least cross-entropy. With the head's alone it is temperature scaling beside such noise.
 2. `fit_offsets`: thresholds for an aim other than accuracy.
 
 Both see a few hundred rows and choose two numbers and one or two for each class, so little can be overfitted; they
@@ -20,9 +20,11 @@ from minitx.errors import InputError
 from minitx.models.answers import Answer, Answers, Words, log
 from minitx.models.weights import LARGEST
 
-STEPS = 100  # of Newton's method, which needs ten or so
+STEPS = 1000  # of Newton's method, which needs ten or so, or a hundred where the noise settles slowly
 MOST_BIASES = 30  # classes; of more, few have the rows to tell their bias by
 BIAS_PULL = 5.0  # towards 0, beside 1 for the scales; by cross-validation within validation rows
+NOISE_PULL, MOST_NOISE = 5.0, 0.5  # towards 0, by cross-validation as well; of the labels
+MOST_GAIN = 30.0  # log of how much a label may ask for noise at once
 LEAST = 0.01  # scale of a head that knows nothing
 LOSS_ALLOWED = 0.02  # accuracy that macro-F1 may cost; by cross-validation within validation rows, more buys little
 GRID = np.linspace(0, 3, 31)  # offsets that are tried: up to e³ = 20 times as probable
@@ -31,19 +33,21 @@ AIMS = "accuracy, macro_f1, {recall = {CLASS = 0 to 1}} or {cost = [a row for ea
 
 def fit_scales(
     evidence: Sequence[np.ndarray], target: np.ndarray, biases: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """How much each of K kinds of evidence counts, the a (K,) >= 0, and a bias for each class, b (C,).
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """How much each of K kinds of evidence counts, the a (K,) >= 0, a bias for each class, b (C,), and the noise e.
 
-        p = softmax(sum_k a_k z_k + b) ;  minimise  mean -log p[target] + (|a - 1/K|² + 5 |b|²) / 2N
+        q = softmax(sum_k a_k z_k + b) ;  p = (1 - e) q + e / C
+        minimise  mean -log p[target] + (|a - 1/K|² + 5 |b|² + 10 e) / 2N
 
-    `evidence` are K arrays of logits (N, C), `target` (N,). Convex, so Newton's method, with steps halved where they
-    go too far, finds the one minimum; the small second term keeps it finite where validation rows are all right. Kinds
-    that would count against themselves are left out: 0; if all would, the first counts next to nothing, so that there
-    still is an answer.
+    `evidence` are K arrays of logits (N, C), `target` (N,). For a known e, a row counts as much as its label is likely
+    not to be noise, (1 - e) q / p, in steps of Newton's method, halved where they go too far; between them one for e.
+    They begin at the one minimum of e = 0, since all that is wrong would be noise to evidence that is far too sure. The
+    small second term keeps it finite where validation rows are all right. Kinds that would count against themselves are
+    left out: 0; if all would, the first counts next to nothing, so that there still is an answer.
 
-    Without `biases`, b is 0, and for K = 1 this is temperature scaling, a = 1 / temperature: Guo et al. 2017, section
-    4.2. With them (Alexandari, Kundaje & Shrikumar 2020, "bias-corrected temperature scaling") it takes back what class
-    weights did to the classes' shares.
+    Without `biases`, b is 0, and for K = 1 and e = 0 this is temperature scaling, a = 1 / temperature: Guo et al. 2017,
+    section 4.2. With them (Alexandari, Kundaje & Shrikumar 2020, "bias-corrected temperature scaling") it takes back
+    what class weights did to the classes' shares.
     """
     K, C, N = len(evidence), evidence[0].shape[1], max(1, len(target))
     always = [np.broadcast_to(np.eye(C)[c], (len(target), C)) for c in range(C if biases and C <= MOST_BIASES else 0)]
@@ -51,30 +55,39 @@ def fit_scales(
     start, pull = np.repeat([1 / K, 0.0], [K, len(always)]), np.repeat([1.0, BIAS_PULL], [K, len(always)])
     kept = np.ones(len(z), dtype=bool)
 
-    def objective(a: np.ndarray) -> tuple[float, np.ndarray]:
-        """N times what is minimised, and the log-probabilities (N, C)."""
-        log_p = F.log_softmax(Tensor(np.tensordot(a, z, 1))).data
-        return pull @ (a - start) ** 2 / 2 - float(log_p[np.arange(len(target)), target].sum()), log_p
+    def objective(a: np.ndarray, noise: float) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """N times what is minimised; q (N, C); of each target, log p and how likely it is to be no noise, (N,)."""
+        log_q = F.log_softmax(Tensor(np.tensordot(a, z, 1))).data
+        by_q = log_q[np.arange(len(target)), target] + np.log1p(-noise)
+        log_p = np.logaddexp(by_q, np.log(noise / C) if noise else -np.inf)
+        penalty = pull @ (a - start) ** 2 / 2 + NOISE_PULL * noise
+        return penalty - float(log_p.sum()), np.exp(log_q), log_p, np.exp(by_q - log_p)
 
     while True:
-        a, x = np.where(kept, start, 0.0), z[kept]
+        a, x, noise, free = np.where(kept, start, 0.0), z[kept], 0.0, False
         for _ in range(STEPS):
-            before, log_p = objective(a)
-            p = np.exp(log_p)
-            mean = (x * p).sum(axis=2)  # (K, N), of the evidence under p
-            slope = (mean - x[:, np.arange(len(target)), target]).sum(axis=1) + pull[kept] * (a - start)[kept]
+            before, q, _, real = objective(a, noise)
+            mean = (x * q).sum(axis=2)  # (K, N), of the evidence under q
+            slope = (mean - x[:, np.arange(len(target)), target]) @ real + pull[kept] * (a - start)[kept]
             centred = x - mean[:, :, None]
-            curvature = np.einsum("inc,jnc->ij", centred * p, centred) + np.diag(pull[kept])
+            curvature = np.einsum("inc,jnc->ij", centred * q * real[:, None], centred) + np.diag(pull[kept])
             step = np.zeros(len(z))
             step[kept] = np.linalg.solve(curvature / N, slope / N)
-            while objective(a - step)[0] > before and np.abs(step).max() > 1e-9:
+            while objective(a - step, noise)[0] > before and np.abs(step).max() > 1e-9:
                 step /= 2  # far away, Newton's leaps are too long
             a -= step
-            if np.abs(step).max() <= 1e-9:
-                break
+            if np.abs(step).max() <= 1e-9 and not free:
+                noise, free = 0.01, True
+            elif free:
+                _, _, log_p, real = objective(a, noise)
+                gain = np.exp(np.minimum(-log_p, MOST_GAIN)) / C - real / (1 - noise)  # of log p, by noise
+                last, found = noise, noise + (gain.sum() - NOISE_PULL) / max(gain @ gain, 1.0)
+                noise = min(max(float(found), 0.0), MOST_NOISE)
+                if np.abs(step).max() <= 1e-9 and abs(noise - last) <= 1e-9:
+                    break
         if (a[:K] >= 0).all():
             least = np.where(np.arange(K) == 0, LEAST / max(1.0, float(np.abs(z[0]).max(initial=0))), 0.0)
-            return (a[:K] if a[:K].any() else least), a[K:]
+            return (a[:K] if a[:K].any() else least), a[K:], noise
         kept[a[:K].argmin()] = False
 
 
@@ -175,12 +188,12 @@ def fit_answers(
     for head, z in logits.items():
         kept, aim = labels[head] >= 0, (aims or {}).get(head, "accuracy")
         z, target = z[kept], labels[head][kept]
-        alone = float(fit_scales([z], target)[0][0]) if calibrate else 1.0
-        w, answer = z, Answer(alone, alone)
+        (alone,), _, noise = fit_scales([z], target) if calibrate else (np.ones(1), None, 0.0)
+        w, answer = z, Answer(float(alone), noise, float(alone), noise=noise)
         if words:
             w = log(said[head][kept])
-            (scale, count), biases = fit_scales([z, w], target, biases=True)
-            answer = Answer(alone, float(scale), float(count), tuple(biases.tolist()))
+            (scale, count), biases, noise = fit_scales([z, w], target, biases=True)
+            answer = replace(answer, scale=float(scale), words=float(count), noise=noise, biases=(*biases.tolist(),))
         if isinstance(aim, Mapping) and "cost" in aim:
             answers[head] = replace(answer, costs=tuple(tuple(map(float, row)) for row in aim["cost"]))
         else:
