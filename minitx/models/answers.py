@@ -1,4 +1,4 @@
-"""What is between a head's logits and an answer: the bag of words' say, one temperature, and thresholds.
+"""What is between a head's logits and an answer: the bag of words' say, one temperature, noise, and thresholds.
 
 A network is right less often than it says, and on a few thousand texts a bag of words knows what it does not. So, for
 each head, with z the head's logits and w the log-probabilities of a bag of words on the same text (0 without one):

@@ -4,7 +4,7 @@
    explains, by least cross-entropy. With the head's alone it is temperature scaling beside such noise.
 2. `fit_offsets`: thresholds for an aim other than accuracy.
 
-Both see a few hundred rows and choose two numbers and one or two for each class, so little can be overfitted; they
+Both see a few hundred rows and choose three numbers and one or two for each class, so little can be overfitted; they
 never see test rows. See `models.answers` for what the numbers do.
 """
 
@@ -77,7 +77,7 @@ def fit_scales(
                 step /= 2  # far away, Newton's leaps are too long
             a -= step
             if np.abs(step).max() <= 1e-9 and not free:
-                noise, free = 0.01, True
+                noise, free = 0.01, True  # a start: at 0, one label against all evidence would outweigh the others
             elif free:
                 _, _, log_p, real = objective(a, noise)
                 gain = np.exp(np.minimum(-log_p, MOST_GAIN)) / C - real / (1 - noise)  # of log p, by noise
