@@ -9,6 +9,7 @@ from minitx.evaluation.calibration import (
     average_precision,
     brier_score,
     expected_calibration_error,
+    luck,
     precision_recall_curve,
     reliability,
 )
@@ -51,6 +52,16 @@ def test_calibration_error_by_hand():
     target = np.array([0, 1, 0, 1])
     assert expected_calibration_error(target, probabilities) == pytest.approx(0.4)
     np.testing.assert_allclose(reliability(target, probabilities), [[2, 0.6, 1.0], [2, 0.9, 0.5]])
+
+
+def test_luck_is_the_error_of_exactly_right_probabilities(rng):
+    for rows in (200, 2000):
+        p = rng.dirichlet([3, 1, 1], rows)
+        edges = p.cumsum(axis=1)[:, :2]
+        drawn = [(rng.random((rows, 1)) > edges).sum(axis=1) for _ in range(200)]
+        seen = np.mean([expected_calibration_error(target, p) for target in drawn])
+        assert luck(p) == pytest.approx(seen, rel=0.06)
+    assert np.isnan(luck(p[:0]))
 
 
 def test_what_is_certain_and_right_has_no_error():

@@ -185,6 +185,7 @@ def test_where_an_order_matters_the_alphabet_gives_none(capsys, tmp_path, asked)
     code, out, _ = run(capsys, *arguments, "--set", f"classes.sev={names}")
     assert code == 0
     assert ("; costs are of low, medium, high, in this order" in out) == ("cost" in asked[1])
+    assert ("mean distance" in out, "mean cost" in out) == ("kinds" in asked[1], "cost" in asked[1])
     assert load_model(tmp_path / "model").classes["sev"] == tuple(names)
     code, out, _ = run(capsys, "evaluate", "model", "--data", data, "--format", "json")
     found = json.loads(out)["sev"]["classes"]
@@ -207,6 +208,19 @@ def test_evaluate_prints_a_report_for_each_head(capsys, trained, reviews_csv):
     code, out, err = run(capsys, "evaluate", trained, "--data", reviews_csv, "--format", "json")
     assert 0 < json.loads(out)["engagement"]["macro_f1"] < 1
     assert "there the figures measure memory" in err
+
+
+def test_evaluate_measures_a_runs_own_test_rows(capsys, trained):
+    code, out, _ = run(capsys, "evaluate", trained, "--format", "json", "--errors", "page.html")
+    assert code == 0
+    stored = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))["test"]
+    for head, found in json.loads(out).items():
+        assert found["confusion"] == stored[head]["confusion"]
+        assert found["loss"] == pytest.approx(stored[head]["loss"], abs=1e-6)
+    assert "Mistakes on the test rows of" in Path("page.html").read_text(encoding="utf-8")
+    code, _, err = run(capsys, "evaluate", trained, "--text", "body")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "go with --data FILE" in err
 
 
 def test_evaluate_on_columns_of_other_names(capsys, trained):

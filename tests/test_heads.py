@@ -56,6 +56,18 @@ def test_cumulative_logits_are_torchs(rng):
         np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), atol=1e-10)
 
 
+def test_cuts_that_are_close_lose_no_digits():
+    """P(y = 1) = σ(b) σ(-a) (1 - exp(-gap)): in float32, 1 - exp(-gap) would have few digits left."""
+    for root in (0.0, 1e-4, 1e-3, 1e-2, 1.0, 5.0):
+        head = head_of("ordinal", 3)
+        head.roots.data[:] = root
+        cut, gap = float(head.first.data[0]), float(np.float32(root) ** 2 + np.float32(1e-6))
+        score = head.body(Tensor(np.zeros((1, 6), np.float32))).data.item()
+        low, high = (1 / (1 + np.exp(-np.float64(c - score))) for c in (cut, cut + gap))
+        expected = high * (1 - low) * -np.expm1(-gap)
+        assert np.exp(head(Tensor(np.zeros((1, 6), np.float32))).data[0, 1]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_corn_is_the_sum_of_the_questions_a_row_was_asked(rng):
     """Shi, Cao & Raschka 2023: question k is asked of the rows that reached k, with a binary cross-entropy."""
     head, x = head_of("corn").to(np.float64), rng.normal(size=(7, 6))

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,32 @@ def test_printed_beside_both_baselines(rows):
     assert all(name in str(ours) for name in CLASSES)
     assert ours.to_dict()["bag_of_words"]["accuracy"] == bag.accuracy
     assert "bag of words" not in str(bag)
+
+
+def test_mean_prices_stand_beside_those_of_all_rivals(rows):
+    target, predicted = rows
+    prices = ((0.0, 1.0, 5.0), (2.0, 0.0, 1.0), (9.0, 3.0, 0.5))
+    bag = report(target, np.roll(predicted, 1))
+    ours = replace(report(target, predicted), prices=prices, bag_of_words=bag)
+    mean = np.array(prices)[target, predicted].mean()
+    found = ours.contenders()
+    assert ours.price == found["this model"]["mean cost"] == pytest.approx(mean)
+    assert found["bag of words"]["mean cost"] == pytest.approx(np.array(prices)[target, np.roll(predicted, 1)].mean())
+    most = np.bincount(target, minlength=3).argmax()
+    assert found["always the largest class"]["mean cost"] == pytest.approx(np.array(prices)[target, most].mean())
+    assert ours.to_dict()["cost"] == pytest.approx(mean)
+    assert "mean cost" in ours.beside()
+    assert "cost" not in bag.to_dict()
+
+
+def test_how_far_luck_goes_is_said(rng):
+    p = rng.dirichlet(np.ones(3), size=400)
+    target = rng.integers(0, 3, size=400)
+    ours = report_probabilities(target, p, CLASSES)
+    a = ours.accuracy
+    luck = f"accuracy by ±{1.96 * (a * (1 - a) / 400) ** 0.5:.3f}; exactly right probabilities"
+    assert f"with 400 rows, luck moves {luck} would show a calibration error of {ours.luck:.3f}" in str(ours)
+    assert ours.to_dict()["calibration_error_by_luck"] == ours.luck
 
 
 def test_report_of_probabilities(rng):

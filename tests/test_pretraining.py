@@ -441,7 +441,9 @@ def test_distill_writes_a_student_and_its_table(capsys, pretrained, texts_file):
         (["pretrain", "{texts}", "--lr", -1], "lr must be at least 0"),
         (["pretrain", "{texts}", "--num-heads", 3], "num_heads must divide hidden_size"),
         (["pretrain", "{texts}", "--objective", "gpt"], "invalid choice: 'gpt'"),
-        (["pretrain", "{texts}", "--from", "{model}", "--num-layers", 3], "num_layers: leave out, "),
+        (["pretrain", "{texts}", "--from", "{model}", "--num-layers", 3], "--num-layers: leave it out, "),
+        (["pretrain", "{texts}", "--from", "{model}", "--max-length", 9999], " tokens at most"),
+        (["pretrain", "{texts}", "--objective", "simcse", "--batch-size", 1], "batches of at least 2 are needed"),
         (["pretrain", "{texts}", "--from", "nowhere/at/all"], "nowhere/at/all is not a directory"),
         (
             ["distill", "{model}", "{texts}", "--layers", 2],
@@ -525,7 +527,7 @@ def test_a_pretrained_encoder_goes_on_learning_and_it_is_said(monkeypatch, revie
     before = SentenceEncoder.from_pretrained(pretrained).embedding.weight.data
     assert 0 < np.abs(job.model.encoder.embedding.weight.data - before).max() < 0.05
     at = lines.index(f"mlm on the {len(seen)} texts of the training split, without labels")
-    assert [line.split("loss")[0] for line in lines[at + 1 : at + 3]] == ["  epoch 1  ", "  epoch 2  "]
+    assert [line.split("loss")[0] for line in lines[at + 1 : at + 3]] == ["  epoch 1/2  ", "  epoch 2/2  "]
 
 
 def test_a_run_with_pretraining_and_settings_that_say_nothing(capsys, reviews_csv):

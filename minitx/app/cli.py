@@ -15,6 +15,7 @@ from typing import Any
 from minitx.app import parts, predict, pretrain as unlabelled
 from minitx.app.checkpoints import Stop
 from minitx.app.embed import beside, check_vectors, embed_file
+from minitx.app.experiment import own_test_rows
 from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.parser import Once, Parser
@@ -122,6 +123,10 @@ def _evaluate(a: argparse.Namespace) -> None:
     bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
     labelling = Fields(config, f"{a.model}: minitx.json").within("data", {})
     tables = {key: labelling.within(key, {}).data for key in ("labels", "rules", "words")}
+    if a.data is None and (a.text or a.label or a.encoding):
+        raise InputError(
+            "--text, --label and --encoding go with --data FILE; without it, the run's own test rows count"
+        )
     text = a.text or labelling.get("text", str, None)
     if a.label:
         own = {head: head for head in model.classes} | tables["labels"]  # heads that it does not name
@@ -130,7 +135,7 @@ def _evaluate(a: argparse.Namespace) -> None:
         e = experiment_of({"data": a.data, "text": text, "encoding": a.encoding}, tables)
     except InputError as error:
         raise InputError(f"{labelling.where} and {a.data}: {error}") from None
-    data, audit, missing = read_to_judge(e, model.classes)
+    data, audit, missing = read_to_judge(e, model.classes) if a.data else own_test_rows(Path(a.model))
     if data.classes != model.classes:
         raise InputError(f"{a.data} has the classes {data.classes!r:.300}, the model has {model.classes!r:.300}")
     if bag_of_words and bag_of_words.classes != model.classes:
@@ -148,9 +153,11 @@ def _evaluate(a: argparse.Namespace) -> None:
     else:
         say(f"{shown(str(stored))} is missing, so there is no bag of words to compare with; training anew writes it")
     if known:
-        say(f"{known:,} of {len(data):,} texts are in the training rows: there the figures measure memory")
+        are = "texts is" if known == 1 else "texts are"
+        say(f"{known:,} of {len(data):,} {are} in the training rows: there the figures measure memory")
     if page:
-        themes = write_mistakes_page(page, Path(a.data).name, model, data, probabilities, reports, bag_of_words, known)
+        source = Path(a.data).name if a.data else f"the test rows of {a.model}"
+        themes = write_mistakes_page(page, source, model, data, probabilities, reports, bag_of_words, known)
     if a.format == "json":
         print(json_line({head: report.to_dict() for head, report in reports.items()}))
         return
@@ -266,7 +273,8 @@ def _parser() -> Parser:
     encoding = dict[str, Any](default="", help="of the file, as in cp1252; UTF-8 if it is not said")
     judge = add("evaluate", _evaluate, "measure a trained model on a labelled CSV").add_argument
     judge("model", metavar="DIR", help="a result directory")
-    judge("--data", metavar="FILE", required=True, action=Once, help="columns as in the training data")
+    whole = "columns as in the training data; without it, the run's own test rows are measured"
+    judge("--data", metavar="FILE", action=Once, help=whole)
     judge("--text", metavar="COLUMN", help="text column, if it is not called as in the training data")
     judge("--label", metavar="NAME=COLUMN", type=name_and_column, action="append", help="likewise; repeatable")
     judge("--encoding", **encoding)

@@ -25,10 +25,11 @@ def check_memory(e: Experiment, encoder: SentenceEncoder | None, classes: Mappin
         raise InputError(f"{found}; {free / 1e6:,.0f} MB are free: choose smaller sizes")
 
 
-def cost(e: Experiment, model: MultiTaskModel, sequences: Sequence[Sequence[int]]) -> str:
+def cost(e: Experiment, model: MultiTaskModel, sequences: Sequence[Sequence[int]], unlabelled: int = 0) -> str:
     """A line: about how long a training on N sequences will take, by a sample, and how much memory the weights.
 
-    A step takes about three times what the encoder needs to read the texts, which is measured on every core.
+    A step takes about three times what the encoder needs to read the texts, which is measured on every core; one of
+    `pretraining`, on so many `unlabelled` texts, about as long.
     """
     sample = sequences[:: max(1, len(sequences) // SAMPLE)]
     start = time.perf_counter()
@@ -36,7 +37,8 @@ def cost(e: Experiment, model: MultiTaskModel, sequences: Sequence[Sequence[int]
     each = (time.perf_counter() - start) / len(sample)
     cores = usable_cores()
     slower = cores / min(e.threads or cores, cores)
-    minutes = PER_STEP * slower * each * len(sequences) * e.epochs / 60
+    texts = len(sequences) * e.epochs + (unlabelled * e.pretraining_epochs if e.pretraining else 0)
+    minutes = PER_STEP * slower * each * texts / 60
     wait = f"{minutes:,.0f} minutes" if minutes >= 1.5 else f"{max(1, round(60 * minutes)):,} seconds"
     held = sum(p.size for p in model.parameters() if not p.requires_grad and not e.stages)
     memory = HELD * held + TRAINED * (model.num_parameters() - held)

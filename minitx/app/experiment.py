@@ -16,12 +16,14 @@ import pandas as pd
 from minitx.app.checkpoints import MINUTES, Checkpoints, Stop
 from minitx.app.manifest import HISTORY, MANIFEST, METRICS, Manifest, contents, differences, hashes, plain
 from minitx.app.plots import calibration_picture, confusion_picture, training_curves
-from minitx.app.prepare import Job, Log, class_weights, prepare
+from minitx.app.prepare import Job, Log, class_weights, prepare, read_parts
 from minitx.app.settings import Experiment
 from minitx.app.task_gradients import TaskGradients, task_gradients_picture
 from minitx.app.timeline import timeline
 from minitx.app.together import Agreement
 from minitx.app.two_stage import two_stage_reports
+from minitx.data.split import LabelledTexts
+from minitx.data.tables import Audit
 from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
 from minitx.evaluation.metrics import Report
@@ -132,6 +134,16 @@ def replay(directory: Path, *, progress: bool = True) -> tuple[int, list[str]]:
         _run(manifest, again, progress, lambda line: None, MINUTES, None, Alone())
         differ = differences(before, contents(again))
     return len(before), [f"note: {note}" for note in notes if differ] + differ
+
+
+def own_test_rows(directory: Path) -> tuple[LabelledTexts, Audit, dict[str, str]]:
+    """The rows that a finished run was tested on, as `read_to_judge` gives a file's; `InputError` as in `resume`."""
+    if not (directory / MANIFEST).is_file():
+        raise InputError(f"{directory} has no {MANIFEST}, which would say what it was tested on: give --data FILE")
+    manifest = Manifest.read(directory / MANIFEST)
+    manifest.check(directory)
+    parts, audit, _, _ = read_parts(manifest.experiment, lambda line: None)
+    return parts.test, Audit(f"test rows of {audit.source}", len(parts.test), len(parts.test)), {}
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def _theme(theme: Theme, texts: Sequence[str]) -> Html:
         size=f"{len(theme.rows):,} mistake{'s' * (len(theme.rows) > 1)}, {100 * theme.share:.0f} % of this head's",
         true=theme.true,
         predicted=theme.predicted,
-        terms=Html(", ".join(terms) or "no word that is sure"),
+        terms=Html(", ".join(terms) or "no word stands out"),
         examples=Html("".join(f"<li>{_escaped(text)}</li>" for text in cut)),
     )
 

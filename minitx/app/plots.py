@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from minitx.evaluation.calibration import precision_recall_curve, reliability
 from minitx.evaluation.metrics import Report
-from minitx.evaluation.statistics import mean_interval
+from minitx.evaluation.statistics import mean_interval, wilson_interval
 from minitx.terminal import shown
 from minitx.training.epochs import Epoch, best_epoch
 
@@ -95,13 +95,14 @@ def calibration_picture(target: np.ndarray, probabilities: np.ndarray, report: R
     figure.suptitle(words(title))
     left, right = figure.subplots(1, 2)
     rows, confidence, accuracy = reliability(target, probabilities).T
-    left.plot([0, 1], [0, 1], "--", color=BASELINE, label="as sure as right")
-    left.plot(confidence, accuracy, color=VALIDATION, linewidth=1)
-    left.scatter(
-        confidence, accuracy, 12 + 400 * rows / rows.sum(), color=VALIDATION, alpha=0.7, label="area: share of rows"
-    )
+    left.plot([0, 1], [0, 1], "--", color=BASELINE, label="as often right as it says")
+    ends = [wilson_interval(round(n * share), round(n)) for n, share in zip(rows, accuracy, strict=True)]
+    left.vlines(confidence, *np.transpose(ends), color=VALIDATION, linewidth=1, alpha=0.7, label="95 % interval")
+    areas = 12 + 400 * rows / rows.sum()
+    left.scatter(confidence, accuracy, areas, color=VALIDATION, alpha=0.7, clip_on=False, label="area: share of rows")
     left.set(xlabel="probability of the most probable class", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
-    left.set_title(f"calibration error {report.calibration_error:.3f}, Brier score {report.brier:.3f}", fontsize=10)
+    error = f"calibration error {report.calibration_error:.3f}, by luck alone {report.luck:.3f}"
+    left.set_title(f"{error}; Brier score {report.brier:.3f}", fontsize=10)
     shown = np.sort(np.argsort(-report.support, kind="stable")[:MOST_CURVES])
     for c in shown[report.support[shown] > 0]:
         precision, recall = precision_recall_curve(target == c, probabilities[:, c])

@@ -119,7 +119,7 @@ def write(model: MultiTaskModel, texts: Iterable[Sequence[str]], file: TextIO, f
                 cells = [one[what] for one in of.values() for what in ("label", "probability")]
                 table.writerow([_safe(text), *(x if are_numbers([str(x)]) else _safe(x) for x in cells)])
             elif form == "text":
-                said = [f"{head}: {x['label']} {x['probability']:.2f}" for head, x in of.items() if x["label"]]
+                said = [f"{head}: {_told(x)}" for head, x in of.items() if x["label"]]
                 print(shown("  ".join([*(said or ["no answer"]), f"| {text}"])), file=file)
             else:
                 print(json_line({"text": text, **of}), file=file)
@@ -145,6 +145,13 @@ def answers(model: MultiTaskModel, texts: Sequence[str]) -> tuple[list[dict[str,
             label = names[said[head][number]]
             result[row][head] = {"label": label, "probability": p[label], "probabilities": p}
     return result, cut
+
+
+def _told(x: dict[str, Any]) -> str:
+    """A label and its probability; beside one that a threshold or a cost chose, the most probable one."""
+    top = max(x["probabilities"], key=x["probabilities"].get)
+    beside = f" (decided; most probable: {top} {x['probabilities'][top]:.2f})" if top != x["label"] else ""
+    return f"{x['label']} {x['probability']:.2f}{beside}"
 
 
 def _safe(cell: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minitx.app.estimate import check_memory, cost
-from minitx.app.settings import Experiment
+from minitx.app.settings import DEFAULTS, Experiment
 from minitx.app.two_stage import check_two_stage
 from minitx.data.batches import Batch, TokenisedRows, length_batches
 from minitx.data.csv_files import find_columns
@@ -92,9 +92,11 @@ def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | Non
     log(f"model: {model.num_parameters():,} weights; chance is a loss of {chance:.2f}, the sum of ln(classes)")
     task_weights = TaskWeights(model.heads, experiment.task_weights, experiment.task_weighting == "uncertainty")
     plan = make_plan(experiment, model, task_weights, len(parts.train))
-    if experiment.pretraining:  # after all that may be refused
-        learn_before_labels(experiment, encoder, unlabelled.sequences, log)
-    log(cost(e, model, rows["train"].sequences))
+    if e.pretrained and (e.lr, e.head_lr) == (DEFAULTS["lr"], DEFAULTS["head_lr"]):
+        log("note: these rates are for a model from scratch; `--recipe minilm-reviews` has gentler ones")
+    log(cost(e, model, rows["train"].sequences, len(unlabelled.sequences)))
+    if e.pretraining:  # after all that may be refused
+        learn_before_labels(e, encoder, unlabelled.sequences, log)
     return Job(experiment, parts, audit, leakage, model, rows, cut, plan, task_weights)
 
 
@@ -195,7 +197,7 @@ def learn_before_labels(e: Experiment, encoder: SentenceEncoder, sequences: Sequ
     log(f"{e.pretraining} on the {len(sequences):,} texts of the training split, without labels")
 
     def say(number: int, loss: float, held_out: float) -> None:
-        log(f"  epoch {number}  loss {loss:.3f}")
+        log(f"  epoch {number}/{e.pretraining_epochs}  loss {loss:.3f}")
 
     rows, lr = TokenisedRows(sequences, {}), rate_of(e.pretrained)
     fit_texts(objective, rows, lr=lr, rng=rng, on_epoch=say, **how)  # type: ignore[arg-type]

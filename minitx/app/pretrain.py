@@ -2,6 +2,7 @@
 
 import argparse
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.models.hub import find_directory
 from minitx.terminal import shown
+from minitx.text.truncation import TruncationWarning
 from minitx.training.checkpoint import SETTINGS as RESULT
 from minitx.training.distillation import Distillation, neighbour_overlap, student_of
 from minitx.training.mlm import MaskedLanguageModel
@@ -43,10 +45,14 @@ def pretrain(a: argparse.Namespace) -> None:
     """`minitx pretrain`."""
     asked = {name: getattr(a, name) for name in (*SIZES, *HOW) if hasattr(a, name)}
     own = {"pretrained": a.base, "lr": rate_of(a.base), "epochs": DEFAULTS["pretraining_epochs"], "dropout": 0.1}
-    e = experiment_of(own, asked)  # which refuses sizes beside --from
+    for name in asked.keys() - {*HOW, "max_length"} if a.base else ():
+        raise InputError(f"--{name.replace('_', '-')}: leave it out, {a.base} of --from has its own")
+    e = experiment_of(own, asked)
     check_target(Path(a.out), a.overwrite)  # before the wait
     rng = np.random.default_rng(e.seed)
     encoder = SentenceEncoder.from_pretrained(a.base, rng=rng) if a.base else None
+    if encoder and asked.get("max_length", 0) > encoder.max_seq_length:
+        raise InputError(f"--max-length {e.max_length}: {a.base} reads {encoder.max_seq_length} tokens at most")
     train, held_out = split_texts(a.file, a.text, e.seed, a.encoding)
     encoder = encoder or new_encoder(e, train, rng)
     encoder.max_seq_length = min(encoder.max_seq_length, asked.get("max_length", encoder.max_seq_length))
@@ -59,7 +65,7 @@ def pretrain(a: argparse.Namespace) -> None:
         if isinstance(objective, MaskedLanguageModel):
             draw_guesses(objective, rows[1].sequences, directory / "masked.png")
     print(f"\nwritten to {shown(a.out)}; `minitx train --pretrained {shown(a.out)}` puts heads on it")
-    print("rows of FILE that a training then tests on are not new to it; `--pretraining` leaves them out")
+    print("if a training then tests on rows of FILE, it has seen their texts; `train --pretraining` leaves them out")
 
 
 def distill(a: argparse.Namespace) -> None:
@@ -75,8 +81,11 @@ def distill(a: argparse.Namespace) -> None:
         if from_labels_alone(find_directory(a.model)):
             write_json(directory / RESULT, {"from_labels_alone": True})  # it learns what the teacher knows
         learn(Distillation(student, teacher), rows, directory, f"{a.layers} layers", dropout=0.0, **how)
-        table = compared({"teacher": teacher, "student": student}, held_out[:MOST_COMPARED])
-        print(f"\n{table.to_string(index=False)}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TruncationWarning)  # there was one, when all texts were tokenised
+            table = compared({"teacher": teacher, "student": student}, held_out[:MOST_COMPARED])
+        print(f"\n{table.to_string(index=False, na_rep='n/a')}")
+        print("shared: of the ten texts nearest to a held-out text (or half of all), those that are the teacher's, too")
         with whole_file(directory / "distilled.csv") as file:
             table.to_csv(file, index=False, lineterminator="\n")
     print(f"\nwritten to {shown(a.out)}; `minitx embed {shown(a.out)} FILE --out X.npy` uses it")

@@ -6,15 +6,16 @@ has no precision, and to call it 0 in silence hides that the head does not know 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minitx.evaluation.calibration import average_precision, brier_score, expected_calibration_error
+from minitx.evaluation.calibration import average_precision, brier_score, expected_calibration_error, luck
 from minitx.terminal import shown
 
+FIGURES, CONSTANT = ("accuracy", "balanced accuracy", "macro-F1"), "always the largest class"
 CLASS_FIGURES = ("precision", "recall", "f1", "average_precision")  # in to_dict(), for each class
 
 
@@ -51,6 +52,9 @@ class Report:
     calibration_error: float = np.nan  # these three as in evaluation.calibration; NaN if no probabilities are known
     brier: float = np.nan
     average_precision: tuple[float, ...] = ()  # (C,) of each class
+    luck: float = np.nan  # the calibration error that exactly right probabilities would show on so few rows
+    prices: tuple[tuple[float, ...], ...] = ()  # (C, C) of saying column where row is true; () if errors cost the same
+    priced: str = "cost"  # what a price is: that, or the "distance" between classes that have an order
 
     @property
     def rows(self) -> int:
@@ -66,6 +70,18 @@ class Report:
     def accuracy(self) -> float:
         """Share of rows predicted right."""
         return float(np.trace(self.confusion) / self.rows) if self.rows else np.nan
+
+    @property
+    def accuracy_luck(self) -> float:
+        """Half of the 95 % interval of the accuracy a, since other rows would give another: 1.96 √(a (1 - a) / N)."""
+        return float(1.96 * np.sqrt(self.accuracy * (1 - self.accuracy) / max(1, self.rows)))
+
+    @property
+    def price(self) -> float:
+        """Mean price of a row; NaN without prices."""
+        return (
+            float((self.confusion * np.array(self.prices)).sum() / self.rows) if self.prices and self.rows else np.nan
+        )
 
     @property
     def majority(self) -> float:
@@ -142,8 +158,10 @@ class Report:
             "rows": self.rows,
             "loss": _number(self.loss) if self.rows else None,
             "calibration_error": _number(self.calibration_error),
+            "calibration_error_by_luck": _number(self.luck),
             "brier": _number(self.brier),
             "accuracy": _number(self.accuracy),
+            **({self.priced: _number(self.price)} if self.prices else {}),
             "balanced_accuracy": _number(self.balanced_accuracy),
             "macro_f1": _number(self.macro_f1),
             "majority_accuracy": _number(self.majority),
@@ -178,10 +196,17 @@ class Report:
 
     def beside(self) -> str:
         """The head's figures beside those of the two baselines; a constant's probabilities are of no interest."""
-        lines = [f"{'':24}  accuracy  balanced accuracy  macro-F1  calibration error  Brier score"]
-        for (name, figures), report in zip_longest(self.contenders().items(), self.reports().values()):
+        contenders = self.contenders()
+        columns = (*contenders[CONSTANT], "calibration error", "Brier score")
+        lines = [f"{'':24}  {'  '.join(columns)}"]
+        for (name, figures), report in zip_longest(contenders.items(), self.reports().values()):
             calibration = (report.calibration_error, report.brier) if report else ()
-            lines.append(f"{name:24}  {_row((*figures.values(), *calibration), (8, 17, 8, 17, 11))}")
+            lines.append(f"{name:24}  {_row((*figures.values(), *calibration), (*map(len, columns),))}")
+        if self.rows and not np.isnan(self.luck):
+            luck = f"accuracy by ±{self.accuracy_luck:.3f}; exactly right probabilities"
+            lines.append(
+                f"with {self.rows:,} rows, luck moves {luck} would show a calibration error of {self.luck:.3f}"
+            )
         return "\n".join(lines)
 
     def reports(self) -> dict[str, "Report"]:
@@ -190,11 +215,16 @@ class Report:
         return {"this model": self, **self.parts, **rival}
 
     def contenders(self) -> Mapping[str, Mapping[str, float]]:
-        """Accuracy, balanced accuracy and macro-F1 of `reports()`, and of a constant."""
-        names = ("accuracy", "balanced accuracy", "macro-F1")
+        """Accuracy, balanced accuracy, macro-F1 and, with prices, their mean: of `reports()`, and of a constant."""
+        constant = (self.majority, self.majority_balanced_accuracy, self.majority_macro_f1)
         rows = {name: (r.accuracy, r.balanced_accuracy, r.macro_f1) for name, r in self.reports().items()}
-        rows["always the largest class"] = (self.majority, self.majority_balanced_accuracy, self.majority_macro_f1)
-        return {name: dict(zip(names, row, strict=True)) for name, row in rows.items()}
+        found = {name: dict(zip(FIGURES, row, strict=True)) for name, row in (rows | {CONSTANT: constant}).items()}
+        if self.prices:
+            always = np.outer(self.support, np.arange(len(self.classes)) == self.support.argmax())
+            said = {name: report.confusion for name, report in self.reports().items()} | {CONSTANT: always}
+            for name, confusion in said.items():
+                found[name][f"mean {self.priced}"] = replace(self, confusion=confusion).price
+        return found
 
 
 def report_probabilities(
@@ -215,6 +245,7 @@ def report_probabilities(
         calibration_error=expected_calibration_error(target, probabilities),
         brier=brier_score(target, probabilities),
         average_precision=tuple(average_precision(target == c, p) for c, p in enumerate(probabilities.T)),
+        luck=luck(probabilities),
     )
 
 

@@ -98,7 +98,9 @@ class Answers:
         one = self.of(head)
         moved = ", ".join(f"{name} {offset:+.1f}" for name, offset in zip(classes, one.offsets, strict=False))
         told = f"{head}: logits count {one.scale:.2f}" + f", words {one.words:.2f}" * bool(self.words)
-        told += f"; {one.noise:.1%} of labels taken for noise" * bool(one.noise)
+        told += " (the encoder has no say)" * bool(one.words and not one.scale)
+        most = 1 - one.noise + one.noise / len(classes)
+        told += f"; {one.noise:.1%} of labels taken for noise: no answer is surer than {most:.1%}" * bool(one.noise)
         told += f"; added to log-probabilities to decide: {moved}" * bool(moved)
         return told + f"; costs are of {', '.join(classes)}, in this order" * bool(one.costs)
 

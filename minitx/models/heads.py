@@ -58,7 +58,8 @@ class Ordinal(Module):
         ladder = np.triu(np.ones((len(gaps), len(gaps) + 1), gaps.dtype), 1)  # cut_k = first + sum of the gaps below it
         z = self.first + gaps @ Tensor(ladder) - s  # (B, C - 1)
         outer, end = Tensor(np.zeros(1, gaps.dtype)), Tensor(np.zeros(s.shape, s.dtype))
-        between = cat([outer, (1 - (-gaps).exp()).log(), outer])
+        t = (gaps / 2).tanh()  # 1 - exp(-gap) = 2 t / (1 + t), which a small gap does not round away
+        between = cat([outer, (2 * t / (1 + t)).log(), outer])
         return cat([log_sigmoid(z), end], 1) + cat([end, log_sigmoid(-z)], 1) + between
 
 

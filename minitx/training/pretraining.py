@@ -17,6 +17,7 @@ from minitx.autograd.context import inherit, running
 from minitx.autograd.engine import Sums
 from minitx.autograd.tensor import Tensor
 from minitx.data.batches import Batch, TokenisedRows, length_batches
+from minitx.errors import InputError
 from minitx.models.encoder import SentenceEncoder
 from minitx.nn.layers import Dropout
 from minitx.nn.module import Module
@@ -34,6 +35,7 @@ class Objective(Module):
     """
 
     noisy = False  # whether texts that it does not learn from are judged with dropout, too
+    fewest = 1  # texts in a batch, of which it can learn something
 
     def __init__(self, encoder: SentenceEncoder) -> None:
         self.encoder = encoder
@@ -85,10 +87,16 @@ def fit_texts(
 
     Raises:
         ValueError: all of the encoder's weights are frozen.
+        InputError: the batches are too small for the objective.
         FloatingPointError: the loss or the gradient became NaN or infinite.
     """
     if not objective.encoder.num_parameters(trainable=True):
         raise ValueError("all weights of this encoder are frozen: call encoder.unfreeze() to train it")
+    if min(batch_size, len(train.sequences)) < objective.fewest:
+        found = f"not {batch_size} of {len(train.sequences):,}"
+        raise InputError(
+            f"the texts of a batch are compared: batches of at least {objective.fewest} are needed, {found}"
+        )
     optimizer = AdamW([parameter for parameter in objective.parameters() if parameter.requires_grad], lr=lr)
     rows, pad_id = len(train.sequences), objective.encoder.config.pad_id
     steps = epochs * math.ceil(rows / batch_size)

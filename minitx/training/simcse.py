@@ -18,7 +18,7 @@ class SimCSE(Objective):
     `MultipleNegativesRankingLoss` on pairs (text, text), `scale=20`.
     """
 
-    noisy = True
+    noisy, fewest = True, 2
 
     def outputs(self, share: Batch) -> Tensor:
         """Both vectors of each text, (n, 2, D)."""

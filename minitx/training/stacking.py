@@ -41,9 +41,10 @@ def fit_scales(
 
     `evidence` are K arrays of logits (N, C), `target` (N,). For a known e, a row counts as much as its label is likely
     not to be noise, (1 - e) q / p, in steps of Newton's method, halved where they go too far; between them one for e.
-    They begin at the one minimum of e = 0, since all that is wrong would be noise to evidence that is far too sure. The
-    small second term keeps it finite where validation rows are all right. Kinds that would count against themselves are
-    left out: 0; if all would, the first counts next to nothing, so that there still is an answer.
+    They begin at the one minimum of e = 0, and again where a good part of the labels is noise, and the lower of the two
+    minima counts: there may be others. The small second term keeps it finite where validation rows are all right. Kinds
+    that would count against themselves are left out: 0; if all would, the first counts next to nothing, so that there
+    still is an answer. `InputError` for evidence that is not finite.
 
     Without `biases`, b is 0, and for K = 1 and e = 0 this is temperature scaling, a = 1 / temperature: Guo et al. 2017,
     section 4.2. With them (Alexandari, Kundaje & Shrikumar 2020, "bias-corrected temperature scaling") it takes back
@@ -52,6 +53,8 @@ def fit_scales(
     K, C, N = len(evidence), evidence[0].shape[1], max(1, len(target))
     always = [np.broadcast_to(np.eye(C)[c], (len(target), C)) for c in range(C if biases and C <= MOST_BIASES else 0)]
     z = np.stack([*evidence, *always]).astype(np.float64)
+    if not np.isfinite(z).all():
+        raise InputError("the evidence is not finite: NaN or infinite logits of validation rows")
     start, pull = np.repeat([1 / K, 0.0], [K, len(always)]), np.repeat([1.0, BIAS_PULL], [K, len(always)])
     kept = np.ones(len(z), dtype=bool)
 
@@ -63,8 +66,9 @@ def fit_scales(
         penalty = pull @ (a - start) ** 2 / 2 + NOISE_PULL * noise
         return penalty - float(log_p.sum()), np.exp(log_q), log_p, np.exp(by_q - log_p)
 
-    while True:
-        a, x, noise, free = np.where(kept, start, 0.0), z[kept], 0.0, False
+    def descended(noise: float) -> tuple[np.ndarray, float]:
+        """The minimum that is found from a start: a with 0 for what is not kept, and the noise."""
+        a, x, free = np.where(kept, start, 0.0), z[kept], noise > 0
         for _ in range(STEPS):
             before, q, _, real = objective(a, noise)
             mean = (x * q).sum(axis=2)  # (K, N), of the evidence under q
@@ -85,6 +89,10 @@ def fit_scales(
                 noise = min(max(float(found), 0.0), MOST_NOISE)
                 if np.abs(step).max() <= 1e-9 and abs(noise - last) <= 1e-9:
                     break
+        return a, noise
+
+    while True:
+        a, noise = min((descended(noise) for noise in (0.0, MOST_NOISE / 2)), key=lambda found: objective(*found)[0])
         if (a[:K] >= 0).all():
             least = np.where(np.arange(K) == 0, LEAST / max(1.0, float(np.abs(z[0]).max(initial=0))), 0.0)
             return (a[:K] if a[:K].any() else least), a[K:], noise
@@ -101,14 +109,16 @@ def fit_offsets(probabilities: np.ndarray, target: np.ndarray, aim: Any, classes
         probabilities: (N, C), calibrated.
         target: (N,).
         aim: "accuracy"; "macro_f1", at the price of `LOSS_ALLOWED` of accuracy at most; {"recall": {class: share}},
-            the least offset that finds this share of a class, class by class.
+            class by class the least offset that finds this share, by the expected matrix or, where the probabilities
+            rule that out, of the rows as they are.
         classes: their names.
     """
     C = len(classes)
-    truth = (np.eye(C)[target] + probabilities) / 2 if len(target) else probabilities
+    labelled = np.eye(C)[target] if len(target) else probabilities
+    truth = (labelled + probabilities) / 2
     rows, log_p, each = truth.sum(axis=0), log(probabilities), np.arange(len(truth))
 
-    def expected(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def expected(offsets: np.ndarray, truth: np.ndarray = truth) -> tuple[np.ndarray, np.ndarray]:
         """Of every class, how many rows are said to be of it, and how many of those rightly: (C,), (C,)."""
         said = (log_p + offsets).argmax(axis=1)
         return np.bincount(said, minlength=C), np.bincount(said, truth[each, said], minlength=C)
@@ -128,7 +138,10 @@ def fit_offsets(probabilities: np.ndarray, target: np.ndarray, aim: Any, classes
                 f1 = [np.mean(2 * right / np.maximum(said + rows, 1e-9)) for said, right in found]
                 best = int(np.argmax(np.where([right.sum() >= least for _, right in found], f1, -1.0)))
             else:
-                best = next((i for i, (_, right) in enumerate(found) if right[c] >= share * rows[c]), len(GRID) - 1)
+                reached = [right[c] >= share * rows[c] for _, right in found]
+                if not any(reached):
+                    reached = [expected(one, labelled)[1][c] >= share * labelled[:, c].sum() for one in tried]
+                best = reached.index(True) if any(reached) else len(GRID) - 1
             offsets = tried[best]
         if (offsets == before).all():
             break
@@ -150,7 +163,8 @@ def check_aims(aims: Mapping[str, Any], heads: Mapping[str, Sequence[str]]) -> N
         elif kind == "cost" and isinstance(value, list):
             rows = [row for row in value if isinstance(row, list) and all(_is_number(cost, LARGEST) for cost in row)]
             fits = len(rows) == len(value) == C and [*map(len, rows)] == [C] * C
-            if fits and (any(min(row) < row[c] for c, row in enumerate(rows)) or not any(map(any, rows))):
+            dearer = [max(row) > row[c] for c, row in enumerate(rows)] if fits else []
+            if fits and (any(min(row) < row[c] for c, row in enumerate(rows)) or not any(dearer)):
                 needs = "being right has to cost least, and some error more"
                 raise InputError(f"decide.{head}: in each row of cost, {needs}")
         else:
@@ -182,7 +196,7 @@ def fit_answers(
         words, texts: a bag of words that has not been trained on these rows, and their texts; without, none counts.
         calibrate: fit a temperature; with words there is always one.
         aims: head -> one of `AIMS`; "accuracy" for those left out.
-        say: gets a line for each aim that is not reached.
+        say: gets a line for what each threshold does on these rows.
     """
     said, answers = words.predict_proba(texts) if words else {}, {}
     for head, z in logits.items():
@@ -199,10 +213,14 @@ def fit_answers(
         else:
             p = Answers({head: answer}, words).mix(head, z, w)
             answers[head] = replace(answer, offsets=fit_offsets(p, target, aim, classes[head]))
-            found = Answers(answers).decide(head, p)
+            found, plain = Answers(answers).decide(head, p) == target, p.argmax(axis=1) == target
             for name, share in aim["recall"].items() if isinstance(aim, Mapping) else ():
                 rows = target == classes[head].index(name)
-                if not (recall := np.count_nonzero(found[rows] == target[rows]) / max(1, rows.sum())) >= share:
-                    of = f"of the {rows.sum()} validation rows of {name}"
-                    say(f"{head}: no threshold was found that reaches the aim: {share:g} {of}; it is {recall:.3f}")
+                of = f"of {np.count_nonzero(rows):,} validation rows of {name}, thresholds find"
+                shares = (
+                    f"{found[rows].mean():.3f}, where {plain[rows].mean():.3f} were found" if rows.any() else "none"
+                )
+                say(f"{head}: {of} {shares}; {share:g} asked for")
+            if answers[head].offsets:
+                say(f"{head}: thresholds take validation accuracy from {plain.mean():.3f} to {found.mean():.3f}")
     return Answers(answers, words)
