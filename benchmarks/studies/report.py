@@ -22,7 +22,7 @@ BEGIN, END = "<!-- studies: begin -->", "<!-- studies: end -->"
 PICTURE = "![A line for each comparison: both intervals, the margin in grey, the verdict](pictures/studies.png)"
 COLOURS = {"higher": "#d95f02", "lower": "#7570b3", "equal": "#1b7f5c", "no verdict": "#7f8c8d", "not run": "#bbbbbb"}
 BESIDE = ("sentiment accuracy", "sentiment macro-F1", "sentiment recall of neutral", "engagement AP of high")
-BESIDE += ("sentiment gap", "seconds", "trainable")
+BESIDE += ("sentiment gap", "trainable")
 
 
 @dataclass
@@ -82,10 +82,14 @@ class Comparison:
         if self.word == "not run":
             return "not run yet"
         needed = seeds_needed(self.paired.mean, self.spread, self.study.margin, self.overlap, self.level)
-        would = (
-            f"about {needed} seeds would give one" if needed else "no number of seeds gives one: more test rows would"
-        )
-        return f"no verdict ({would})"
+        would = f"about {needed} seeds would give one" if needed else "no number of seeds: more test rows would"
+        next_look = f"; the look at {self.study.looks[len(self.pairs)]} is to come" if self.waits else ""
+        return f"no verdict ({would}{next_look})"
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has no verdict yet, and a further look is planned."""
+        return self.word == "no verdict" and len(self.pairs) < len(self.study.looks)
 
     @property
     def mark(self) -> str:
@@ -171,7 +175,9 @@ def page(bench: Bench, chosen: Mapping[str, Question]) -> str:
     found = comparisons(bench, chosen)
     words = [one.word for one in found]
     count = ", ".join(f"{words.count(word)} {word}" for word in COLOURS if word in words)
-    lines = [f"{len(found)} comparisons in {len(chosen)} studies: {count}.", ""]
+    waiting = sum(one.waits for one in found)
+    later = f"; for {waiting} of those without a verdict a second look, at more seeds, is to come" * bool(waiting)
+    lines = [f"{len(found)} comparisons in {len(chosen)} studies: {count}{later}.", ""]
     lines += [PICTURE, ""] if any(len(one.values) for one in found) else []
     lines += ["| study | asked | found |", "|---|---|---|"]
     for study in chosen.values():
@@ -202,11 +208,12 @@ def section(bench: Bench, study: Question, found: list[Comparison]) -> list[str]
     """A study: claims, comparisons, what else was measured, the command."""
     lines = [f"### {study.name}: {study.question}", "", *(f"- {claim}" for claim in study.claims), ""]
     looks, rows = " and then ".join(map(str, study.looks)), study.settings.get("train_rows", 0)
+    trained = f"{rows:,} training rows" if rows else "all training rows"
+    if any(arm.settings.get("train_rows", 0) != rows for arm in study.ways()):
+        trained = "as many training rows as an arm says"
     decided = f"decided by {study.metric}, margin {plain(study.metric, study.margin)}"
     command = f"`python -m benchmarks.studies {study.name} --data reviews.csv`"
-    lines += [
-        f"{command}: {looks} seeds, {f'{rows:,}' if rows else 'all'} training rows, {decided}. {study.note}".strip()
-    ]
+    lines += [f"{command}: {looks} seeds, {trained}, {decided}. {study.note}".strip()]
     lines += [""]
     if waits := study.waits_for():
         return [*lines, f"Not run yet: it waits for {waits}.", ""]
@@ -302,15 +309,30 @@ def draw_panel(axes: Axes, panel: list[Comparison]) -> None:
         axes.plot(
             [one.paired.low, one.paired.high], [y, y], color=colour, linewidth=4, alpha=0.7, solid_capstyle="butt"
         )
-        axes.plot(np.clip(one.paired.mean, -most, most), y, "o", color=colour, markersize=4)
-        axes.text(1.01, y, one.word, color=colour, fontsize=7, va="center", transform=axes.get_yaxis_transform())
+        mean = one.paired.mean
+        if abs(mean) < most:
+            axes.plot(mean, y, "o", color=colour, markersize=4)
+        else:  # beyond the scale: an arrow with the number
+            told = f"← {signed(one.study.metric, mean)}" if mean < 0 else f"{signed(one.study.metric, mean)} →"
+            side = "left" if mean < 0 else "right"
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            axes.text(np.sign(mean) * 0.99 * most, y, told, color=colour, fontsize=7, va="center", ha=side, bbox=box)
+        word = f"{one.word}{one.mark}"
+        axes.text(1.01, y, word, color=colour, fontsize=7, va="center", transform=axes.get_yaxis_transform())
     axes.axvline(0, color="black", linewidth=0.8)
-    names = [f"{one.study.name}: {one.arm.name} − {one.arm.against} (n = {len(one.values)})" for one in panel]
+    names = [
+        f"{one.study.name}: {one.arm.name} − {one.arm.against} ({_what(one)}n = {len(one.values)})" for one in panel
+    ]
     axes.set_yticks(range(len(panel)), names, fontsize=7)
     axes.set(xlim=(-most, most), ylim=(len(panel) - 0.5, -0.5))
     units = sorted({one.study.metric for one in panel})
     axes.set_xlabel(", ".join(units), fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
+
+
+def _what(one: Comparison) -> str:
+    """The figure that decides, unless it is that of most studies."""
+    return f"{one.study.metric}, " * (one.study.metric != "sentiment accuracy" and unit(one.study.metric) == "share")
 
 
 def hours(seconds: float) -> str:
