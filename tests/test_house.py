@@ -72,7 +72,7 @@ USED = {
     "training/ranks.py": "a batch on several processes",
 }
 READING_PATH = [f"{room}/{name}.py" for room, names in STATIONS.items() for name in names] + list(SPLIT_OFF)
-MOST_ON_THE_PATH, MOST_WITHOUT_LEARN, MOST_IN_LEARN, MOST_IN_PLAIN, MOST_IN_A_FILE = 2100, 10730, 2545, 210, 300
+MOST_ON_THE_PATH, MOST_WITHOUT_LEARN, MOST_IN_LEARN, MOST_IN_PLAIN, MOST_IN_A_FILE = 2100, 10750, 2545, 210, 300
 SCRIPTS = "\n".join(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.js")))
 
 
