@@ -8,8 +8,8 @@ from minitx.app import plots
 from minitx.evaluation.calibration import (
     average_precision,
     brier_score,
+    error_by_luck,
     expected_calibration_error,
-    luck,
     precision_recall_curve,
     reliability,
 )
@@ -60,8 +60,8 @@ def test_luck_is_the_error_of_exactly_right_probabilities(rng):
         edges = p.cumsum(axis=1)[:, :2]
         drawn = [(rng.random((rows, 1)) > edges).sum(axis=1) for _ in range(200)]
         seen = np.mean([expected_calibration_error(target, p) for target in drawn])
-        assert luck(p) == pytest.approx(seen, rel=0.06)
-    assert np.isnan(luck(p[:0]))
+        assert error_by_luck(p) == pytest.approx(seen, rel=0.06)
+    assert np.isnan(error_by_luck(p[:0]))
 
 
 def test_what_is_certain_and_right_has_no_error():

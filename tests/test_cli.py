@@ -218,9 +218,46 @@ def test_evaluate_measures_a_runs_own_test_rows(capsys, trained):
         assert found["confusion"] == stored[head]["confusion"]
         assert found["loss"] == pytest.approx(stored[head]["loss"], abs=1e-6)
     assert "Mistakes on the test rows of" in Path("page.html").read_text(encoding="utf-8")
-    code, _, err = run(capsys, "evaluate", trained, "--text", "body")
-    assert (code, err.count("\n")) == (2, 1)
-    assert "go with --data FILE" in err
+    assert "go with --data FILE" in refused(capsys, "evaluate", trained, "--text", "body")
+    assert refused(capsys, "evaluate", trained, "--data", "")  # an empty variable is no request for them
+
+
+def test_a_run_of_own_columns_knows_its_test_rows_from_anywhere(capsys, tmp_path, monkeypatch):
+    """With costs and an order, rows without a label, in another folder; and not if the data has changed."""
+    names = ["low", "medium", "high"]
+    rows = [f"it is {name} number {i},{'' if i % 9 == 0 else name},{i % 2}" for i in range(40) for name in names]
+    data = write_csv(tmp_path / "sev.csv", rows, "message,sev,odd")
+    arguments = ["--data", "sev.csv", "--text", "message", "--label", "sev=sev", "--label", "odd=odd", *TINY]
+    costs = [[0, 1, 9], [2, 0, 1], [7.5, 3, 0]]
+    settings = [f"classes.sev={names}", "kinds.sev=ordinal", f"decide.sev={{cost={costs}}}"]
+    arguments += [word for setting in settings for word in ("--set", setting)]
+    assert run(capsys, "train", *arguments, "--out", "model")[0] == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    code, out, _ = run(capsys, "evaluate", "../model", "--format", "json")
+    assert code == 0
+    found = json.loads(out)["sev"]
+    stored = json.loads((tmp_path / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]["sev"]
+    assert found["confusion"] == stored["confusion"]
+    confusion = np.array(found["confusion"])
+    assert found["mean_cost"] == pytest.approx((confusion * np.array(costs)).sum() / confusion.sum())
+    steps = np.abs(np.subtract.outer(range(3), range(3)))
+    assert found["mean_distance"] == pytest.approx((confusion * steps).sum() / confusion.sum())
+    assert 0 <= found["bag_of_words"]["mean_cost"] <= 9
+    with Path(data).open("a", encoding="utf-8") as file:
+        file.write("one more,low,1\n")
+    assert "is not what ../model began with" in refused(capsys, "evaluate", "../model")
+
+
+def test_a_class_that_costs_or_thresholds_chose_stands_beside_the_most_probable_one(capsys, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "decided")
+    path = tmp_path / "decided" / "minitx.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["answers"]["sentiment"]["offsets"] = [0.0, 50.0, 0.0]
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    out = run(capsys, "predict", tmp_path / "decided", "love it")[1]
+    assert re.match(r"sentiment: neutral 0\.\d\d \(decided; most probable: (negative|positive) 0\.\d\d\)  engag", out)
+    assert "decided" not in run(capsys, "predict", trained, "love it")[1]
 
 
 def test_evaluate_on_columns_of_other_names(capsys, trained):

@@ -2,16 +2,22 @@
 
 import doctest
 import importlib
+import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_house import READING_PATH
 
 import minitx
 from minitx.app.cli import main
+from minitx.data.reviews import ENGAGEMENT, SENTIMENT
+from minitx.data.split import split
+from minitx.evaluation.metrics import report_probabilities
 from minitx.learn.cases import LAYERS, OPS
 from minitx.learn.files import course_pieces
+from minitx.training.epochs import METRICS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(minitx.__file__).parent
@@ -105,3 +111,24 @@ def test_links_in_the_readme_lead_somewhere():
 
 def test_the_readme_says_how_many_rows_gradcheck_has():
     assert f"all {len(OPS) + len(LAYERS)} rows of ops and layers" in README
+
+
+def test_the_page_about_reports_names_what_there_is(trained, capsys):
+    page = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    exec(code.replace("runs/reviews", str(trained)), {})
+    *tokens, last = capsys.readouterr().out.splitlines()
+    assert len(tokens) > 10
+    assert all(re.fullmatch(r"'.*' +[+-]\d\.\d{3}", line) for line in tokens)
+    assert last.split()[0] in SENTIMENT.classes
+    low, high = ENGAGEMENT.upper
+    assert f"| up to {low} thumbs; {low + 1} to {high}; more |" in page
+    assert SENTIMENT.upper == (2, 3)
+    assert f"is {', '.join(METRICS[:-1])} or {METRICS[-1]}." in page.replace("\n", " ")
+    p = np.full((4, 2), 0.5)
+    report = report_probabilities(np.array([0, 0, 1, 1]), p, ("a", "b"), None, ((0, 1), (1, 0)), True)
+    columns = re.split(r"  +", report.beside().splitlines()[0].strip())
+    assert len(columns) == 7
+    assert all(f"| {column} |" in page for column in columns)
+    shares = [int(percent) for percent in re.findall(r"(\d0) %", page)][:3]
+    assert shares == [round(100 * share) for share in inspect.signature(split).parameters["fractions"].default]

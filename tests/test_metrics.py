@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from sklearn import metrics as reference
 
 from minitx.evaluation.metrics import Report, confusion_matrix, report_probabilities
+from minitx.evaluation.statistics import wilson_interval
 
 CLASSES = ("negative", "neutral", "positive")
 
@@ -100,30 +101,38 @@ def test_printed_beside_both_baselines(rows):
     assert "bag of words" not in str(bag)
 
 
-def test_mean_prices_stand_beside_those_of_all_rivals(rows):
-    target, predicted = rows
-    prices = ((0.0, 1.0, 5.0), (2.0, 0.0, 1.0), (9.0, 3.0, 0.5))
-    bag = report(target, np.roll(predicted, 1))
-    ours = replace(report(target, predicted), prices=prices, bag_of_words=bag)
-    mean = np.array(prices)[target, predicted].mean()
+def test_mean_costs_and_distances_stand_beside_those_of_rivals_that_know_them(rng):
+    """Every rival says what it expects to cost least, as the model does; only that is a fair comparison."""
+    costs = ((0.0, 1.0, 5.0), (2.0, 0.0, 1.0), (9.0, 3.0, 0.5))
+    target, table = rng.integers(0, 3, 90), np.array(costs)
+    p, q = rng.dirichlet(np.ones(3), size=90), rng.dirichlet(np.ones(3), size=90)
+    said = [(x @ table).argmin(axis=1) for x in (p, q)]
+    ours = report_probabilities(target, p, CLASSES, said[0], costs, True)
+    ours = replace(ours, bag_of_words=report_probabilities(target, q, CLASSES, None, costs, True))
     found = ours.contenders()
-    assert ours.price == found["this model"]["mean cost"] == pytest.approx(mean)
-    assert found["bag of words"]["mean cost"] == pytest.approx(np.array(prices)[target, np.roll(predicted, 1)].mean())
-    most = np.bincount(target, minlength=3).argmax()
-    assert found["always the largest class"]["mean cost"] == pytest.approx(np.array(prices)[target, most].mean())
-    assert ours.to_dict()["cost"] == pytest.approx(mean)
-    assert "mean cost" in ours.beside()
-    assert "cost" not in bag.to_dict()
+    assert found["this model"]["mean cost"] == pytest.approx(table[target, said[0]].mean())
+    assert found["bag of words"]["mean cost"] == pytest.approx(table[target, said[1]].mean())
+    constant = found["always the largest class"]
+    assert constant["mean cost"] == pytest.approx(min(table[target, c].mean() for c in range(3)))
+    assert constant["mean distance"] == pytest.approx(min(np.abs(target - c).mean() for c in range(3)))
+    assert found["this model"]["mean distance"] == pytest.approx(np.abs(target - said[0]).mean())
+    assert ours.to_dict()["mean_cost"] == found["this model"]["mean cost"]
+    assert ours.to_dict()["bag_of_words"]["mean_cost"] == found["bag of words"]["mean cost"]
+    assert "mean cost  mean distance  calibration error" in ours.beside()
+    plain = report_probabilities(target, p, CLASSES)
+    assert "mean" not in plain.beside()
+    assert plain.to_dict()["mean_cost"] is None
 
 
 def test_how_far_luck_goes_is_said(rng):
     p = rng.dirichlet(np.ones(3), size=400)
     target = rng.integers(0, 3, size=400)
     ours = report_probabilities(target, p, CLASSES)
-    a = ours.accuracy
-    luck = f"accuracy by ±{1.96 * (a * (1 - a) / 400) ** 0.5:.3f}; exactly right probabilities"
-    assert f"with 400 rows, luck moves {luck} would show a calibration error of {ours.luck:.3f}" in str(ours)
-    assert ours.to_dict()["calibration_error_by_luck"] == ours.luck
+    low, high = wilson_interval(int((p.argmax(axis=1) == target).sum()), 400)
+    assert f"by luck alone, with 400 rows: an accuracy from {low:.3f} to {high:.3f} (95 %); a cal" in str(ours)
+    assert ours.to_dict()["calibration_error_by_luck"] == ours.error_by_luck
+    one = report_probabilities(target[:1], np.eye(3)[target[:1]], CLASSES)
+    assert "with 1 row: an accuracy from 0.207 to 1.000" in str(one)
 
 
 def test_report_of_probabilities(rng):

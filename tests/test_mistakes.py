@@ -4,7 +4,6 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ from sklearn.metrics import accuracy_score
 from minitx.app import mistakes_page
 from minitx.app.mistakes import Mistake, Piece, length_table, worst_mistakes
 from minitx.app.mistakes_page import write_mistakes_page
-from minitx.data.reviews import ENGAGEMENT, SENTIMENT
 from minitx.data.split import LabelledTexts
 from minitx.evaluation.attribution import token_contributions
 from minitx.evaluation.metrics import report_heads
@@ -299,15 +297,3 @@ def test_counts_in_tables_have_thousands_separators_and_shares_three_digits():
     page = mistakes_page._table(pd.DataFrame({"rows": [1069], "F1": [0.5]}, ["negative"]))
     assert "<td>1,069</td>" in page
     assert "<td>0.500</td>" in page
-
-
-def test_the_page_about_reports_is_true(trained, capsys):
-    page = (Path(__file__).parents[1] / "docs" / "report.md").read_text(encoding="utf-8")
-    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {"directory": str(trained)})
-    *tokens, last = capsys.readouterr().out.splitlines()
-    assert len(tokens) > 10
-    assert all(re.fullmatch(r"'.*' +[+-]\d\.\d{3}", line) for line in tokens)
-    assert last.split()[0] in SENTIMENT.classes
-    low, high = ENGAGEMENT.upper
-    assert f"| up to {low} thumbs; {low + 1} to {high}; more |" in page
-    assert SENTIMENT.upper == (2, 3)

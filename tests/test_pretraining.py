@@ -427,8 +427,16 @@ def test_distill_writes_a_student_and_its_table(capsys, pretrained, texts_file):
     assert table["weights"][0] > table["weights"][1]
     assert (table["texts a second"] > 0).all()
     assert "neighbours shared" in out
+    assert "shared: of the ten texts nearest" in out
     assert Path("student/curve.png").exists()
     assert SentenceTransformer("student", device="cpu").encode(["ann"]).shape == (1, 16)
+
+
+def test_that_texts_are_cut_is_said_once(capsys, pretrained, texts_file, tmp_path):
+    (tmp_path / "long.txt").write_text("".join(f"{i} {'on and ' * 200}\n" for i in range(20)), encoding="utf-8")
+    code, out, err = run(capsys, "distill", pretrained, "long.txt", "--layers", 1, "--epochs", 1, "--out", "student")
+    assert (code, err.count("longer than 128 tokens were cut")) == (0, 1)
+    assert "n/a" in out  # two texts are held out: none has ten others
 
 
 @pytest.mark.parametrize(
@@ -441,9 +449,9 @@ def test_distill_writes_a_student_and_its_table(capsys, pretrained, texts_file):
         (["pretrain", "{texts}", "--lr", -1], "lr must be at least 0"),
         (["pretrain", "{texts}", "--num-heads", 3], "num_heads must divide hidden_size"),
         (["pretrain", "{texts}", "--objective", "gpt"], "invalid choice: 'gpt'"),
-        (["pretrain", "{texts}", "--from", "{model}", "--num-layers", 3], "--num-layers: leave it out, "),
+        (["pretrain", "{texts}", "--from", "{model}", "--num-layers", 3], "--num-layers: leave out, "),
         (["pretrain", "{texts}", "--from", "{model}", "--max-length", 9999], " tokens at most"),
-        (["pretrain", "{texts}", "--objective", "simcse", "--batch-size", 1], "batches of at least 2 are needed"),
+        (["pretrain", "{texts}", "--objective", "simcse", "--batch-size", 1], "batches of 1: their texts are compared"),
         (["pretrain", "{texts}", "--from", "nowhere/at/all"], "nowhere/at/all is not a directory"),
         (
             ["distill", "{model}", "{texts}", "--layers", 2],
@@ -528,6 +536,13 @@ def test_a_pretrained_encoder_goes_on_learning_and_it_is_said(monkeypatch, revie
     assert 0 < np.abs(job.model.encoder.embedding.weight.data - before).max() < 0.05
     at = lines.index(f"mlm on the {len(seen)} texts of the training split, without labels")
     assert [line.split("loss")[0] for line in lines[at + 1 : at + 3]] == ["  epoch 1/2  ", "  epoch 2/2  "]
+    assert lines[at - 1].startswith("it will take about ")
+    note = [line for line in lines if line.startswith("note: lr 0.0005 is for an encoder from scratch")]
+    assert len(note) == 1
+    for gentle in ({"lr": 5e-5}, {"freeze": ["backbone"]}):
+        lines.clear()
+        prepared(monkeypatch, lines, data=str(reviews_csv), **settings, pretraining_epochs=1, **gentle)
+        assert not [line for line in lines if "from scratch" in line]
 
 
 def test_a_run_with_pretraining_and_settings_that_say_nothing(capsys, reviews_csv):
@@ -555,6 +570,8 @@ def test_an_encoder_that_minitx_wrote_goes_on_where_it_was(tmp_path):
 def test_what_cannot_be_is_refused_before_the_wait(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("minitx.app.prepare.fit_texts", lambda *args, **more: pytest.fail("it began to learn"))
     small = ["--pretraining", "mlm", "--num-layers", "1", "--hidden-size", "16", "--out", str(tmp_path / "model")]
+    assert main(["train", "--pretraining", "simcse", "--batch-size", "1", "--out", str(tmp_path / "model")]) == 2
+    assert "SimCSE compares the texts of a batch" in capsys.readouterr().err
     for asked in ("kinds.engagement=coral", "freeze=['nonsense']", "task_weights.q=2", "rates.nobody=1e-3"):
         assert main(["train", *small, "--set", asked]) == 2
         assert capsys.readouterr().err.startswith("error: ")

@@ -19,7 +19,7 @@ from minitx.app.experiment import own_test_rows
 from minitx.app.manifest import from_labels_alone
 from minitx.app.mistakes_page import write_mistakes_page
 from minitx.app.parser import Once, Parser
-from minitx.app.prepare import read_to_judge
+from minitx.app.prepare import Judging, read_to_judge
 from minitx.app.search_command import search
 from minitx.app.settings import RECIPES, experiment_of, read_recipe, recipe_names
 from minitx.app.together import end_all
@@ -113,6 +113,21 @@ def _recipes(a: argparse.Namespace) -> None:
     print(f"\nminitx train --recipe NAME; each is a short file in {RECIPES}, to be copied and changed")
 
 
+def _rows_of_file(a: argparse.Namespace, config: dict[str, Any], classes: dict[str, tuple[str, ...]]) -> Judging:
+    """The rows of --data, labelled as minitx.json says, or as --text and --label do."""
+    labelling = Fields(config, f"{a.model}: minitx.json").within("data", {})
+    tables = {key: labelling.within(key, {}).data for key in ("labels", "rules", "words")}
+    text = a.text or labelling.get("text", str, None)
+    if a.label:
+        own = {head: head for head in classes} | tables["labels"]  # heads that it does not name
+        tables, text = {"labels": own | labels_of(a.label)}, text or "content"
+    try:
+        e = experiment_of({"data": a.data, "text": text, "encoding": a.encoding}, tables)
+    except InputError as error:
+        raise InputError(f"{labelling.where} and {a.data}: {error}") from None
+    return read_to_judge(e, classes)
+
+
 def _evaluate(a: argparse.Namespace) -> None:
     page = Path(a.errors) if a.errors else None
     if page:
@@ -121,23 +136,14 @@ def _evaluate(a: argparse.Namespace) -> None:
         raise InputError("--overwrite goes with --errors, the only file that evaluate writes")
     config, model, stored = load_config(a.model), load_model(a.model), Path(a.model) / BASELINE
     bag_of_words = BagOfWords.load(stored) if stored.is_file() else None
-    labelling = Fields(config, f"{a.model}: minitx.json").within("data", {})
-    tables = {key: labelling.within(key, {}).data for key in ("labels", "rules", "words")}
     if a.data is None and (a.text or a.label or a.encoding):
         raise InputError(
-            "--text, --label and --encoding go with --data FILE; without it, the run's own test rows count"
+            "--text, --label and --encoding go with --data FILE; without it, its own test rows are measured"
         )
-    text = a.text or labelling.get("text", str, None)
-    if a.label:
-        own = {head: head for head in model.classes} | tables["labels"]  # heads that it does not name
-        tables, text = {"labels": own | labels_of(a.label)}, text or "content"
-    try:
-        e = experiment_of({"data": a.data, "text": text, "encoding": a.encoding}, tables)
-    except InputError as error:
-        raise InputError(f"{labelling.where} and {a.data}: {error}") from None
-    data, audit, missing = read_to_judge(e, model.classes) if a.data else own_test_rows(Path(a.model))
+    data, audit, missing = own_test_rows(Path(a.model)) if a.data is None else _rows_of_file(a, config, model.classes)
+    source = f"the test rows of {a.model}" if a.data is None else Path(a.data).name
     if data.classes != model.classes:
-        raise InputError(f"{a.data} has the classes {data.classes!r:.300}, the model has {model.classes!r:.300}")
+        raise InputError(f"{source} has the classes {data.classes!r:.300}, the model has {model.classes!r:.300}")
     if bag_of_words and bag_of_words.classes != model.classes:
         raise InputError(f"{stored} is of another model: its classes are not those of minitx.json")
     say = partial(print, file=sys.stderr if a.format == "json" else sys.stdout)
@@ -156,7 +162,6 @@ def _evaluate(a: argparse.Namespace) -> None:
         are = "texts is" if known == 1 else "texts are"
         say(f"{known:,} of {len(data):,} {are} in the training rows: there the figures measure memory")
     if page:
-        source = Path(a.data).name if a.data else f"the test rows of {a.model}"
         themes = write_mistakes_page(page, source, model, data, probabilities, reports, bag_of_words, known)
     if a.format == "json":
         print(json_line({head: report.to_dict() for head, report in reports.items()}))
@@ -271,9 +276,11 @@ def _parser() -> Parser:
     text_or_json: dict[str, Any] = {"choices": ("text", "json"), "default": "text", "help": "json: one object a line"}
 
     encoding = dict[str, Any](default="", help="of the file, as in cp1252; UTF-8 if it is not said")
-    judge = add("evaluate", _evaluate, "measure a trained model on a labelled CSV").add_argument
+    judge = add(
+        "evaluate", _evaluate, "measure a trained model on its own test rows, or on a labelled CSV"
+    ).add_argument
     judge("model", metavar="DIR", help="a result directory")
-    whole = "columns as in the training data; without it, the run's own test rows are measured"
+    whole = "columns as in the training data; without FILE, the run's own test rows are measured"
     judge("--data", metavar="FILE", action=Once, help=whole)
     judge("--text", metavar="COLUMN", help="text column, if it is not called as in the training data")
     judge("--label", metavar="NAME=COLUMN", type=name_and_column, action="append", help="likewise; repeatable")

@@ -29,7 +29,7 @@ def cost(e: Experiment, model: MultiTaskModel, sequences: Sequence[Sequence[int]
     """A line: about how long a training on N sequences will take, by a sample, and how much memory the weights.
 
     A step takes about three times what the encoder needs to read the texts, which is measured on every core; one of
-    `pretraining`, on so many `unlabelled` texts, about as long.
+    `pretraining`, on so many `unlabelled` texts, is counted as such.
     """
     sample = sequences[:: max(1, len(sequences) // SAMPLE)]
     start = time.perf_counter()

@@ -16,13 +16,12 @@ import pandas as pd
 from minitx.app.checkpoints import MINUTES, Checkpoints, Stop
 from minitx.app.manifest import HISTORY, MANIFEST, METRICS, Manifest, contents, differences, hashes, plain
 from minitx.app.plots import calibration_picture, confusion_picture, training_curves
-from minitx.app.prepare import Job, Log, class_weights, prepare, read_parts
+from minitx.app.prepare import Job, Judging, Log, class_weights, prepare, read_parts
 from minitx.app.settings import Experiment
 from minitx.app.task_gradients import TaskGradients, task_gradients_picture
 from minitx.app.timeline import timeline
 from minitx.app.together import Agreement
 from minitx.app.two_stage import two_stage_reports
-from minitx.data.split import LabelledTexts
 from minitx.data.tables import Audit
 from minitx.errors import InputError
 from minitx.evaluation.evaluate import evaluate
@@ -136,13 +135,16 @@ def replay(directory: Path, *, progress: bool = True) -> tuple[int, list[str]]:
     return len(before), [f"note: {note}" for note in notes if differ] + differ
 
 
-def own_test_rows(directory: Path) -> tuple[LabelledTexts, Audit, dict[str, str]]:
-    """The rows that a finished run was tested on, as `read_to_judge` gives a file's; `InputError` as in `resume`."""
+def own_test_rows(directory: Path) -> Judging:
+    """The rows that a finished run was tested on, as `read_to_judge` gives a file's.
+
+    `InputError` if nothing says which they were, or the file of data is not what it was.
+    """
     if not (directory / MANIFEST).is_file():
         raise InputError(f"{directory} has no {MANIFEST}, which would say what it was tested on: give --data FILE")
     manifest = Manifest.read(directory / MANIFEST)
-    manifest.check(directory)
-    parts, audit, _, _ = read_parts(manifest.experiment, lambda line: None)
+    e = dataclasses.replace(manifest.experiment, data=manifest.data(directory))
+    parts, audit, _, _ = read_parts(e, lambda line: None)
     return parts.test, Audit(f"test rows of {audit.source}", len(parts.test), len(parts.test)), {}
 
 
@@ -254,7 +256,7 @@ def train(
 def stack(job: Job, progress: bool, log: Log = lambda line: None) -> Answers:
     """How the trained model should answer, by its validation rows: temperatures, words and thresholds.
 
-    `log` gets a line for each head, and one for each aim that is missed.
+    `log` gets a line for each head, and one for what its thresholds do.
     """
     e, held_out, rows = job.experiment, job.parts.validation, job.rows["validation"]
     words = BagOfWords.fit(job.parts.train, characters=True, progress=progress) if e.wide else None

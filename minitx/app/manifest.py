@@ -80,6 +80,16 @@ class Manifest:
             not e.pretrained or from_labels_alone(find_directory(e.pretrained))
         )
 
+    def data(self, where: Path) -> str | None:
+        """Where the data lies, seen from anywhere; `InputError` if it is not what the run in `where` began with."""
+        if self.experiment.data in (None, SYNTHETIC_NAME, SENTENCES_NAME):
+            return self.experiment.data
+        path = os.path.join(self.directory, self.experiment.data)
+        for file in map(Path, data_files(path)):
+            if not file.is_file() or self.inputs.get(str(file.absolute())) != file_hash(file):
+                raise InputError(f"{file} is not what {where} began with: put that back, or give --data FILE")
+        return path
+
     def check(self, where: Path, processes: int = 1) -> list[str]:
         """What is different now and may change the last bits.
 

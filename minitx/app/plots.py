@@ -97,12 +97,14 @@ def calibration_picture(target: np.ndarray, probabilities: np.ndarray, report: R
     rows, confidence, accuracy = reliability(target, probabilities).T
     left.plot([0, 1], [0, 1], "--", color=BASELINE, label="as often right as it says")
     ends = [wilson_interval(round(n * share), round(n)) for n, share in zip(rows, accuracy, strict=True)]
-    left.vlines(confidence, *np.transpose(ends), color=VALIDATION, linewidth=1, alpha=0.7, label="95 % interval")
+    left.vlines(
+        confidence, *np.reshape(ends, (-1, 2)).T, color=VALIDATION, linewidth=1, alpha=0.7, label="95 % interval"
+    )
     areas = 12 + 400 * rows / rows.sum()
     left.scatter(confidence, accuracy, areas, color=VALIDATION, alpha=0.7, clip_on=False, label="area: share of rows")
     left.set(xlabel="probability of the most probable class", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
-    error = f"calibration error {report.calibration_error:.3f}, by luck alone {report.luck:.3f}"
-    left.set_title(f"{error}; Brier score {report.brier:.3f}", fontsize=10)
+    error = f"calibration error {report.calibration_error:.3f} (on average {report.error_by_luck:.3f} if exactly right)"
+    left.set_title(f"{error}, Brier score {report.brier:.3f}", fontsize=9)
     shown = np.sort(np.argsort(-report.support, kind="stable")[:MOST_CURVES])
     for c in shown[report.support[shown] > 0]:
         precision, recall = precision_recall_curve(target == c, probabilities[:, c])

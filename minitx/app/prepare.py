@@ -41,6 +41,7 @@ from minitx.training.stacking import check_aims
 from minitx.training.thawing import Plan
 
 Log = Callable[[str], None]
+Judging = tuple[LabelledTexts, Audit, dict[str, str]]  # rows, where they are from, and head -> a column that is missing
 FEW_ROWS = 10  # of a class on average: with fewer, and many classes, they are rather ids
 OBJECTIVES: dict[str, Callable[[SentenceEncoder, Sequence[Sequence[int]]], Objective]] = {
     "mlm": MaskedLanguageModel,
@@ -92,8 +93,8 @@ def prepare(experiment: Experiment, log: Log = print, given: LabelledTexts | Non
     log(f"model: {model.num_parameters():,} weights; chance is a loss of {chance:.2f}, the sum of ln(classes)")
     task_weights = TaskWeights(model.heads, experiment.task_weights, experiment.task_weighting == "uncertainty")
     plan = make_plan(experiment, model, task_weights, len(parts.train))
-    if e.pretrained and (e.lr, e.head_lr) == (DEFAULTS["lr"], DEFAULTS["head_lr"]):
-        log("note: these rates are for a model from scratch; `--recipe minilm-reviews` has gentler ones")
+    if e.pretrained and e.lr == DEFAULTS["lr"] and not e.rates and encoder.num_parameters(trainable=True):
+        log(f"note: lr {e.lr:g} is for an encoder from scratch; for a pretrained one, --lr 5e-5 is usual")
     log(cost(e, model, rows["train"].sequences, len(unlabelled.sequences)))
     if e.pretraining:  # after all that may be refused
         learn_before_labels(e, encoder, unlabelled.sequences, log)
@@ -285,7 +286,7 @@ def read_data(
     return read_labelled(data, text, dict(labels), classes=classes, encoding=encoding)
 
 
-def read_to_judge(e: Experiment, classes: dict[str, tuple[str, ...]]) -> tuple[LabelledTexts, Audit, dict[str, str]]:
+def read_to_judge(e: Experiment, classes: dict[str, tuple[str, ...]]) -> Judging:
     """The rows to judge a model of `classes` by, and heads that have no label there, with the column that is missing.
 
     `InputError` as in `read_data`, and if the columns of all heads are missing.

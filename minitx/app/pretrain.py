@@ -32,7 +32,7 @@ from minitx.training.pretraining import Objective, fit_texts
 from minitx.writing import check_target, new_directory, whole_file, write_json
 
 HELD_OUT, FEWEST = 0.05, 20  # share of the texts that judge; with fewer texts there is nothing to learn, or to judge by
-SIZES = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length")
+SIZES = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_length")  # the last: a limit
 HOW = ("epochs", "batch_size", "lr", "seed")
 OF_DISTILL = {"epochs": 20, "batch_size": 32, "lr": 5e-4}  # see `benchmarks.bench_distill`
 PICTURED, GUESSES = 8, 5  # texts in masked.png, and guesses for each
@@ -44,10 +44,10 @@ Rows = list[TokenisedRows]
 def pretrain(a: argparse.Namespace) -> None:
     """`minitx pretrain`."""
     asked = {name: getattr(a, name) for name in (*SIZES, *HOW) if hasattr(a, name)}
-    own = {"pretrained": a.base, "lr": rate_of(a.base), "epochs": DEFAULTS["pretraining_epochs"], "dropout": 0.1}
-    for name in asked.keys() - {*HOW, "max_length"} if a.base else ():
-        raise InputError(f"--{name.replace('_', '-')}: leave it out, {a.base} of --from has its own")
-    e = experiment_of(own, asked)
+    how = {"pretrained": a.base, "lr": rate_of(a.base), "epochs": DEFAULTS["pretraining_epochs"], "dropout": 0.1}
+    if own := [f"--{name.replace('_', '-')}" for name in SIZES[:-1] if a.base and name in asked]:
+        raise InputError(f"{', '.join(own)}: leave out, {a.base} of --from has its own")
+    e = experiment_of(how, asked)
     check_target(Path(a.out), a.overwrite)  # before the wait
     rng = np.random.default_rng(e.seed)
     encoder = SentenceEncoder.from_pretrained(a.base, rng=rng) if a.base else None
@@ -65,7 +65,7 @@ def pretrain(a: argparse.Namespace) -> None:
         if isinstance(objective, MaskedLanguageModel):
             draw_guesses(objective, rows[1].sequences, directory / "masked.png")
     print(f"\nwritten to {shown(a.out)}; `minitx train --pretrained {shown(a.out)}` puts heads on it")
-    print("if a training then tests on rows of FILE, it has seen their texts; `train --pretraining` leaves them out")
+    print("it has seen the texts of FILE: do not test it on those rows (`minitx train --pretraining` leaves them out)")
 
 
 def distill(a: argparse.Namespace) -> None:

@@ -194,6 +194,8 @@ class Experiment:
         weights = self.num_weights(config)
         if weights > MOST_WEIGHTS:
             raise InputError(f"these sizes make {weights:,} weights; at most {MOST_WEIGHTS:,} are accepted")
+        if self.pretraining == "simcse" and self.batch_size < 2:
+            raise InputError(f"batch_size {self.batch_size}: SimCSE compares the texts of a batch; it takes at least 2")
         if not self.pretraining and self.pretraining_epochs != DEFAULTS["pretraining_epochs"]:
             raise InputError("pretraining_epochs was given, but no pretraining: choose mlm or simcse")
         scratch = self.of_fields(EncoderConfig).keys() - OF_ANY_ENCODER | {"embeddings"}

@@ -30,13 +30,13 @@ def expected_calibration_error(target: np.ndarray, probabilities: np.ndarray) ->
     return float(np.average(np.abs(accuracy - confidence), weights=rows)) if len(rows) else np.nan
 
 
-def luck(probabilities: np.ndarray) -> float:
-    """The `expected_calibration_error` that exactly right probabilities (N, C) would show, on average, by luck.
+def error_by_luck(probabilities: np.ndarray) -> float:
+    """The mean `expected_calibration_error` of exactly right probabilities (N, C): of labels that are drawn by them.
 
     The share that is right of a bin's n rows, with confidences c, then has the variance v = mean c (1 - c) / n, and the
     mean distance of a normal distribution from its middle is √(2 v / π).
     """
-    c = probabilities.max(axis=1).astype(np.float64)
+    c = np.minimum(probabilities.max(axis=1).astype(np.float64), 1)
     bin, n = np.minimum((np.nan_to_num(c) * BINS).astype(np.int64), BINS - 1), max(1, len(c))
     return float(np.sqrt(2 / np.pi * np.bincount(bin, c * (1 - c))).sum() / n) if len(c) else np.nan
 

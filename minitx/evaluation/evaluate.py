@@ -17,22 +17,17 @@ def evaluate(
 
     `vectors` (N, D), if the encoder's sentence vectors of the rows are known, spare running it; the `texts` are needed
     if the model counts words as well (`MultiTaskModel.answers`), and then each report has those of its two
-    `parts`, which say their most probable class whatever thresholds the whole has. A head that decides by costs is told
-    with their mean, one whose classes have an order with the mean distance from the true class.
+    `parts`, which say their most probable class whatever thresholds the whole has, but weigh its costs as it does.
     """
     if vectors is None:
         vectors = model.encoder.encode_ids(rows.sequences, show_progress_bar=False)
     answers, decide = model.answers, model.answers.decide
-    reports = report_heads(rows.labels, model.probabilities(vectors, texts), model.classes, decide)
+    costs = {head: answers.of(head).costs for head in model.classes}
+    ordered = [head for head, kind in model.kinds.items() if kind != "softmax"]
+    reports = report_heads(rows.labels, model.probabilities(vectors, texts), model.classes, decide, costs, ordered)
     if answers.words and texts is not None:
         alone = answers.without_words().probabilities(model.logits(vectors))
         parts = {"its encoder alone": alone, "its words alone": answers.words.predict_proba(texts)}
-        each = {name: report_heads(rows.labels, p, model.classes) for name, p in parts.items()}
+        each = {n: report_heads(rows.labels, p, model.classes, None, costs, ordered) for n, p in parts.items()}
         reports = {h: replace(r, parts={name: part[h] for name, part in each.items()}) for h, r in reports.items()}
-    for head, names in model.classes.items():
-        if costs := answers.of(head).costs:
-            reports[head] = replace(reports[head], prices=costs)
-        elif model.kinds[head] != "softmax":  # an order: how many classes too far?
-            steps = np.abs(np.subtract.outer(np.arange(len(names)), np.arange(len(names)))).tolist()
-            reports[head] = replace(reports[head], prices=tuple(map(tuple, steps)), priced="distance")
     return reports

@@ -5,17 +5,18 @@ All from one confusion matrix, so they cannot disagree. Figures equal scikit-lea
 has no precision, and to call it 0 in silence hides that the head does not know the class at all.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minitx.evaluation.calibration import average_precision, brier_score, expected_calibration_error, luck
+from minitx.evaluation.calibration import average_precision, brier_score, error_by_luck, expected_calibration_error
+from minitx.evaluation.statistics import wilson_interval
 from minitx.terminal import shown
 
-FIGURES, CONSTANT = ("accuracy", "balanced accuracy", "macro-F1"), "always the largest class"
+Costs = tuple[tuple[float, ...], ...]  # (C, C) of saying column where row is true
 CLASS_FIGURES = ("precision", "recall", "f1", "average_precision")  # in to_dict(), for each class
 
 
@@ -52,9 +53,10 @@ class Report:
     calibration_error: float = np.nan  # these three as in evaluation.calibration; NaN if no probabilities are known
     brier: float = np.nan
     average_precision: tuple[float, ...] = ()  # (C,) of each class
-    luck: float = np.nan  # the calibration error that exactly right probabilities would show on so few rows
-    prices: tuple[tuple[float, ...], ...] = ()  # (C, C) of saying column where row is true; () if errors cost the same
-    priced: str = "cost"  # what a price is: that, or the "distance" between classes that have an order
+    error_by_luck: float = np.nan  # likewise
+    costs: Costs = field(default=(), repr=False)  # () if all errors cost the same
+    mean_cost: float = np.nan  # of a row, where each is said to be of the class that is expected to cost least
+    ordered: bool = False  # whether the classes have an order
 
     @property
     def rows(self) -> int:
@@ -72,16 +74,14 @@ class Report:
         return float(np.trace(self.confusion) / self.rows) if self.rows else np.nan
 
     @property
-    def accuracy_luck(self) -> float:
-        """Half of the 95 % interval of the accuracy a, since other rows would give another: 1.96 √(a (1 - a) / N)."""
-        return float(1.96 * np.sqrt(self.accuracy * (1 - self.accuracy) / max(1, self.rows)))
+    def steps(self) -> np.ndarray:
+        """(C, C), how many classes lie between row and column, if they have an order."""
+        return np.abs(np.subtract.outer(np.arange(len(self.classes)), np.arange(len(self.classes))))
 
     @property
-    def price(self) -> float:
-        """Mean price of a row; NaN without prices."""
-        return (
-            float((self.confusion * np.array(self.prices)).sum() / self.rows) if self.prices and self.rows else np.nan
-        )
+    def mean_distance(self) -> float:
+        """How many classes too far, for each row; NaN unless the classes have an order."""
+        return float((self.confusion * self.steps).sum() / self.rows) if self.ordered and self.rows else np.nan
 
     @property
     def majority(self) -> float:
@@ -158,12 +158,13 @@ class Report:
             "rows": self.rows,
             "loss": _number(self.loss) if self.rows else None,
             "calibration_error": _number(self.calibration_error),
-            "calibration_error_by_luck": _number(self.luck),
+            "calibration_error_by_luck": _number(self.error_by_luck),
             "brier": _number(self.brier),
             "accuracy": _number(self.accuracy),
-            **({self.priced: _number(self.price)} if self.prices else {}),
             "balanced_accuracy": _number(self.balanced_accuracy),
             "macro_f1": _number(self.macro_f1),
+            "mean_cost": _number(self.mean_cost),
+            "mean_distance": _number(self.mean_distance),
             "majority_accuracy": _number(self.majority),
             "majority_balanced_accuracy": _number(self.majority_balanced_accuracy),
             "majority_macro_f1": _number(self.majority_macro_f1),
@@ -196,17 +197,19 @@ class Report:
 
     def beside(self) -> str:
         """The head's figures beside those of the two baselines; a constant's probabilities are of no interest."""
-        contenders = self.contenders()
-        columns = (*contenders[CONSTANT], "calibration error", "Brier score")
+        columns = (*self._figures(), "calibration error", "Brier score")
         lines = [f"{'':24}  {'  '.join(columns)}"]
-        for (name, figures), report in zip_longest(contenders.items(), self.reports().values()):
+        for (name, figures), report in zip_longest(self.contenders().items(), self.reports().values()):
             calibration = (report.calibration_error, report.brier) if report else ()
             lines.append(f"{name:24}  {_row((*figures.values(), *calibration), (*map(len, columns),))}")
-        if self.rows and not np.isnan(self.luck):
-            luck = f"accuracy by ±{self.accuracy_luck:.3f}; exactly right probabilities"
-            lines.append(
-                f"with {self.rows:,} rows, luck moves {luck} would show a calibration error of {self.luck:.3f}"
-            )
+        if self.rows:
+            low, high = wilson_interval(int(np.trace(self.confusion)), self.rows)
+            many = f"{self.rows:,} row{'s' * (self.rows > 1)}"
+            lines.append(f"by luck alone, with {many}: an accuracy from {low:.3f} to {high:.3f} (95 %)")
+            if not np.isnan(self.error_by_luck):
+                lines[-1] += (
+                    f"; a calibration error of {self.error_by_luck:.3f} on average if all probabilities were right"
+                )
         return "\n".join(lines)
 
     def reports(self) -> dict[str, "Report"]:
@@ -215,20 +218,29 @@ class Report:
         return {"this model": self, **self.parts, **rival}
 
     def contenders(self) -> Mapping[str, Mapping[str, float]]:
-        """Accuracy, balanced accuracy, macro-F1 and, with prices, their mean: of `reports()`, and of a constant."""
-        constant = (self.majority, self.majority_balanced_accuracy, self.majority_macro_f1)
-        rows = {name: (r.accuracy, r.balanced_accuracy, r.macro_f1) for name, r in self.reports().items()}
-        found = {name: dict(zip(FIGURES, row, strict=True)) for name, row in (rows | {CONSTANT: constant}).items()}
-        if self.prices:
-            always = np.outer(self.support, np.arange(len(self.classes)) == self.support.argmax())
-            said = {name: report.confusion for name, report in self.reports().items()} | {CONSTANT: always}
-            for name, confusion in said.items():
-                found[name][f"mean {self.priced}"] = replace(self, confusion=confusion).price
-        return found
+        """Accuracy, balanced accuracy, macro-F1, mean cost and distance: of `reports()`, and of a constant.
+
+        The constant's last two are of the class that costs least, and of the one that is nearest to all.
+        """
+        constant = [self.majority, self.majority_balanced_accuracy, self.majority_macro_f1]
+        for prices in [np.array(self.costs)] * bool(self.costs) + [self.steps] * self.ordered:
+            constant.append(float((self.support @ prices).min() / self.rows) if self.rows else np.nan)
+        rows = {name: report._figures() for name, report in self.reports().items()}
+        return rows | {"always the largest class": dict(zip(self._figures(), constant, strict=True))}
+
+    def _figures(self) -> dict[str, float]:
+        figures = {"accuracy": self.accuracy, "balanced accuracy": self.balanced_accuracy, "macro-F1": self.macro_f1}
+        figures |= {"mean cost": self.mean_cost} if self.costs else {}
+        return figures | ({"mean distance": self.mean_distance} if self.ordered else {})
 
 
 def report_probabilities(
-    target: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], said: np.ndarray | None = None
+    target: np.ndarray,
+    probabilities: np.ndarray,
+    classes: tuple[str, ...],
+    said: np.ndarray | None = None,
+    costs: Costs = (),
+    ordered: bool = False,
 ) -> Report:
     """The report of class probabilities (N, C) for targets (N,); rows with a negative target have no label.
 
@@ -237,15 +249,21 @@ def report_probabilities(
     kept = target >= 0
     predicted = (probabilities.argmax(axis=1) if said is None else said)[kept]
     target, probabilities = target[kept], probabilities[kept]
+    table, rows = np.array(costs), len(target)
     confidence = np.maximum(probabilities[np.arange(len(target)), target], np.finfo(probabilities.dtype).tiny)
     return Report(
         classes,
         confusion_matrix(target, predicted, len(classes)),
-        float(-np.log(confidence).mean()) if len(target) else np.nan,
+        float(-np.log(confidence).mean()) if rows else np.nan,
         calibration_error=expected_calibration_error(target, probabilities),
         brier=brier_score(target, probabilities),
         average_precision=tuple(average_precision(target == c, p) for c, p in enumerate(probabilities.T)),
-        luck=luck(probabilities),
+        error_by_luck=error_by_luck(probabilities),
+        costs=costs,
+        mean_cost=float(table[target, (probabilities @ table).argmin(axis=1)].mean())
+        if table.size and rows
+        else np.nan,
+        ordered=ordered,
     )
 
 
@@ -254,13 +272,17 @@ def report_heads(
     probabilities: Mapping[str, np.ndarray],
     classes: Mapping[str, tuple[str, ...]],
     decide: Callable[[str, np.ndarray], np.ndarray] | None = None,
+    costs: Mapping[str, Costs] | None = None,
+    ordered: Collection[str] = (),
 ) -> dict[str, Report]:
     """`report_probabilities` for each head: `labels` head -> (N,), `probabilities` head -> (N, C).
 
-    `decide` gives the classes (N,) a head says, by default the most probable ones: `Answers.decide`.
+    `decide` gives the classes (N,) a head says, by default the most probable ones: `Answers.decide`. Some heads have
+    `costs`, and the `ordered` ones classes in an order.
     """
     said = {head: decide(head, p) for head, p in probabilities.items()} if decide else {}
-    return {h: report_probabilities(labels[h], probabilities[h], names, said.get(h)) for h, names in classes.items()}
+    more = {head: (said.get(head), (costs or {}).get(head, ()), head in ordered) for head in classes}
+    return {h: report_probabilities(labels[h], probabilities[h], names, *more[h]) for h, names in classes.items()}
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

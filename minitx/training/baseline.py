@@ -180,7 +180,8 @@ class BagOfWords(Module):
 
     def beside(self, reports: Mapping[str, Report], data: LabelledTexts) -> dict[str, Report]:
         """A model's reports on `data`, each with that of this bag of words on the same rows."""
-        own = self.evaluate(data)
+        costs, ordered = {h: report.costs for h, report in reports.items()}, [h for h in reports if reports[h].ordered]
+        own = report_heads(data.labels, self.predict_proba(data.texts), self.classes, None, costs, ordered)
         return {head: dataclasses.replace(report, bag_of_words=own[head]) for head, report in reports.items()}
 
     def knows(self, texts: Sequence[str]) -> np.ndarray:

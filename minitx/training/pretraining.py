@@ -92,11 +92,8 @@ def fit_texts(
     """
     if not objective.encoder.num_parameters(trainable=True):
         raise ValueError("all weights of this encoder are frozen: call encoder.unfreeze() to train it")
-    if min(batch_size, len(train.sequences)) < objective.fewest:
-        found = f"not {batch_size} of {len(train.sequences):,}"
-        raise InputError(
-            f"the texts of a batch are compared: batches of at least {objective.fewest} are needed, {found}"
-        )
+    if (texts := min(batch_size, len(train.sequences))) < objective.fewest:
+        raise InputError(f"batches of {texts}: their texts are compared, so it takes at least {objective.fewest}")
     optimizer = AdamW([parameter for parameter in objective.parameters() if parameter.requires_grad], lr=lr)
     rows, pad_id = len(train.sequences), objective.encoder.config.pad_id
     steps = epochs * math.ceil(rows / batch_size)

@@ -66,8 +66,8 @@ def fit_scales(
         penalty = pull @ (a - start) ** 2 / 2 + NOISE_PULL * noise
         return penalty - float(log_p.sum()), np.exp(log_q), log_p, np.exp(by_q - log_p)
 
-    def descended(noise: float) -> tuple[np.ndarray, float]:
-        """The minimum that is found from a start: a with 0 for what is not kept, and the noise."""
+    def minimum_from(noise: float) -> tuple[np.ndarray, float]:
+        """The minimum that is found from here: a, with 0 for what is not kept, and the noise."""
         a, x, free = np.where(kept, start, 0.0), z[kept], noise > 0
         for _ in range(STEPS):
             before, q, _, real = objective(a, noise)
@@ -92,7 +92,7 @@ def fit_scales(
         return a, noise
 
     while True:
-        a, noise = min((descended(noise) for noise in (0.0, MOST_NOISE / 2)), key=lambda found: objective(*found)[0])
+        a, noise = min((minimum_from(noise) for noise in (0.0, MOST_NOISE / 2)), key=lambda found: objective(*found)[0])
         if (a[:K] >= 0).all():
             least = np.where(np.arange(K) == 0, LEAST / max(1.0, float(np.abs(z[0]).max(initial=0))), 0.0)
             return (a[:K] if a[:K].any() else least), a[K:], noise
@@ -109,16 +109,14 @@ def fit_offsets(probabilities: np.ndarray, target: np.ndarray, aim: Any, classes
         probabilities: (N, C), calibrated.
         target: (N,).
         aim: "accuracy"; "macro_f1", at the price of `LOSS_ALLOWED` of accuracy at most; {"recall": {class: share}},
-            class by class the least offset that finds this share, by the expected matrix or, where the probabilities
-            rule that out, of the rows as they are.
+            class by class the least offset that finds this share, or else as many as any offset that is tried.
         classes: their names.
     """
     C = len(classes)
-    labelled = np.eye(C)[target] if len(target) else probabilities
-    truth = (labelled + probabilities) / 2
+    truth = (np.eye(C)[target] + probabilities) / 2 if len(target) else probabilities
     rows, log_p, each = truth.sum(axis=0), log(probabilities), np.arange(len(truth))
 
-    def expected(offsets: np.ndarray, truth: np.ndarray = truth) -> tuple[np.ndarray, np.ndarray]:
+    def expected(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of every class, how many rows are said to be of it, and how many of those rightly: (C,), (C,)."""
         said = (log_p + offsets).argmax(axis=1)
         return np.bincount(said, minlength=C), np.bincount(said, truth[each, said], minlength=C)
@@ -138,10 +136,8 @@ def fit_offsets(probabilities: np.ndarray, target: np.ndarray, aim: Any, classes
                 f1 = [np.mean(2 * right / np.maximum(said + rows, 1e-9)) for said, right in found]
                 best = int(np.argmax(np.where([right.sum() >= least for _, right in found], f1, -1.0)))
             else:
-                reached = [right[c] >= share * rows[c] for _, right in found]
-                if not any(reached):
-                    reached = [expected(one, labelled)[1][c] >= share * labelled[:, c].sum() for one in tried]
-                best = reached.index(True) if any(reached) else len(GRID) - 1
+                rights = np.array([right[c] for _, right in found])
+                best = int(np.argmax(rights >= min(share * rows[c], rights.max())))
             offsets = tried[best]
         if (offsets == before).all():
             break
@@ -165,8 +161,8 @@ def check_aims(aims: Mapping[str, Any], heads: Mapping[str, Sequence[str]]) -> N
             fits = len(rows) == len(value) == C and [*map(len, rows)] == [C] * C
             dearer = [max(row) > row[c] for c, row in enumerate(rows)] if fits else []
             if fits and (any(min(row) < row[c] for c, row in enumerate(rows)) or not any(dearer)):
-                needs = "being right has to cost least, and some error more"
-                raise InputError(f"decide.{head}: in each row of cost, {needs}")
+                needs = "being right has to cost least in each row, and some error more in at least one"
+                raise InputError(f"decide.{head}: cost: {needs}")
         else:
             fits = aim in ("accuracy", "macro_f1")
         if not fits or (isinstance(aim, dict) and len(aim) > 1):
@@ -217,10 +213,8 @@ def fit_answers(
             for name, share in aim["recall"].items() if isinstance(aim, Mapping) else ():
                 rows = target == classes[head].index(name)
                 of = f"of {np.count_nonzero(rows):,} validation rows of {name}, thresholds find"
-                shares = (
-                    f"{found[rows].mean():.3f}, where {plain[rows].mean():.3f} were found" if rows.any() else "none"
-                )
-                say(f"{head}: {of} {shares}; {share:g} asked for")
+                shares = f"{found[rows].mean():.3f}, no threshold {plain[rows].mean():.3f}" if rows.any() else "none"
+                say(f"{head}: {of} {shares}; {share:g} was asked for")
             if answers[head].offsets:
                 say(f"{head}: thresholds take validation accuracy from {plain.mean():.3f} to {found.mean():.3f}")
     return Answers(answers, words)
