@@ -414,9 +414,9 @@ def test_without_a_verdict_it_says_how_many_seeds_would_give_one(tmp_path, bench
 
     run(bench, question, 4, noisy)
     found = {one.arm.name: one for one in report.comparisons(bench, {"more": question})}
-    assert found["more"].verdict == "no verdict (no number of seeds gives one: more test rows would)"
+    assert found["more"].verdict == "no verdict (no number of seeds: more test rows would; the look at 8 is to come)"
     found["more"].overlap = 0.0
-    assert "seeds would give one)" in found["more"].verdict
+    assert "seeds would give one; the look at 8 is to come)" in found["more"].verdict
     assert report.unsettled(bench, {"more": question}, question) >= {"more", "little"}
 
 

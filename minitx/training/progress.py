@@ -24,7 +24,8 @@ from minitx.training.epochs import Epoch
 from minitx.training.trainer import Training
 from minitx.writing import whole_file
 
-REPORT = ("confusion", "loss", "calibration_error", "brier", "average_precision")
+REPORT = ("confusion", "loss", "calibration_error", "brier", "average_precision", "error_by_luck")
+REPORT += ("costs", "mean_cost", "ordered")
 PLAIN = ("done", "tokens", "seconds", "skipped", "thawed", "seen", "best")  # fields of Training that are data
 
 
