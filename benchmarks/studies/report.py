@@ -223,7 +223,7 @@ def section(bench: Bench, study: Question, found: list[Comparison]) -> list[str]
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [row(one) for one in found]
-    return [*lines, "", *means(bench, study)]
+    return [*lines, "", *means(bench, study, found)]
 
 
 def row(one: Comparison) -> str:
@@ -237,12 +237,16 @@ def row(one: Comparison) -> str:
     return f"| {' | '.join([*cells, one.verdict])} |"
 
 
-def means(bench: Bench, study: Question) -> list[str]:
-    """Mean and 95 % interval of every arm, of the metric and of others that get no verdict; what was chosen."""
+def means(bench: Bench, study: Question, found: list[Comparison]) -> list[str]:
+    """Mean and 95 % interval of every arm, of the metric and of others that get no verdict; what was chosen.
+
+    Of the seeds that were compared: an arm may have more, for another study.
+    """
     lines: list[str] = []
     chosen: list[str] = []
     for arm in study.ways():
-        for look in reversed(study.looks):
+        compared = max(len(one.values) for one in found if arm.name in (one.arm.name, one.arm.against))
+        for look in (look for look in reversed(study.looks) if look <= compared):
             runs = [one for run in bench.seeds(arm, look) if (one := bench.found(run))]
             if len(runs) == look:
                 break
