@@ -24,8 +24,8 @@ from minitx.training.epochs import Epoch
 from minitx.training.trainer import Training
 from minitx.writing import whole_file
 
-REPORT = ("confusion", "loss", "calibration_error", "brier", "average_precision", "error_by_luck")
-REPORT += ("costs", "mean_cost", "ordered")
+OF_PROBABILITIES = ("calibration_error", "brier", "average_precision", "error_by_luck", "costs", "mean_cost")
+REPORT = ("confusion", "loss", "ordered", *OF_PROBABILITIES)
 PLAIN = ("done", "tokens", "seconds", "skipped", "thawed", "seen", "best")  # fields of Training that are data
 
 
