@@ -44,7 +44,7 @@ class Theme:
 
     def __str__(self) -> str:
         kind = f"{len(self.rows):>6,} {f'({100 * self.share:.0f} %)':>7}  is {self.true}, predicted {self.predicted}"
-        return f"{kind}: {', '.join(self.terms) or 'no word that is sure'}"
+        return f"{kind}: {', '.join(self.terms) or 'no word stands out'}"
 
 
 def count_terms(texts: Iterable[str]) -> Counter[str]:
