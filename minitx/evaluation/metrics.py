@@ -53,7 +53,7 @@ class Report:
     calibration_error: float = np.nan  # these three as in evaluation.calibration; NaN if no probabilities are known
     brier: float = np.nan
     average_precision: tuple[float, ...] = ()  # (C,) of each class
-    error_by_luck: float = np.nan  # likewise
+    error_by_luck: float = np.nan  # as in evaluation.calibration, as well
     costs: Costs = field(default=(), repr=False)  # () if all errors cost the same
     mean_cost: float = np.nan  # of a row, where each is said to be of the class that is expected to cost least
     ordered: bool = False  # whether the classes have an order
@@ -244,7 +244,8 @@ def report_probabilities(
 ) -> Report:
     """The report of class probabilities (N, C) for targets (N,); rows with a negative target have no label.
 
-    `said` (N,) is the class that each row was given, by default the most probable one.
+    `said` (N,) is the class that each row was given, by default the most probable one; `costs` and `ordered` are kept
+    as of a `Report`.
     """
     kept = target >= 0
     predicted = (probabilities.argmax(axis=1) if said is None else said)[kept]

@@ -19,7 +19,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +34,7 @@ from minitx.autograd.tensor import Tensor
 from minitx.data.split import LabelledTexts
 from minitx.errors import InputError
 from minitx.evaluation.leakage import fingerprints
-from minitx.evaluation.metrics import Report, report_heads
+from minitx.evaluation.metrics import Costs, Report, report_heads
 from minitx.models.weights import read_tensors
 from minitx.nn.layers import Linear
 from minitx.nn.module import Module
@@ -174,14 +174,16 @@ class BagOfWords(Module):
         values = x.values * (w[c] - w.mean(axis=0))[x.columns]
         return {terms[column]: float(value) for column, value in zip(x.columns, values, strict=True)}
 
-    def evaluate(self, data: LabelledTexts) -> dict[str, Report]:
-        """A report for each head."""
-        return report_heads(data.labels, self.predict_proba(data.texts), self.classes)
+    def evaluate(
+        self, data: LabelledTexts, costs: Mapping[str, Costs] | None = None, ordered: Collection[str] = ()
+    ) -> dict[str, Report]:
+        """A report for each head; `costs` and `ordered` as in `report_heads`."""
+        return report_heads(data.labels, self.predict_proba(data.texts), self.classes, None, costs, ordered)
 
     def beside(self, reports: Mapping[str, Report], data: LabelledTexts) -> dict[str, Report]:
         """A model's reports on `data`, each with that of this bag of words on the same rows."""
         costs, ordered = {h: report.costs for h, report in reports.items()}, [h for h in reports if reports[h].ordered]
-        own = report_heads(data.labels, self.predict_proba(data.texts), self.classes, None, costs, ordered)
+        own = self.evaluate(data, costs, ordered)
         return {head: dataclasses.replace(report, bag_of_words=own[head]) for head, report in reports.items()}
 
     def knows(self, texts: Sequence[str]) -> np.ndarray:
